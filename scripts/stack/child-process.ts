@@ -1,0 +1,112 @@
+import { spawn, type ChildProcess } from 'node:child_process';
+import { createInterface } from 'node:readline';
+
+/** How a process ended. */
+export type Exit = { code: number | null; signal: NodeJS.Signals | null };
+
+/** A process that ends when we do, however we end. */
+export type ManagedProcess = {
+  name: string;
+  pid: number;
+  /** Resolves when the process has ended, for whatever reason. */
+  exited: Promise<Exit>;
+  /** Whether it is still running. */
+  isRunning(): boolean;
+  /** Asks it to end, insists after `graceMs`, and resolves when it has. */
+  stop(graceMs?: number): Promise<void>;
+};
+
+export type ProcessOptions = {
+  name: string;
+  command: string;
+  args?: string[];
+  env?: NodeJS.ProcessEnv;
+  cwd?: string;
+  uid?: number;
+  gid?: number;
+  /** The signal that makes this program end in order. */
+  stopSignal?: NodeJS.Signals;
+  /** Called with every line the process writes. */
+  onLine?: (line: string) => void;
+};
+
+/**
+ * Starts a program in a process group of its own, so that Ctrl-C reaches us alone and we end the parts in order. Should
+ * we be killed before we can, the watchdog ends it.
+ */
+export async function startProcess(options: ProcessOptions): Promise<ManagedProcess> {
+  const { name, stopSignal = 'SIGTERM', onLine } = options;
+  const child = spawn(options.command, options.args ?? [], {
+    detached: true,
+    stdio: ['ignore', 'pipe', 'pipe'],
+    ...(options.env && { env: options.env }),
+    ...(options.cwd !== undefined && { cwd: options.cwd }),
+    ...(options.uid !== undefined && { uid: options.uid }),
+    ...(options.gid !== undefined && { gid: options.gid }),
+  });
+  for (const stream of [child.stdout, child.stderr]) {
+    createInterface({ input: stream }).on('line', (line) => onLine?.(line));
+  }
+  await new Promise<void>((resolve, reject) => {
+    child.once('spawn', resolve);
+    child.once('error', (error) => reject(new Error(`${name} could not be started: ${error.message}`)));
+  });
+  const pid = child.pid as number;
+  watchdog().watch(pid, stopSignal);
+
+  const exited = new Promise<Exit>((resolve) => {
+    child.once('exit', (code, signal) => {
+      watchdog().forget(pid);
+      resolve({ code, signal });
+    });
+  });
+  const isRunning = () => child.exitCode === null && child.signalCode === null;
+  return {
+    name,
+    pid,
+    exited,
+    isRunning,
+    async stop(graceMs = 10_000) {
+      if (!isRunning()) return;
+      child.kill(stopSignal);
+      const insist = setTimeout(() => child.kill('SIGKILL'), graceMs);
+      await exited;
+      clearTimeout(insist);
+    },
+  };
+}
+
+type Watchdog = { watch(pid: number, signal: NodeJS.Signals): void; forget(pid: number): void };
+
+// A shell that outlives us by a moment: its standard input closes when we end, by SIGKILL too, and it then ends what
+// is still on its list. Works on Linux and macOS alike and weighs about a megabyte.
+const watchdogScript = `
+watched=''
+while read -r verb pid signal; do
+  if [ "$verb" = watch ]; then watched="$watched $pid:$signal"; continue; fi
+  kept=''
+  for entry in $watched; do [ "\${entry%%:*}" = "$pid" ] || kept="$kept $entry"; done
+  watched="$kept"
+done
+for entry in $watched; do kill -s "\${entry#*:}" "\${entry%%:*}" 2>/dev/null; done
+`;
+
+let sharedWatchdog: Watchdog | undefined;
+
+function watchdog(): Watchdog {
+  sharedWatchdog ??= startWatchdog();
+  return sharedWatchdog;
+}
+
+function startWatchdog(): Watchdog {
+  const shell: ChildProcess = spawn('/bin/sh', ['-c', watchdogScript], { detached: true, stdio: ['pipe', 'ignore', 'ignore'] });
+  shell.unref();
+  const input = shell.stdin as NonNullable<typeof shell.stdin> & { unref?: () => void };
+  input.unref?.();
+  input.on('error', () => undefined);
+  const tell = (line: string) => void input.write(`${line}\n`);
+  return {
+    watch: (pid, signal) => tell(`watch ${pid} ${signal.replace(/^SIG/, '')}`),
+    forget: (pid) => tell(`forget ${pid}`),
+  };
+}

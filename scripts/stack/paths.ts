@@ -1,0 +1,51 @@
+import { existsSync, mkdirSync } from 'node:fs';
+import { dirname, join, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+/** The root of the repository. */
+export const projectRoot = resolve(dirname(fileURLToPath(import.meta.url)), '../..');
+
+/** The folder with the migrations, `seed.sql` and `config.toml`. */
+export const supabaseDir = join(projectRoot, 'supabase');
+
+/** The folder with the edge functions, one folder each. */
+export const functionsDir = join(projectRoot, 'functions');
+
+/** Ports of the local installation: Supabase's own unless the environment says otherwise. */
+export const ports = {
+  api: portFromEnvironment('VICINIA_PORT', 54321),
+  database: portFromEnvironment('VICINIA_DB_PORT', 54322),
+};
+
+/** The folders and files of one installation. */
+export type Home = ReturnType<typeof homeAt>;
+
+/**
+ * The data folder of this installation: `.vicinia/` in the repository, or what `VICINIA_HOME` names.
+ * Nothing is created by asking for it.
+ */
+export const home = (): Home => homeAt(resolve(process.env.VICINIA_HOME ?? join(projectRoot, '.vicinia')));
+
+/** The layout of a data folder at `root`. */
+export const homeAt = (root: string) => ({
+  root,
+  postgres: join(root, 'postgres'),
+  storage: join(root, 'storage'),
+  mails: join(root, 'mails'),
+  logs: join(root, 'logs'),
+  keys: join(root, 'keys.json'),
+  lock: join(root, 'running.json'),
+  /** Whether an installation has been made here before. */
+  exists: () => existsSync(join(root, 'postgres', 'PG_VERSION')),
+  create: () => mkdirSync(root, { recursive: true, mode: 0o755 }),
+});
+
+function portFromEnvironment(name: string, fallback: number): number {
+  const text = process.env[name];
+  if (text === undefined || text === '') return fallback;
+  const port = Number(text);
+  if (!Number.isInteger(port) || port < 1 || port > 65535) {
+    throw new Error(`${name} is ${JSON.stringify(text)}, but a port is a whole number from 1 to 65535.`);
+  }
+  return port;
+}
