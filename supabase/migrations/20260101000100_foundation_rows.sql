@@ -1,0 +1,239 @@
+-- Foundation: what every row has, what every error looks like, who acts.
+--
+-- Purpose     The columns all business tables end with, the checks many of them share, one way to refuse.
+-- Tables      app.row_model (a model for `like`, never filled)
+-- Invariants  An error raised by Vicinia carries its HTTP status in the SQLSTATE (PT4xx) and a stable token as its message;
+--             docs/errors.md lists the tokens.
+
+-- Refusing -----------------------------------------------------------------------------------------------------------
+
+create function app.fail(status integer, token text, detail text default null, hint text default null)
+returns void
+language plpgsql
+immutable
+set search_path = ''
+as $$
+begin
+  raise exception using
+    errcode = 'PT' || status, message = token, detail = coalesce(detail, ''), hint = coalesce(hint, '');
+end;
+$$;
+
+comment on function app.fail(integer, text, text, text) is
+  'Raises SQLSTATE PT<status> (PostgREST answers with that HTTP status), a stable token from docs/errors.md as the message, '
+  'a sentence for a person as detail and what to do about it as hint.';
+
+create function app.fail_check(table_name text, constraint_name text)
+returns void
+language plpgsql
+immutable
+set search_path = ''
+as $$
+begin
+  perform app.fail(422, 'invalid_value',
+    format('The value of %s is not valid.', regexp_replace(constraint_name, format('^%s_(.*)_check$', table_name), '\1')),
+    format('See the constraint %s of %s.', constraint_name, table_name));
+end;
+$$;
+
+comment on function app.fail_check(text, text) is
+  'What an RPC answers when a check constraint refuses a value (422 invalid_value): the detail names the column, because check constraints are named <table>_<column>_check.';
+
+-- Checks that several tables share -----------------------------------------------------------------------------------
+
+create function app.is_email(value text)
+returns boolean
+language sql
+immutable
+parallel safe
+set search_path = ''
+return value ~ '^[^[:space:]@"(),:;<>\\]+@[^[:space:]@.]+(\.[^[:space:]@.]+)+$' and length(value) <= 254;
+
+comment on function app.is_email(text) is 'Whether the text has the form of one e-mail address of at most 254 characters (RFC 5321); any script.';
+
+create function app.is_phone(value text)
+returns boolean
+language sql
+immutable
+parallel safe
+set search_path = ''
+return value ~ '^\+?[0-9][0-9 ()./-]{3,28}[0-9]$';
+
+comment on function app.is_phone(text) is 'Whether the text reads as a telephone number: 5 to 31 characters, digits with an optional leading + and separators.';
+
+create function app.is_slug(value text)
+returns boolean
+language sql
+immutable
+parallel safe
+set search_path = ''
+return value ~ '^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$';
+
+comment on function app.is_slug(text) is 'Whether the text can stand in a URL and a host name: 1 to 63 lowercase letters, digits and inner hyphens.';
+
+create function app.is_name(value text)
+returns boolean
+language sql
+immutable
+parallel safe
+set search_path = ''
+return value = btrim(value) and length(value) between 1 and 200 and value !~ '[[:cntrl:]]';
+
+comment on function app.is_name(text) is 'Whether the text can name something: 1 to 200 characters of any script, no control characters, no outer white space.';
+
+create function app.is_locale(value text)
+returns boolean
+language sql
+immutable
+parallel safe
+set search_path = ''
+return value ~ '^[a-z]{2,3}(-[A-Z][a-z]{3})?(-([A-Z]{2}|[0-9]{3}))?$';
+
+comment on function app.is_locale(text) is 'Whether the text is a language tag (BCP 47) of language, optional script and optional region: bg, zh-Hant, es-MX.';
+
+create function app.is_time_zone(value text)
+returns boolean
+language plpgsql
+stable
+set search_path = ''
+as $$
+begin
+  return value ~ '^(UTC|[A-Za-z_]+(/[A-Za-z0-9_+-]+)+)$' and (now() at time zone value) is not null;
+exception when invalid_parameter_value then
+  return false;
+end;
+$$;
+
+comment on function app.is_time_zone(text) is 'Whether PostgreSQL knows the text as an IANA time zone: Europe/Sofia, America/Mexico_City, UTC.';
+
+grant execute on function
+  app.fail(integer, text, text, text), app.fail_check(text, text), app.is_email(text), app.is_phone(text), app.is_slug(text), app.is_name(text),
+  app.is_locale(text), app.is_time_zone(text)
+to authenticated, service_role, supabase_auth_admin;
+
+-- Who acts -----------------------------------------------------------------------------------------------------------
+
+create function app.is_trusted()
+returns boolean
+language sql
+stable
+set search_path = ''
+return case current_setting('role')
+  when 'service_role' then true
+  when 'anon' then false
+  when 'authenticated' then false
+  else pg_has_role(session_user, 'postgres', 'member')
+end;
+
+comment on function app.is_trusted() is
+  'Whether the work is done with the secret key or by the owner of the database (Studio, migrations, jobs), for whom no permission is looked up. '
+  'Stays true or false inside definer functions, because it looks at the role the session took and not at current_user.';
+
+create function app.actor_label()
+returns text
+language sql
+stable
+set search_path = ''
+return case
+  when auth.uid() is not null then null
+  when coalesce(current_setting('app.actor', true), '') <> '' then current_setting('app.actor', true)
+  when current_setting('role') in ('anon', 'service_role') then current_setting('role')
+  when session_user = 'postgres' then 'studio:postgres'
+  else session_user::text
+end;
+
+comment on function app.actor_label() is
+  'Who acts when no user does: service_role, studio:postgres (SQL and Studio), job:<name>, supabase_auth_admin. Null when a user does.';
+
+grant execute on function app.is_trusted(), app.actor_label() to authenticated, service_role;
+
+-- The row model ------------------------------------------------------------------------------------------------------
+
+create table app.row_model (
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  created_by uuid,
+  updated_by uuid,
+  deleted_at timestamptz,
+  constraint row_model_pkey primary key (created_at),
+  constraint row_model_empty_check check (created_at is null)
+);
+
+comment on table app.row_model is
+  'The model of a row: business tables end with `like app.row_model including defaults including comments`. Holds no rows; its key only satisfies linters.';
+comment on column app.row_model.created_at is 'When the row was made. Set by the database.';
+comment on column app.row_model.updated_at is 'When the row last changed. Set by the database.';
+comment on column app.row_model.created_by is 'The user who made the row; null when no user did (see the audit log). A plain id: it outlives the user.';
+comment on column app.row_model.updated_by is 'The user who last changed the row; null when no user did. A plain id: it outlives the user.';
+comment on column app.row_model.deleted_at is 'When the row was archived; null while it is live.';
+
+alter table app.row_model enable row level security;
+create policy row_model_select on app.row_model for select to authenticated using (false);
+
+create function app.tg__touch()
+returns trigger
+language plpgsql
+set search_path = ''
+as $$
+begin
+  if tg_op = 'INSERT' then
+    new.created_by := coalesce(auth.uid(), new.created_by);
+    new.created_at := coalesce(new.created_at, now());
+  else
+    new.created_at := old.created_at;
+    new.created_by := old.created_by;
+  end if;
+  new.updated_at := now();
+  new.updated_by := auth.uid();
+  return new;
+end;
+$$;
+
+comment on function app.tg__touch() is 'BEFORE INSERT OR UPDATE: keeps the row model''s columns. A user cannot write them, an import by a trusted role may set created_*.';
+
+create function app.tg__frozen()
+returns trigger
+language plpgsql
+set search_path = ''
+as $$
+begin
+  perform app.fail(409, 'column_frozen',
+    format('%s of %I cannot change once the row is stored.', tg_argv[0], tg_table_name),
+    'Archive the row and make a new one.');
+  return null;
+end;
+$$;
+
+comment on function app.tg__frozen() is 'BEFORE UPDATE, with a WHEN clause that names what changed: refuses (409 column_frozen).';
+
+create function app.tg__delete_refused()
+returns trigger
+language plpgsql
+set search_path = ''
+as $$
+begin
+  -- A cascade from the row that owns this one runs inside a foreign key's trigger and may pass; a DELETE of one's own may not.
+  if tg_op = 'DELETE' and pg_trigger_depth() > 1 then
+    return null;
+  end if;
+  perform app.fail(409, 'delete_refused',
+    format('Rows of %I are archived, not deleted.', tg_table_name),
+    format('update %I.%I set deleted_at = now() where id = …', tg_table_schema, tg_table_name));
+  return null;
+end;
+$$;
+
+comment on function app.tg__delete_refused() is 'BEFORE DELETE OR TRUNCATE, per statement: refuses (409 delete_refused), cascades excepted.';
+
+create function app.tg__append_only()
+returns trigger
+language plpgsql
+set search_path = ''
+as $$
+begin
+  perform app.fail(409, 'append_only', format('%s of %I is refused: its rows are kept as they were written.', tg_op, tg_table_name));
+  return null;
+end;
+$$;
+
+comment on function app.tg__append_only() is 'BEFORE UPDATE, DELETE OR TRUNCATE, per statement: refuses (409 append_only).';

@@ -1,0 +1,442 @@
+-- Foundation: what the caller may do.
+--
+-- Purpose     The helpers that policies and RPCs ask, and the claims that make them fast.
+-- Tables      private.user_access (the live version of each user's access)
+-- Invariants  The claims in a token are believed only while (1) their version is the live one, (2) no date has changed the
+--             access since they were made (`valid_until`), and (3) nothing was left out (`truncated`). In every other case,
+--             a missing hook included, the tables are read. Claims make it fast; they cannot make it wrong.
+--             A user whose account is not active has no access, whatever the token says.
+--
+-- The functions read tables of the topics tenancy, roles and property, which come later: PL/pgSQL binds names when it runs.
+-- Claims, in `app_metadata`:
+--   {"access_version": 1767225600000000, "valid_until": "2026-12-31T00:00:00+00:00", "site_roles": ["superadmin"],
+--    "organizations": {"<id>": ["admin"]}, "communities": {"<id>": ["manager", "owner"]}}
+
+create table private.user_access (
+  user_id uuid not null,
+  version bigint not null default (date_part('epoch', clock_timestamp()) * 1000000)::bigint,
+  constraint user_access_pkey primary key (user_id),
+  constraint user_access_user_fkey foreign key (user_id) references auth.users (id) on delete cascade
+);
+
+comment on table private.user_access is 'The live version of each user''s access; a token with another version is not believed.';
+comment on column private.user_access.version is
+  'Grows with every change. Begins with the time in microseconds, so that a database restored from a backup does not hand out a version twice.';
+
+alter table private.user_access enable row level security;
+create policy user_access_select on private.user_access for select to authenticated using (false);
+
+create function app.bump_access(users uuid[])
+returns void
+language plpgsql
+volatile
+security definer -- nobody else may write private.user_access
+set search_path = ''
+as $$
+begin
+  perform from private.user_access a where a.user_id = any (users) order by a.user_id for no key update;
+  update private.user_access a
+  set version = greatest(a.version + 1, (date_part('epoch', clock_timestamp()) * 1000000)::bigint)
+  where a.user_id = any (users);
+end;
+$$;
+
+comment on function app.bump_access(uuid[]) is
+  'Makes the tokens of these users stale from the commit on. Called by the triggers of every table that access is computed from; rows are locked in order of id.';
+
+-- Whose access -------------------------------------------------------------------------------------------------------
+
+create function app.user_id()
+returns uuid
+language plpgsql
+stable
+security definer -- reads the account's status, which the caller may be unable to see
+set search_path = ''
+as $$
+declare
+  caller constant uuid := auth.uid();
+begin
+  if caller is null or not exists (select from public.profiles p where p.id = caller and p.status = 'active') then
+    return null;
+  end if;
+  return caller;
+end;
+$$;
+
+comment on function app.user_id() is
+  'The caller, if the account is active, else null. Policies on a user''s own rows ask this and not auth.uid(), so that a banned user is out on the next statement. Definer: reads profiles.status.';
+
+create function app.compute_access(subject uuid)
+returns jsonb
+language plpgsql
+stable
+security definer -- reads memberships and occupancies of any user
+set search_path = ''
+as $$
+declare
+  result jsonb;
+begin
+  if not exists (select from public.profiles p where p.id = subject and p.status = 'active') then
+    return '{"site_roles": [], "organizations": {}, "communities": {}, "valid_until": "infinity"}';
+  end if;
+
+  with held as materialized (
+    select m.organization_id, m.community_id, r.key as role_key, m.starts_at, coalesce(m.ends_at, 'infinity') as ends_at
+    from public.memberships m
+    join public.roles r on r.id = m.role_id
+    left join public.communities c on c.id = m.community_id
+    left join public.organizations o on o.id = m.organization_id
+    where m.user_id = subject and m.deleted_at is null and r.deleted_at is null
+      and c.deleted_at is null and o.deleted_at is null
+      and coalesce(m.ends_at, 'infinity') > now()
+    union all
+    select null, c.id, oc.role::text,
+      oc.starts_on::timestamp at time zone c.time_zone, coalesce((oc.ends_on + 1)::timestamp at time zone c.time_zone, 'infinity')
+    from public.residents re
+    join public.occupancies oc on oc.community_id = re.community_id and oc.resident_id = re.id
+    join public.communities c on c.id = re.community_id
+    where re.user_id = subject and re.deleted_at is null and oc.deleted_at is null and c.deleted_at is null
+      and coalesce((oc.ends_on + 1)::timestamp at time zone c.time_zone, 'infinity') > now()
+  ),
+  current_roles as (
+    select distinct organization_id, community_id, role_key from held where starts_at <= now()
+  )
+  select jsonb_build_object(
+    'site_roles', coalesce((
+      select jsonb_agg(role_key order by role_key) from current_roles where organization_id is null and community_id is null), '[]'),
+    'organizations', coalesce((
+      select jsonb_object_agg(g.organization_id, g.keys)
+      from (select organization_id, jsonb_agg(role_key order by role_key) as keys from current_roles where organization_id is not null group by 1) g), '{}'),
+    'communities', coalesce((
+      select jsonb_object_agg(g.community_id, g.keys)
+      from (select community_id, jsonb_agg(role_key order by role_key) as keys from current_roles where community_id is not null group by 1) g), '{}'),
+    'valid_until', coalesce((
+      select min(t.moment) from held cross join lateral (values (starts_at), (ends_at)) t (moment) where t.moment > now()), 'infinity')
+  ) into result;
+  return result;
+end;
+$$;
+
+comment on function app.compute_access(uuid) is
+  'A user''s roles on the site, in organizations and in communities as the tables have them now, and the next moment at which a date changes them. Shape: the claims. Definer: reads other people''s memberships; not executable by API roles.';
+
+create function app.access()
+returns jsonb
+language plpgsql
+stable
+security definer -- reads private.user_access
+set search_path = ''
+as $$
+declare
+  claims constant jsonb := nullif(current_setting('request.jwt.claims', true), '')::jsonb;
+  told constant jsonb := claims -> 'app_metadata';
+  caller constant uuid := claims ->> 'sub';
+  live bigint;
+begin
+  select a.version into live from private.user_access a where a.user_id = caller;
+  if live = (told ->> 'access_version')::bigint
+    and now() < (told ->> 'valid_until')::timestamptz
+    and told -> 'truncated' is null
+  then
+    return told;
+  end if;
+  return app.compute_access(caller);
+end;
+$$;
+
+comment on function app.access() is
+  'The caller''s roles: from the token while it can be believed, else from the tables. Definer: reads the live version; not executable by API roles, who ask the helpers below.';
+
+-- The helpers of policies --------------------------------------------------------------------------------------------
+
+create function app.can_on_site(permission text)
+returns boolean
+language plpgsql
+stable
+security definer -- reads roles regardless of who may list them
+set search_path = ''
+as $$
+declare
+  site_roles constant jsonb := app.access() -> 'site_roles';
+begin
+  return site_roles <> '[]' and exists (
+    select
+    from public.roles r
+    join public.role_permissions rp on rp.role_id = r.id
+    where r.level = 'site' and r.deleted_at is null and site_roles ? r.key and rp.permission_key = permission
+  );
+end;
+$$;
+
+comment on function app.can_on_site(text) is 'Whether a site role of the caller holds the permission. Definer: reads roles.';
+
+create function app.my_organizations()
+returns uuid[]
+language plpgsql
+stable
+security definer -- finds the organizations of the caller's communities, which the caller cannot list before the policy is decided
+set search_path = ''
+as $$
+declare
+  access constant jsonb := app.access();
+begin
+  if app.can_on_site('organizations.read') then
+    return array(select o.id from public.organizations o);
+  end if;
+  return array(
+    select k::uuid from jsonb_object_keys(access -> 'organizations') k
+    union
+    select c.organization_id from jsonb_object_keys(access -> 'communities') k join public.communities c on c.id = k::uuid
+  );
+end;
+$$;
+
+comment on function app.my_organizations() is
+  'The organizations the caller has to do with: by a role in them or in one of their communities. A gate, not a permission. Definer: reads communities.';
+
+create function app.organizations_with(permission text)
+returns setof uuid
+language plpgsql
+stable
+security definer -- reads roles regardless of who may list them
+set search_path = ''
+as $$
+declare
+  organizations constant jsonb := app.access() -> 'organizations';
+begin
+  if app.can_on_site(permission) then
+    return query select o.id from public.organizations o;
+  elsif organizations <> '{}' then
+    return query
+      select h.key::uuid
+      from jsonb_each(organizations) h
+      where exists (
+        select
+        from public.roles r
+        join public.role_permissions rp on rp.role_id = r.id
+        where r.level = 'organization' and r.deleted_at is null and h.value ? r.key
+          and (r.organization_id is null or r.organization_id = h.key::uuid)
+          and rp.permission_key = permission
+      );
+  end if;
+end;
+$$;
+
+comment on function app.organizations_with(text) is 'The organizations in which the caller holds the permission, by a role there or on the site. Definer: reads roles.';
+
+create function app.my_communities()
+returns uuid[]
+language plpgsql
+stable
+security definer -- finds the communities of the caller's organizations, which the caller cannot list before the policy is decided
+set search_path = ''
+as $$
+declare
+  access constant jsonb := app.access();
+begin
+  if access -> 'site_roles' <> '[]' and app.can_on_site('communities.read') then
+    return array(select c.id from public.communities c);
+  elsif access -> 'organizations' = '{}' then
+    return array(select k::uuid from jsonb_object_keys(access -> 'communities') k);
+  end if;
+  return array(
+    select k::uuid from jsonb_object_keys(access -> 'communities') k
+    union
+    select c.id from public.communities c
+    where c.organization_id = any (array(select k::uuid from jsonb_object_keys(access -> 'organizations') k))
+  );
+end;
+$$;
+
+comment on function app.my_communities() is
+  'The communities the caller has to do with: the gate of every policy, always an index condition. Not a permission: a policy asks communities_with or units_with besides. Definer: reads communities.';
+
+create function app.communities_with(permission text)
+returns setof uuid
+language plpgsql
+stable
+security definer -- reads roles regardless of who may list them
+set search_path = ''
+as $$
+declare
+  access constant jsonb := app.access();
+begin
+  if access -> 'site_roles' <> '[]' and app.can_on_site(permission) then
+    return query select c.id from public.communities c;
+    return;
+  end if;
+
+  if access -> 'organizations' <> '{}' then
+    return query
+      select c.id from public.communities c where c.organization_id in (select app.organizations_with(permission));
+  end if;
+
+  return query
+    select h.key::uuid
+    from jsonb_each(access -> 'communities') h
+    where exists (
+      select
+      from public.role_permissions rp
+      join public.roles r on r.id = rp.role_id
+      where rp.permission_key = permission and r.level = 'community' and r.deleted_at is null and h.value ? r.key
+        and (r.organization_id is null or r.organization_id = (select c.organization_id from public.communities c where c.id = h.key::uuid))
+        and (r.community_id is null or r.community_id = h.key::uuid)
+    );
+end;
+$$;
+
+comment on function app.communities_with(text) is
+  'The communities in which the caller holds the permission, by a role there, in their organization or on the site. Definer: reads roles.';
+
+create function app.units_with(permission text)
+returns setof uuid
+language plpgsql
+stable
+security definer -- reads the caller's occupancies before any policy on them is decided
+set search_path = ''
+as $$
+begin
+  return query
+    select oc.unit_id
+    from public.residents re
+    join public.occupancies oc on oc.community_id = re.community_id and oc.resident_id = re.id
+    join public.communities c on c.id = re.community_id
+    where re.user_id = app.user_id() and re.deleted_at is null and oc.deleted_at is null and c.deleted_at is null
+      and oc.starts_on <= (now() at time zone c.time_zone)::date
+      and (oc.ends_on is null or oc.ends_on >= (now() at time zone c.time_zone)::date)
+      and exists (
+        select
+        from public.roles r
+        join public.role_permissions rp on rp.role_id = r.id
+        where r.is_occupancy and r.key = oc.role::text and rp.permission_key = permission
+      );
+end;
+$$;
+
+comment on function app.units_with(text) is
+  'The units in which the caller lives or which the caller owns today (the community''s date) in a role that holds the permission. Always from the tables. Definer: reads occupancies.';
+
+create function app.users_of(permission text)
+returns setof uuid
+language plpgsql
+stable
+security definer -- reads memberships and residents before any policy on profiles is decided
+set search_path = ''
+as $$
+begin
+  return query
+    select m.user_id from public.memberships m where m.community_id in (select app.communities_with(permission)) and m.deleted_at is null
+    union
+    select m.user_id from public.memberships m where m.organization_id in (select app.organizations_with(permission)) and m.deleted_at is null
+    union
+    select re.user_id from public.residents re
+    where re.community_id in (select app.communities_with(permission)) and re.user_id is not null and re.deleted_at is null;
+end;
+$$;
+
+comment on function app.users_of(text) is
+  'The users who have a role or a resident''s record in the communities and organizations where the caller holds the permission. Definer: reads memberships and residents.';
+
+grant execute on function
+  app.users_of(text), app.user_id(), app.can_on_site(text), app.my_organizations(), app.organizations_with(text), app.my_communities(),
+  app.communities_with(text), app.units_with(text)
+to authenticated;
+
+-- The helpers of RPCs ------------------------------------------------------------------------------------------------
+
+create function app.can(permission text, community uuid)
+returns boolean
+language sql
+stable
+set search_path = ''
+return community in (select app.communities_with(permission));
+
+comment on function app.can(text, uuid) is 'Whether the caller holds the permission in the community.';
+
+create function app.require(permission text, community uuid)
+returns void
+language plpgsql
+stable
+set search_path = ''
+as $$
+begin
+  if not app.is_trusted() and not app.can(permission, community) then
+    perform app.fail(403, 'permission_denied', format('This takes the permission %s in this community.', permission));
+  end if;
+end;
+$$;
+
+comment on function app.require(text, uuid) is
+  'Refuses (403 permission_denied) unless the caller holds the permission in the community or is trusted. Answers the same for a community that does not exist.';
+
+grant execute on function app.can(text, uuid), app.require(text, uuid) to authenticated, service_role;
+
+-- Before every request -----------------------------------------------------------------------------------------------
+
+create function app.pre_request()
+returns void
+language plpgsql
+stable
+security definer -- reads the account's status
+set search_path = ''
+as $$
+declare
+  caller_status text;
+begin
+  if current_setting('role') <> 'authenticated' then
+    return;
+  end if;
+  select p.status::text into caller_status from public.profiles p where p.id = auth.uid();
+  if caller_status is null then
+    perform app.fail(401, 'account_unknown', 'The account of this token no longer exists.');
+  elsif caller_status <> 'active' then
+    perform app.fail(403, 'account_' || caller_status, format('This account is %s.', caller_status), 'Ask the administrator of the site.');
+  end if;
+end;
+$$;
+
+comment on function app.pre_request() is
+  'Runs before every API request (db_pre_request) and tells a user whose account is not active so, instead of answering with empty lists. The policies hold without it. Definer: reads profiles.status.';
+
+grant execute on function app.pre_request() to anon, authenticated, service_role;
+
+alter role authenticator set pgrst.db_pre_request = 'app.pre_request';
+notify pgrst, 'reload config';
+
+-- The access token hook ----------------------------------------------------------------------------------------------
+
+create function app.access_token(event jsonb)
+returns jsonb
+language plpgsql
+stable
+security definer -- Auth's own role reads nothing of ours
+set search_path = ''
+as $$
+declare
+  most constant integer := 50;
+  subject constant uuid := event ->> 'user_id';
+  access jsonb;
+  told jsonb;
+begin
+  access := app.compute_access(subject) || jsonb_build_object(
+    'access_version', (select a.version from private.user_access a where a.user_id = subject));
+
+  if (select count(*) from jsonb_object_keys(access -> 'communities')) > most then
+    access := jsonb_set(access, '{communities}', (
+      select jsonb_object_agg(h.key, h.value) from (select * from jsonb_each(access -> 'communities') order by key limit most) h))
+      || '{"truncated": true}';
+  end if;
+
+  told := coalesce(event #> '{claims,app_metadata}', '{}') - '{access_version,valid_until,site_roles,organizations,communities,truncated}'::text[];
+  return jsonb_set(event, '{claims,app_metadata}', told || access);
+exception when others then
+  -- An error here would block signing in. Without claims the tables are read.
+  return event #- '{claims,app_metadata,access_version}';
+end;
+$$;
+
+comment on function app.access_token(jsonb) is
+  'Custom access token hook of Auth: puts the caller''s access into app_metadata. In: {"user_id", "claims", "authentication_method"}; out: the event with claims. '
+  'More than 50 communities are cut short and marked truncated. Never raises. Definer: reads memberships and versions.';
+
+grant execute on function app.access_token(jsonb) to supabase_auth_admin;

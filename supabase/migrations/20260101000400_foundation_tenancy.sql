@@ -1,0 +1,356 @@
+-- Foundation: organizations, communities and the profiles of users.
+--
+-- Purpose     Who runs which community, and whose account may be used at all.
+-- Tables      profiles, organizations, communities
+-- RPCs        set_account_status, create_organization, create_community
+-- Invariants  Every user of Auth has one profile, made by a trigger. A profile that is not active has no access anywhere.
+--             Every community belongs to one organization: a management company, or the community's own when it stands alone.
+
+create type public.account_status as enum ('active', 'inactive', 'suspended', 'banned');
+
+-- Profiles -----------------------------------------------------------------------------------------------------------
+
+create table public.profiles (
+  id uuid not null,
+  display_name text not null,
+  email text,
+  status public.account_status not null default 'active',
+  status_reason text,
+  locale text,
+  time_zone text,
+  like app.row_model including defaults including comments,
+  constraint profiles_pkey primary key (id),
+  constraint profiles_user_fkey foreign key (id) references auth.users (id) on delete cascade,
+  constraint profiles_display_name_check check (app.is_name(display_name)),
+  constraint profiles_status_reason_check check (length(status_reason) <= 2000),
+  constraint profiles_locale_check check (app.is_locale(locale)),
+  constraint profiles_time_zone_check check (app.is_time_zone(time_zone))
+);
+
+comment on table public.profiles is 'One row per user of Auth: how to call the person, and whether the account may be used.';
+comment on column public.profiles.id is 'The user''s id in Auth.';
+comment on column public.profiles.email is 'A copy of the address in Auth, kept by a trigger, so that administrators can tell users apart.';
+comment on column public.profiles.status is 'active: in use. inactive: put aside. suspended: barred for a time. banned: barred. All but active lose every access on their next statement.';
+comment on column public.profiles.status_reason is 'Why the account is not active; for administrators of the site and the user.';
+comment on column public.profiles.locale is 'Preferred language (BCP 47); the community''s where null.';
+comment on column public.profiles.time_zone is 'Preferred IANA time zone; the community''s where null.';
+
+select app.track('public.profiles');
+
+create function app.tg_profiles__access()
+returns trigger
+language plpgsql
+security definer -- writes private.user_access
+set search_path = ''
+as $$
+begin
+  insert into private.user_access (user_id) values (new.id) on conflict do nothing;
+  perform app.bump_access(array[new.id]);
+  return null;
+end;
+$$;
+
+comment on function app.tg_profiles__access() is 'AFTER INSERT OR UPDATE OF status: gives the user a live version, or makes the tokens stale. Definer: writes private.user_access.';
+
+create trigger _500_access_new after insert on public.profiles for each row execute function app.tg_profiles__access();
+create trigger _500_access after update of status, deleted_at on public.profiles for each row
+  when (old.status is distinct from new.status or old.deleted_at is distinct from new.deleted_at) execute function app.tg_profiles__access();
+
+create function app.tg_auth_users__profile()
+returns trigger
+language plpgsql
+security definer -- Auth's own role may not write our tables
+set search_path = ''
+as $$
+declare
+  called constant text := left(btrim(regexp_replace(
+    coalesce(new.raw_user_meta_data ->> 'full_name', new.raw_user_meta_data ->> 'name', ''), '[[:cntrl:]]+', ' ', 'g')), 200);
+begin
+  if tg_op = 'INSERT' then
+    insert into public.profiles (id, display_name, email)
+    values (new.id, coalesce(nullif(btrim(called), ''), nullif(split_part(new.email, '@', 1), ''), nullif(new.phone, ''), 'New user'), new.email)
+    on conflict (id) do nothing;
+  else
+    update public.profiles p set email = new.email where p.id = new.id and p.email is distinct from new.email;
+  end if;
+  return null;
+end;
+$$;
+
+comment on function app.tg_auth_users__profile() is
+  'AFTER INSERT OR UPDATE OF email on auth.users: makes the profile and keeps its copy of the address. The name a user gives on sign-up is a label and nothing more. Definer: Auth''s role may not write public.';
+
+create trigger _500_vicinia_profile after insert or update of email on auth.users
+  for each row execute function app.tg_auth_users__profile();
+
+-- Users who were there before Vicinia.
+insert into public.profiles (id, display_name, email)
+select u.id, coalesce(nullif(split_part(u.email, '@', 1), ''), 'New user'), u.email from auth.users u
+on conflict (id) do nothing;
+
+create policy profiles_select on public.profiles for select to authenticated
+  using (
+    id = (select app.user_id())
+    or id in (select app.users_of('memberships.read'))
+    or (select app.can_on_site('users.read'))
+  );
+create policy profiles_update on public.profiles for update to authenticated
+  using (id = (select app.user_id()))
+  with check (id = (select app.user_id()));
+
+grant select, update (display_name, locale, time_zone) on public.profiles to authenticated;
+grant select, update on public.profiles to service_role;
+
+create function app.set_account_status(subject uuid, status public.account_status, reason text)
+returns void
+language plpgsql
+volatile
+security definer -- status is in no column grant
+set search_path = ''
+as $$
+begin
+  if not app.is_trusted() and not app.can_on_site('users.manage') then
+    perform app.fail(403, 'permission_denied', 'This takes the permission users.manage on the site.');
+  elsif subject = auth.uid() then
+    perform app.fail(409, 'own_account', 'Nobody changes the status of the own account.');
+  end if;
+  update public.profiles p
+  set status = set_account_status.status, status_reason = case when set_account_status.status = 'active' then null else reason end
+  where p.id = subject;
+  if not found then
+    perform app.fail(404, 'user_not_found', 'There is no user with this id.');
+  end if;
+end;
+$$;
+
+comment on function app.set_account_status(uuid, public.account_status, text) is 'What public.set_account_status does. Definer: writes profiles.status, which no API role may.';
+
+create function public.set_account_status(user_id uuid, status public.account_status, reason text default null)
+returns void
+language sql
+volatile
+set search_path = ''
+as $$ select app.set_account_status(user_id, status, reason) $$;
+
+comment on function public.set_account_status(uuid, public.account_status, text) is
+  'Activates, deactivates, suspends or bans an account; takes users.manage on the site. Effective on the user''s next statement. Errors: permission_denied, own_account, user_not_found.';
+
+grant execute on function app.set_account_status(uuid, public.account_status, text), public.set_account_status(uuid, public.account_status, text)
+to authenticated, service_role;
+
+-- Organizations ------------------------------------------------------------------------------------------------------
+
+create table public.organizations (
+  id uuid not null default extensions.uuidv7(),
+  name text not null,
+  slug text not null,
+  legal_name text,
+  tax_number text,
+  country_code text not null,
+  like app.row_model including defaults including comments,
+  constraint organizations_pkey primary key (id),
+  constraint organizations_slug_key unique nulls not distinct (slug, deleted_at),
+  constraint organizations_name_check check (app.is_name(name)),
+  constraint organizations_slug_check check (app.is_slug(slug)),
+  constraint organizations_legal_name_check check (app.is_name(legal_name)),
+  constraint organizations_tax_number_check check (length(tax_number) between 2 and 40),
+  constraint organizations_country_code_check check (country_code ~ '^[A-Z]{2}$')
+);
+
+comment on table public.organizations is 'Management companies, and the communities that manage themselves.';
+comment on column public.organizations.slug is 'Short name in URLs; unique among live organizations.';
+comment on column public.organizations.legal_name is 'Registered name, where it differs from the name people use.';
+comment on column public.organizations.tax_number is 'Tax or company registration number, as the country writes it.';
+comment on column public.organizations.country_code is 'ISO 3166-1 alpha-2.';
+
+select app.track('public.organizations');
+
+create policy organizations_select on public.organizations for select to authenticated
+  using (id = any ((select app.my_organizations())::uuid[]) and deleted_at is null);
+create policy organizations_update on public.organizations for update to authenticated
+  using (id in (select app.organizations_with('organizations.update')) and deleted_at is null)
+  with check (id in (select app.organizations_with('organizations.update')));
+
+grant select, update (name, slug, legal_name, tax_number, country_code) on public.organizations to authenticated;
+grant select, insert, update on public.organizations to service_role;
+
+-- Communities --------------------------------------------------------------------------------------------------------
+
+create table public.communities (
+  id uuid not null default extensions.uuidv7(),
+  organization_id uuid not null,
+  name text not null,
+  slug text not null,
+  legal_name text,
+  tax_number text,
+  address text,
+  city text,
+  postal_code text,
+  country_code text not null,
+  currency_code text not null,
+  time_zone text not null,
+  locale text not null default 'en',
+  ideal_parts_total numeric(14, 6) not null default 100,
+  like app.row_model including defaults including comments,
+  constraint communities_pkey primary key (id),
+  constraint communities_organization_fkey foreign key (organization_id) references public.organizations (id) on delete restrict,
+  constraint communities_organization_id_key unique (organization_id, id),
+  constraint communities_slug_key unique nulls not distinct (slug, deleted_at),
+  constraint communities_name_check check (app.is_name(name)),
+  constraint communities_slug_check check (app.is_slug(slug)),
+  constraint communities_legal_name_check check (app.is_name(legal_name)),
+  constraint communities_tax_number_check check (length(tax_number) between 2 and 40),
+  constraint communities_address_check check (length(address) <= 500),
+  constraint communities_city_check check (app.is_name(city)),
+  constraint communities_postal_code_check check (length(postal_code) <= 20),
+  constraint communities_country_code_check check (country_code ~ '^[A-Z]{2}$'),
+  constraint communities_currency_code_check check (currency_code ~ '^[A-Z]{3}$'),
+  constraint communities_time_zone_check check (app.is_time_zone(time_zone)),
+  constraint communities_locale_check check (app.is_locale(locale)),
+  constraint communities_ideal_parts_total_check check (ideal_parts_total > 0)
+);
+
+comment on table public.communities is 'The residential communities: condominiums, apartment buildings, gated villages, HOAs. Every row of a community names it in community_id.';
+comment on column public.communities.organization_id is 'Who runs it: a management company, or the community''s own organization.';
+comment on column public.communities.slug is 'Short name in URLs and on the command line; unique among live communities.';
+comment on column public.communities.currency_code is 'ISO 4217; the one currency of its books.';
+comment on column public.communities.time_zone is 'IANA zone in which its days begin and end, such as Europe/Sofia.';
+comment on column public.communities.locale is 'Language of its notices (BCP 47).';
+comment on column public.communities.ideal_parts_total is 'What the units'' ideal parts (coefficients, undivided shares) sum to: 100 for percent, 1000 for per mille, or the number in the deed.';
+
+select app.track('public.communities');
+
+create policy communities_select on public.communities for select to authenticated
+  using (
+    id = any ((select app.my_communities())::uuid[])
+    and deleted_at is null
+    and id in (select app.communities_with('communities.read'))
+  );
+create policy communities_update on public.communities for update to authenticated
+  using (id = any ((select app.my_communities())::uuid[]) and deleted_at is null and id in (select app.communities_with('communities.update')))
+  with check (id = any ((select app.my_communities())::uuid[]) and id in (select app.communities_with('communities.update')));
+
+grant select, update (name, slug, legal_name, tax_number, address, city, postal_code, locale, time_zone, ideal_parts_total) on public.communities to authenticated;
+grant select, insert, update on public.communities to service_role;
+
+create function app.tg_communities__access()
+returns trigger
+language plpgsql
+security definer -- finds everybody who has a role in the community
+set search_path = ''
+as $$
+begin
+  perform app.bump_access(array(
+    select m.user_id from public.memberships m where m.community_id = new.id
+    union
+    select re.user_id from public.residents re where re.community_id = new.id and re.user_id is not null
+  ));
+  return null;
+end;
+$$;
+
+comment on function app.tg_communities__access() is
+  'AFTER UPDATE of the time zone or of archiving: both change what its people may do and until when. Definer: reads memberships and residents.';
+
+create trigger _500_access after update of deleted_at, time_zone on public.communities for each row
+  when (old.deleted_at is distinct from new.deleted_at or old.time_zone is distinct from new.time_zone)
+  execute function app.tg_communities__access();
+
+-- Making them --------------------------------------------------------------------------------------------------------
+
+create function app.create_organization(name text, slug text, country_code text)
+returns uuid
+language plpgsql
+volatile
+security definer -- a new row is in nobody's access yet, so RLS could not return it
+set search_path = ''
+as $$
+declare
+  made uuid;
+  refused text;
+begin
+  if not app.is_trusted() and not app.can_on_site('organizations.create') then
+    perform app.fail(403, 'permission_denied', 'This takes the permission organizations.create on the site.');
+  end if;
+  insert into public.organizations (name, slug, country_code)
+  values (create_organization.name, create_organization.slug, create_organization.country_code)
+  on conflict do nothing
+  returning id into made;
+  if made is null then
+    perform app.fail(409, 'slug_taken', format('Another organization is called %s.', slug), 'Choose another slug.');
+  end if;
+  return made;
+exception when check_violation then
+  get stacked diagnostics refused = constraint_name;
+  perform app.fail_check('organizations', refused);
+end;
+$$;
+
+comment on function app.create_organization(text, text, text) is 'What public.create_organization does. Definer: RLS cannot return a row nobody has access to yet.';
+
+create function public.create_organization(name text, slug text, country_code text)
+returns uuid
+language sql
+volatile
+set search_path = ''
+as $$ select app.create_organization(name, slug, country_code) $$;
+
+comment on function public.create_organization(text, text, text) is
+  'Makes an organization and returns its id; takes organizations.create on the site. Errors: permission_denied, slug_taken, invalid_value.';
+
+create function app.create_community(
+  organization_id uuid, name text, slug text, country_code text, currency_code text, time_zone text, locale text, ideal_parts_total numeric
+)
+returns uuid
+language plpgsql
+volatile
+security definer -- a new row is in nobody's access yet, so RLS could not return it
+set search_path = ''
+as $$
+declare
+  made uuid;
+  refused text;
+begin
+  if not app.is_trusted() and create_community.organization_id not in (select app.organizations_with('communities.create')) then
+    perform app.fail(403, 'permission_denied', 'This takes the permission communities.create in this organization.');
+  end if;
+  insert into public.communities (organization_id, name, slug, country_code, currency_code, time_zone, locale, ideal_parts_total)
+  select o.id, create_community.name, create_community.slug, create_community.country_code, create_community.currency_code,
+    create_community.time_zone, create_community.locale, create_community.ideal_parts_total
+  from public.organizations o
+  where o.id = create_community.organization_id and o.deleted_at is null
+  for share
+  on conflict do nothing
+  returning id into made;
+  if made is null and not exists (select from public.organizations o where o.id = create_community.organization_id and o.deleted_at is null) then
+    perform app.fail(404, 'organization_not_found', 'There is no live organization with this id.');
+  elsif made is null then
+    perform app.fail(409, 'slug_taken', format('Another community is called %s.', slug), 'Choose another slug.');
+  end if;
+  return made;
+exception when check_violation then
+  get stacked diagnostics refused = constraint_name;
+  perform app.fail_check('communities', refused);
+end;
+$$;
+
+comment on function app.create_community(uuid, text, text, text, text, text, text, numeric) is
+  'What public.create_community does. Definer: RLS cannot return a row nobody has access to yet.';
+
+create function public.create_community(
+  organization_id uuid, name text, slug text, country_code text, currency_code text, time_zone text,
+  locale text default 'en', ideal_parts_total numeric default 100
+)
+returns uuid
+language sql
+volatile
+set search_path = ''
+as $$ select app.create_community(organization_id, name, slug, country_code, currency_code, time_zone, locale, ideal_parts_total) $$;
+
+comment on function public.create_community(uuid, text, text, text, text, text, text, numeric) is
+  'Makes a community in an organization and returns its id; takes communities.create there. Errors: permission_denied, organization_not_found, slug_taken, invalid_value.';
+
+grant execute on function
+  app.create_organization(text, text, text), public.create_organization(text, text, text),
+  app.create_community(uuid, text, text, text, text, text, text, numeric), public.create_community(uuid, text, text, text, text, text, text, numeric)
+to authenticated, service_role;

@@ -1,0 +1,526 @@
+-- Property: residents and occupancies.
+--
+-- Purpose     Who owns, rents and lives in what, since when and until when.
+-- Tables      residents, resident_details, occupancies
+-- RPCs        set_unit_maintenance
+-- Views       units_overview, residents_overview
+-- Invariants  A resident and the unit of an occupancy are of one community. A unit has at most one primary contact at a time,
+--             a resident one occupancy of a kind in a unit at a time. Only owners have shares. A user is linked to a resident
+--             by an address that Auth has verified, never by one that was only typed. A past ends_on moves the person out:
+--             access ends with that day in the community's time zone, by itself.
+
+create type public.resident_kind as enum ('person', 'company');
+create type public.occupancy_role as enum ('owner', 'tenant', 'family', 'authorized', 'guest');
+
+select app.define_permission('residents.read', 'community', 'See who lives where and who owns what, by name', '{
+  site/superadmin, site/staff, site/accountant, organization/owner, organization/admin, organization/editor, organization/viewer,
+  community/admin, community/manager, community/accountant, community/guard, community/committee}');
+select app.define_permission('residents.read_details', 'community', 'See residents'' addresses, telephones and identity numbers', '{
+  site/superadmin, site/staff, organization/owner, organization/admin, organization/editor,
+  community/admin, community/manager, community/accountant}');
+select app.define_permission('residents.manage', 'community', 'Add and change residents and occupancies', '{
+  site/superadmin, site/staff, organization/owner, organization/admin, organization/editor, community/admin, community/manager}');
+select app.define_permission('residents.read_own', 'unit', 'See everybody who occupies the own unit', '{community/owner}');
+select app.define_permission('residents.read_household', 'unit', 'See who lives in the own unit, its owners excepted', '{community/tenant, community/family}');
+
+-- Residents ----------------------------------------------------------------------------------------------------------
+
+create table public.residents (
+  id uuid not null default extensions.uuidv7(),
+  community_id uuid not null,
+  full_name text not null,
+  kind public.resident_kind not null default 'person',
+  reference text,
+  user_id uuid,
+  locale text,
+  like app.row_model including defaults including comments,
+  constraint residents_pkey primary key (id),
+  constraint residents_community_id_key unique (community_id, id),
+  constraint residents_reference_key unique (community_id, reference, deleted_at),
+  constraint residents_community_fkey foreign key (community_id) references public.communities (id) on delete restrict,
+  constraint residents_user_fkey foreign key (user_id) references public.profiles (id) on delete set null (user_id),
+  constraint residents_full_name_check check (app.is_name(full_name)),
+  constraint residents_reference_check check (app.is_name(reference) and length(reference) <= 80),
+  constraint residents_locale_check check (app.is_locale(locale))
+);
+
+create unique index residents_user_key on public.residents (user_id, community_id) where deleted_at is null;
+create index residents_name_idx on public.residents (community_id, full_name);
+
+comment on table public.residents is
+  'People and companies of a community: owners, tenants, family, whoever a roster names. One row per person and community, with or without a user.';
+comment on column public.residents.kind is 'person, or company (which owns or rents, and lives nowhere).';
+comment on column public.residents.reference is 'The person''s number in the roster or register it came from; tells two people of one name apart. Unique where present.';
+comment on column public.residents.user_id is 'The user who signs in as this resident; linked by a verified address, never written by an app.';
+comment on column public.residents.locale is 'Language to write to the person in (BCP 47); the community''s where null.';
+
+select app.track('public.residents');
+
+-- Details ------------------------------------------------------------------------------------------------------------
+-- Apart from residents, so that who may see names at the gate does not see addresses and identity numbers.
+
+create table public.resident_details (
+  id uuid not null default extensions.uuidv7(),
+  community_id uuid not null,
+  resident_id uuid not null,
+  email text,
+  phone text,
+  identity_number text,
+  postal_address text,
+  note text,
+  like app.row_model including defaults including comments,
+  constraint resident_details_pkey primary key (id),
+  constraint resident_details_resident_key unique (community_id, resident_id),
+  constraint resident_details_resident_fkey foreign key (community_id, resident_id) references public.residents (community_id, id) on delete restrict,
+  constraint resident_details_email_check check (app.is_email(email)),
+  constraint resident_details_phone_check check (app.is_phone(phone)),
+  constraint resident_details_identity_number_check check (length(identity_number) between 3 and 40),
+  constraint resident_details_postal_address_check check (length(postal_address) <= 500),
+  constraint resident_details_note_check check (length(note) <= 4000)
+);
+
+create index resident_details_email_idx on public.resident_details (lower(email)) where email is not null;
+
+comment on table public.resident_details is 'How to reach a resident and by which number authorities know them; one row per resident, for fewer eyes than the name.';
+comment on column public.resident_details.email is 'The address by which a user who verifies it is linked to the resident.';
+comment on column public.resident_details.identity_number is 'Number of the identity document, or the company''s registration or tax number.';
+comment on column public.resident_details.note is 'What the management noted about the person. The person may ask to see it.';
+
+select app.track('public.resident_details', secrets => '{identity_number}');
+
+-- Occupancies --------------------------------------------------------------------------------------------------------
+
+create table public.occupancies (
+  id uuid not null default extensions.uuidv7(),
+  community_id uuid not null,
+  unit_id uuid not null,
+  resident_id uuid not null,
+  role public.occupancy_role not null,
+  ownership_share numeric(9, 6),
+  is_living_in boolean not null default true,
+  is_primary_contact boolean not null default false,
+  starts_on date not null default current_date,
+  ends_on date,
+  moved_out_at timestamptz,
+  like app.row_model including defaults including comments,
+  constraint occupancies_pkey primary key (id),
+  constraint occupancies_unit_fkey foreign key (community_id, unit_id) references public.units (community_id, id) on delete restrict,
+  constraint occupancies_resident_fkey foreign key (community_id, resident_id) references public.residents (community_id, id) on delete restrict,
+  constraint occupancies_ownership_share_check check (ownership_share > 0 and ownership_share <= 100),
+  constraint occupancies_owner_share_check check (ownership_share is null or role = 'owner'),
+  constraint occupancies_ends_on_check check (ends_on >= starts_on),
+  constraint occupancies_held_once_excl exclude using gist (
+    community_id with =, unit_id with =, resident_id with =, role with =, daterange(starts_on, ends_on, '[]') with &&
+  ) where (deleted_at is null),
+  constraint occupancies_primary_contact_excl exclude using gist (
+    community_id with =, unit_id with =, daterange(starts_on, ends_on, '[]') with &&
+  ) where (is_primary_contact and deleted_at is null)
+);
+
+create index occupancies_unit_idx on public.occupancies (community_id, unit_id);
+create index occupancies_resident_idx on public.occupancies (community_id, resident_id);
+create index occupancies_ending_idx on public.occupancies (ends_on) where moved_out_at is null and ends_on is not null;
+
+comment on table public.occupancies is 'What ties a resident to a unit: the role, a share of ownership, and the days from which and to which it holds.';
+comment on column public.occupancies.role is 'owner, tenant, family, authorized (acts for the unit), guest. Gives the role of the same key while it lasts.';
+comment on column public.occupancies.ownership_share is 'Percent of the unit that an owner owns: above 0, at most 100.';
+comment on column public.occupancies.is_living_in is 'Whether the resident lives in the unit; an owner who lets it does not.';
+comment on column public.occupancies.is_primary_contact is 'Whom to call about the unit; at most one at a time.';
+comment on column public.occupancies.starts_on is 'The first day, in the community''s time zone.';
+comment on column public.occupancies.ends_on is 'The last day, in the community''s time zone; null: until further notice.';
+comment on column public.occupancies.moved_out_at is 'When the end was noticed and told of (event occupancy.ended). Set by the database.';
+
+select app.track('public.occupancies');
+
+-- Who sees whom ------------------------------------------------------------------------------------------------------
+
+create function app.my_residents()
+returns setof uuid
+language plpgsql
+stable
+security definer -- finds the caller's own records before any policy on them is decided
+set search_path = ''
+as $$
+begin
+  return query select re.id from public.residents re where re.user_id = app.user_id() and re.deleted_at is null;
+end;
+$$;
+
+comment on function app.my_residents() is 'The residents'' records of the caller, one per community. Definer: reads residents.';
+
+create function app.residents_with_me()
+returns setof uuid
+language plpgsql
+stable
+security definer -- reads occupancies of the caller's units before any policy on them is decided
+set search_path = ''
+as $$
+begin
+  return query
+    select app.my_residents()
+    union
+    select o.resident_id from app.occupancies_with_me() w join public.occupancies o on o.id = w;
+end;
+$$;
+
+comment on function app.residents_with_me() is
+  'The caller as a resident, and the residents with whom the caller shares a unit as far as residents.read_own and residents.read_household go. Definer: reads occupancies.';
+
+create function app.occupancies_with_me()
+returns setof uuid
+language plpgsql
+stable
+security definer -- reads occupancies of the caller's units before any policy on them is decided
+set search_path = ''
+as $$
+begin
+  return query
+    select o.id
+    from public.residents re
+    join public.occupancies o on o.community_id = re.community_id and o.resident_id = re.id
+    where re.user_id = app.user_id() and re.deleted_at is null and o.deleted_at is null
+    union
+    select o.id
+    from app.units_with('residents.read_own') u
+    join public.occupancies o on o.unit_id = u
+    where o.deleted_at is null and o.moved_out_at is null
+    union
+    select o.id
+    from app.units_with('residents.read_household') u
+    join public.occupancies o on o.unit_id = u
+    where o.deleted_at is null and o.moved_out_at is null and o.role <> 'owner';
+end;
+$$;
+
+comment on function app.occupancies_with_me() is
+  'The caller''s own occupancies, past ones included, and the present ones of the caller''s units: all where the caller is an owner, without the owners where the caller rents or lives with somebody. Definer: reads occupancies.';
+
+grant execute on function app.my_residents(), app.residents_with_me(), app.occupancies_with_me() to authenticated;
+
+create policy residents_select on public.residents for select to authenticated
+  using (
+    community_id = any ((select app.my_communities())::uuid[])
+    and deleted_at is null
+    and (
+      community_id in (select app.communities_with('residents.read'))
+      or id in (select app.residents_with_me())
+    )
+  );
+create policy residents_insert on public.residents for insert to authenticated
+  with check (community_id = any ((select app.my_communities())::uuid[]) and community_id in (select app.communities_with('residents.manage')));
+create policy residents_update on public.residents for update to authenticated
+  using (
+    community_id = any ((select app.my_communities())::uuid[])
+    and deleted_at is null
+    and community_id in (select app.communities_with('residents.manage'))
+  )
+  with check (community_id = any ((select app.my_communities())::uuid[]) and community_id in (select app.communities_with('residents.manage')));
+
+grant select, insert (id, community_id, full_name, kind, reference, locale), update (full_name, kind, reference, locale) on public.residents to authenticated;
+grant select, insert, update on public.residents to service_role;
+
+create policy resident_details_select on public.resident_details for select to authenticated
+  using (
+    community_id = any ((select app.my_communities())::uuid[])
+    and deleted_at is null
+    and (
+      community_id in (select app.communities_with('residents.read_details'))
+      or resident_id in (select app.my_residents())
+    )
+  );
+create policy resident_details_insert on public.resident_details for insert to authenticated
+  with check (community_id = any ((select app.my_communities())::uuid[]) and community_id in (select app.communities_with('residents.manage')));
+create policy resident_details_update on public.resident_details for update to authenticated
+  using (
+    community_id = any ((select app.my_communities())::uuid[])
+    and deleted_at is null
+    and community_id in (select app.communities_with('residents.manage'))
+  )
+  with check (community_id = any ((select app.my_communities())::uuid[]) and community_id in (select app.communities_with('residents.manage')));
+
+grant select,
+  insert (id, community_id, resident_id, email, phone, identity_number, postal_address, note),
+  update (email, phone, identity_number, postal_address, note)
+on public.resident_details to authenticated;
+grant select, insert, update on public.resident_details to service_role;
+
+create policy occupancies_select on public.occupancies for select to authenticated
+  using (
+    community_id = any ((select app.my_communities())::uuid[])
+    and deleted_at is null
+    and (
+      community_id in (select app.communities_with('residents.read'))
+      or id in (select app.occupancies_with_me())
+    )
+  );
+create policy occupancies_insert on public.occupancies for insert to authenticated
+  with check (community_id = any ((select app.my_communities())::uuid[]) and community_id in (select app.communities_with('residents.manage')));
+create policy occupancies_update on public.occupancies for update to authenticated
+  using (
+    community_id = any ((select app.my_communities())::uuid[])
+    and deleted_at is null
+    and community_id in (select app.communities_with('residents.manage'))
+  )
+  with check (community_id = any ((select app.my_communities())::uuid[]) and community_id in (select app.communities_with('residents.manage')));
+
+grant select,
+  insert (id, community_id, unit_id, resident_id, role, ownership_share, is_living_in, is_primary_contact, starts_on, ends_on),
+  update (ownership_share, is_living_in, is_primary_contact, starts_on, ends_on)
+on public.occupancies to authenticated;
+grant select, insert, update on public.occupancies to service_role;
+
+-- Linking users ------------------------------------------------------------------------------------------------------
+
+create function app.link_residents(emails text[])
+returns void
+language plpgsql
+volatile
+security definer -- reads auth.users, writes residents.user_id
+set search_path = ''
+as $$
+begin
+  update public.residents re
+  set user_id = l.user_id
+  from (
+    -- One resident per user and community: the first of several who share an address.
+    select distinct on (d.community_id, u.id) d.resident_id, u.id as user_id
+    from public.resident_details d
+    join public.residents r on r.community_id = d.community_id and r.id = d.resident_id and r.user_id is null and r.deleted_at is null and r.kind = 'person'
+    join auth.users u on lower(u.email) = lower(d.email) and u.email_confirmed_at is not null
+    join public.profiles p on p.id = u.id
+    where lower(d.email) = any (emails) and d.deleted_at is null
+      and not exists (select from public.residents x where x.community_id = d.community_id and x.user_id = u.id and x.deleted_at is null)
+    order by d.community_id, u.id, r.created_at, r.id
+  ) l
+  where re.id = l.resident_id;
+end;
+$$;
+
+comment on function app.link_residents(text[]) is
+  'Links residents (persons) to the users who verified one of these lowercase addresses in Auth. Definer: reads auth.users and writes residents.user_id, which no API role may.';
+
+create function app.tg_resident_details__link()
+returns trigger
+language plpgsql
+security definer -- calls app.link_residents
+set search_path = ''
+as $$
+begin
+  perform app.link_residents(array(select distinct lower(n.email) from new_rows n where n.email is not null));
+  return null;
+end;
+$$;
+
+comment on function app.tg_resident_details__link() is 'AFTER INSERT OR UPDATE: links residents whose address a user has verified already. Definer: calls app.link_residents.';
+
+create trigger _500_link_insert after insert on public.resident_details
+  referencing new table as new_rows for each statement execute function app.tg_resident_details__link();
+create trigger _500_link_update after update on public.resident_details
+  referencing new table as new_rows for each statement execute function app.tg_resident_details__link();
+
+create function app.tg_auth_users__link()
+returns trigger
+language plpgsql
+security definer -- calls app.link_residents
+set search_path = ''
+as $$
+begin
+  perform app.link_residents(array[lower(new.email)]);
+  return null;
+end;
+$$;
+
+comment on function app.tg_auth_users__link() is 'AFTER an address is verified in Auth: links the residents who were entered with it. Definer: calls app.link_residents.';
+
+create trigger _600_vicinia_link_new after insert on auth.users for each row
+  when (new.email_confirmed_at is not null) execute function app.tg_auth_users__link();
+create trigger _600_vicinia_link after update of email, email_confirmed_at on auth.users for each row
+  when (new.email_confirmed_at is not null and (old.email_confirmed_at is null or old.email is distinct from new.email))
+  execute function app.tg_auth_users__link();
+
+-- Access follows -----------------------------------------------------------------------------------------------------
+
+create function app.tg_residents__access()
+returns trigger
+language plpgsql
+security definer -- writes private.user_access
+set search_path = ''
+as $$
+begin
+  perform app.bump_access(array_remove(array[old.user_id, new.user_id], null));
+  return null;
+end;
+$$;
+
+comment on function app.tg_residents__access() is 'AFTER a resident is linked, unlinked or archived: makes the users'' tokens stale. Definer: writes private.user_access.';
+
+create trigger _500_access_new after insert on public.residents for each row
+  when (new.user_id is not null) execute function app.tg_residents__access();
+create trigger _500_access after update of user_id, deleted_at on public.residents for each row
+  when (old.user_id is distinct from new.user_id or old.deleted_at is distinct from new.deleted_at)
+  execute function app.tg_residents__access();
+
+create function app.refresh_unit_status(units uuid[])
+returns void
+language plpgsql
+volatile
+security definer -- status is in no column grant
+set search_path = ''
+as $$
+begin
+  perform from public.units u where u.id = any (units) order by u.id for no key update;
+  update public.units u
+  set status = s.status
+  from (
+    select w.id, case when exists (
+      select from public.occupancies o
+      where o.community_id = w.community_id and o.unit_id = w.id and o.deleted_at is null and o.is_living_in
+        and o.starts_on <= (now() at time zone c.time_zone)::date
+        and (o.ends_on is null or o.ends_on >= (now() at time zone c.time_zone)::date)
+    ) then 'occupied' else 'vacant' end::public.unit_status as status
+    from public.units w
+    join public.communities c on c.id = w.community_id
+    where w.id = any (units)
+  ) s
+  where u.id = s.id and u.status <> 'under_maintenance' and u.status <> s.status;
+end;
+$$;
+
+comment on function app.refresh_unit_status(uuid[]) is
+  'Sets units to occupied or vacant by who lives there today; leaves those under maintenance. Definer: units.status is in no column grant.';
+
+create function app.tg_occupancies__consequences()
+returns trigger
+language plpgsql
+security definer -- writes private.user_access and units.status
+set search_path = ''
+as $$
+declare
+  changed public.occupancies[];
+begin
+  if tg_op = 'INSERT' then
+    changed := array(select n from new_rows n);
+  else
+    changed := array(select n from new_rows n union all select o from old_rows o);
+  end if;
+  perform app.bump_access(array(
+    select distinct re.user_id
+    from unnest(changed) o join public.residents re on re.id = o.resident_id
+    where re.user_id is not null));
+  perform app.refresh_unit_status(array(select distinct o.unit_id from unnest(changed) o));
+  return null;
+end;
+$$;
+
+comment on function app.tg_occupancies__consequences() is
+  'AFTER INSERT OR UPDATE: the residents'' tokens go stale, the units become occupied or vacant. Definer: writes private.user_access and units.status.';
+
+create trigger _500_consequences_insert after insert on public.occupancies
+  referencing new table as new_rows for each statement execute function app.tg_occupancies__consequences();
+create trigger _500_consequences_update after update on public.occupancies
+  referencing old table as old_rows new table as new_rows for each statement execute function app.tg_occupancies__consequences();
+
+create function app.job_occupancy_dates()
+returns void
+language plpgsql
+volatile
+set search_path = ''
+as $$
+declare
+  ended uuid[];
+begin
+  -- Those whose last day is over: told of once.
+  with over as (
+    update public.occupancies o
+    set moved_out_at = now()
+    from public.communities c
+    where c.id = o.community_id and o.moved_out_at is null and o.deleted_at is null
+      and o.ends_on < (now() at time zone c.time_zone)::date
+    returning o.id, o.community_id, o.unit_id, o.resident_id, o.role, o.ends_on
+  )
+  select array_agg(over.unit_id) into ended
+  from over,
+    lateral app.emit('occupancy.ended', over.community_id, jsonb_build_object(
+      'occupancy_id', over.id, 'unit_id', over.unit_id, 'resident_id', over.resident_id, 'role', over.role, 'ends_on', over.ends_on));
+
+  -- Those that began since yesterday, and the units of those that ended.
+  perform app.refresh_unit_status(ended || array(
+    select o.unit_id
+    from public.occupancies o
+    join public.units u on u.id = o.unit_id
+    where o.starts_on between current_date - 2 and current_date + 1 and o.deleted_at is null and u.status = 'vacant'));
+end;
+$$;
+
+comment on function app.job_occupancy_dates() is
+  'Job occupancy-dates: marks the occupancies whose last day is over, tells of each once (occupancy.ended), and sets the units'' status. Access had ended by itself.';
+
+insert into app.scheduled_jobs (name, schedule, handler, description) values
+  ('occupancy-dates', '5,35 * * * *', 'app.job_occupancy_dates()', 'Moves people in and out on their day, in every time zone.');
+
+create function app.set_unit_maintenance(unit uuid, under_maintenance boolean)
+returns void
+language plpgsql
+volatile
+security definer -- status is in no column grant
+set search_path = ''
+as $$
+begin
+  perform app.require('units.manage', (select u.community_id from public.units u where u.id = unit and u.deleted_at is null));
+  update public.units u
+  set status = case when under_maintenance then 'under_maintenance' else 'vacant' end::public.unit_status
+  where u.id = unit and u.deleted_at is null and (u.status = 'under_maintenance') <> under_maintenance;
+  perform app.refresh_unit_status(array[unit]);
+end;
+$$;
+
+comment on function app.set_unit_maintenance(uuid, boolean) is 'What public.set_unit_maintenance does. Definer: units.status is in no column grant.';
+
+create function public.set_unit_maintenance(unit_id uuid, under_maintenance boolean)
+returns void
+language sql
+volatile
+set search_path = ''
+as $$ select app.set_unit_maintenance(unit_id, under_maintenance) $$;
+
+comment on function public.set_unit_maintenance(uuid, boolean) is
+  'Takes a unit out of use for works, or back into it (occupied or vacant, as its occupancies say). Takes units.manage. Errors: permission_denied.';
+
+grant execute on function app.set_unit_maintenance(uuid, boolean), public.set_unit_maintenance(uuid, boolean) to authenticated, service_role;
+
+-- Overviews ----------------------------------------------------------------------------------------------------------
+
+create view public.units_overview with (security_invoker = true) as
+select
+  c.name as community, b.name as building, e.name as entrance, u.number, u.type, u.floor, u.area, u.ideal_parts, u.status,
+  (select string_agg(r.full_name || coalesce(' (' || trim_scale(o.ownership_share) || ' %)', ''), ', ' order by r.full_name)
+   from public.occupancies o join public.residents r on r.community_id = o.community_id and r.id = o.resident_id
+   where o.community_id = u.community_id and o.unit_id = u.id and o.role = 'owner' and o.moved_out_at is null and o.deleted_at is null) as owners,
+  (select string_agg(r.full_name || ' (' || o.role || ')', ', ' order by o.role, r.full_name)
+   from public.occupancies o join public.residents r on r.community_id = o.community_id and r.id = o.resident_id
+   where o.community_id = u.community_id and o.unit_id = u.id and o.is_living_in and o.moved_out_at is null and o.deleted_at is null) as living_in,
+  u.community_id, u.id as unit_id
+from public.units u
+join public.communities c on c.id = u.community_id
+left join public.buildings b on b.community_id = u.community_id and b.id = u.building_id
+left join public.entrances e on e.community_id = u.community_id and e.building_id = u.building_id and e.id = u.entrance_id
+where u.deleted_at is null;
+
+comment on view public.units_overview is 'Units with names instead of ids: building, entrance, owners with their shares, who lives there. Shows what the reader may see.';
+
+create view public.residents_overview with (security_invoker = true) as
+select
+  c.name as community, r.full_name, r.kind, o.role, concat_ws(' / ', b.name, u.number) as unit, o.ownership_share, o.is_living_in,
+  o.is_primary_contact, o.starts_on, o.ends_on, d.email, d.phone, r.user_id is not null as has_account,
+  r.community_id, r.id as resident_id, u.id as unit_id, o.id as occupancy_id
+from public.residents r
+join public.communities c on c.id = r.community_id
+left join public.resident_details d on d.community_id = r.community_id and d.resident_id = r.id
+left join public.occupancies o on o.community_id = r.community_id and o.resident_id = r.id and o.deleted_at is null
+left join public.units u on u.community_id = o.community_id and u.id = o.unit_id
+left join public.buildings b on b.community_id = u.community_id and b.id = u.building_id
+where r.deleted_at is null;
+
+comment on view public.residents_overview is 'Who is tied to which unit, and how: one row per occupancy, or one for a resident without any. Shows what the reader may see.';
+
+grant select on public.units_overview, public.residents_overview to authenticated, service_role;
