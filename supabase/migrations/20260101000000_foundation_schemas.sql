@@ -29,8 +29,6 @@ alter default privileges in schema public revoke all on tables from anon, authen
 alter default privileges in schema public revoke all on sequences from anon, authenticated, service_role;
 alter default privileges in schema public revoke all on functions from anon, authenticated, service_role;
 alter default privileges revoke execute on functions from public;
-alter default privileges revoke usage on types from public;
-alter default privileges grant usage on types to anon, authenticated, service_role;
 
 grant usage on schema app to anon, authenticated, service_role, supabase_auth_admin;
 grant usage on schema audit to authenticated, service_role;

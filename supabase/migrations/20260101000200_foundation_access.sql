@@ -349,9 +349,9 @@ returns boolean
 language sql
 stable
 set search_path = ''
-return community in (select app.communities_with(permission));
+return coalesce(community in (select app.communities_with(permission)), false);
 
-comment on function app.can(text, uuid) is 'Whether the caller holds the permission in the community.';
+comment on function app.can(text, uuid) is 'Whether the caller holds the permission in the community; false for a community that does not exist.';
 
 create function app.require(permission text, community uuid)
 returns void

@@ -174,6 +174,23 @@ create policy organizations_update on public.organizations for update to authent
 grant select, update (name, slug, legal_name, tax_number, country_code) on public.organizations to authenticated;
 grant select, insert, update on public.organizations to service_role;
 
+create function app.tg_organizations__access()
+returns trigger
+language plpgsql
+security definer -- finds everybody who has a role in the organization
+set search_path = ''
+as $$
+begin
+  perform app.bump_access(array(select m.user_id from public.memberships m where m.organization_id = new.id));
+  return null;
+end;
+$$;
+
+comment on function app.tg_organizations__access() is 'AFTER an organization is archived or restored: its members'' tokens go stale. Definer: reads memberships.';
+
+create trigger _500_access after update of deleted_at on public.organizations for each row
+  when (old.deleted_at is distinct from new.deleted_at) execute function app.tg_organizations__access();
+
 -- Communities --------------------------------------------------------------------------------------------------------
 
 create table public.communities (
@@ -311,7 +328,7 @@ declare
   made uuid;
   refused text;
 begin
-  if not app.is_trusted() and create_community.organization_id not in (select app.organizations_with('communities.create')) then
+  if not app.is_trusted() and (create_community.organization_id in (select app.organizations_with('communities.create'))) is not true then
     perform app.fail(403, 'permission_denied', 'This takes the permission communities.create in this organization.');
   end if;
   insert into public.communities (organization_id, name, slug, country_code, currency_code, time_zone, locale, ideal_parts_total)

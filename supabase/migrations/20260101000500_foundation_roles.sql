@@ -431,7 +431,9 @@ declare
   found_role uuid;
   made uuid;
 begin
-  if num_nonnulls(organization, community) > 1 then
+  if subject is null or role is null then
+    perform app.fail(422, 'invalid_value', 'A role is given to a user: both have to be named.');
+  elsif num_nonnulls(organization, community) > 1 then
     perform app.fail(422, 'invalid_scope', 'A role is held in an organization or in a community, not in both.');
   elsif ends_at <= coalesce(starts_at, now()) then
     perform app.fail(422, 'invalid_period', 'The role would end before it begins.');
@@ -475,7 +477,7 @@ as $$ select app.grant_role(user_id, role, organization_id, community_id, starts
 
 comment on function public.grant_role(uuid, text, uuid, uuid, timestamptz, timestamptz) is
   'Gives a user a role in a community, in an organization, or (both null) on the site, from now or starts_at until revoked or ends_at. Returns the membership''s id. '
-  'Takes memberships.manage there and every permission the role holds. Errors: permission_denied, role_above_own, role_not_found, role_not_assignable, role_already_held, user_not_found, invalid_scope, invalid_period.';
+  'Takes memberships.manage there and every permission the role holds. Errors: permission_denied, role_above_own, role_not_found, role_not_assignable, role_already_held, user_not_found, invalid_value, invalid_scope, invalid_period.';
 
 create function app.revoke_role(membership uuid)
 returns void

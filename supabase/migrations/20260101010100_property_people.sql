@@ -36,7 +36,6 @@ create table public.residents (
   like app.row_model including defaults including comments,
   constraint residents_pkey primary key (id),
   constraint residents_community_id_key unique (community_id, id),
-  constraint residents_reference_key unique (community_id, reference, deleted_at),
   constraint residents_community_fkey foreign key (community_id) references public.communities (id) on delete restrict,
   constraint residents_user_fkey foreign key (user_id) references public.profiles (id) on delete set null (user_id),
   constraint residents_full_name_check check (app.is_name(full_name)),
@@ -44,12 +43,13 @@ create table public.residents (
   constraint residents_locale_check check (app.is_locale(locale))
 );
 
+create unique index residents_reference_key on public.residents (community_id, reference) where deleted_at is null;
 create unique index residents_user_key on public.residents (user_id, community_id) where deleted_at is null;
 create index residents_name_idx on public.residents (community_id, full_name);
 
 comment on table public.residents is
   'People and companies of a community: owners, tenants, family, whoever a roster names. One row per person and community, with or without a user.';
-comment on column public.residents.kind is 'person, or company (which owns or rents, and lives nowhere).';
+comment on column public.residents.kind is 'person, or company.';
 comment on column public.residents.reference is 'The person''s number in the roster or register it came from; tells two people of one name apart. Unique where present.';
 comment on column public.residents.user_id is 'The user who signs in as this resident; linked by a verified address, never written by an app.';
 comment on column public.residents.locale is 'Language to write to the person in (BCP 47); the community''s where null.';
@@ -124,7 +124,7 @@ create index occupancies_ending_idx on public.occupancies (ends_on) where moved_
 comment on table public.occupancies is 'What ties a resident to a unit: the role, a share of ownership, and the days from which and to which it holds.';
 comment on column public.occupancies.role is 'owner, tenant, family, authorized (acts for the unit), guest. Gives the role of the same key while it lasts.';
 comment on column public.occupancies.ownership_share is 'Percent of the unit that an owner owns: above 0, at most 100.';
-comment on column public.occupancies.is_living_in is 'Whether the resident lives in the unit; an owner who lets it does not.';
+comment on column public.occupancies.is_living_in is 'Whether the resident lives in the unit, or uses it as a company does; an owner who lets it does not.';
 comment on column public.occupancies.is_primary_contact is 'Whom to call about the unit; at most one at a time.';
 comment on column public.occupancies.starts_on is 'The first day, in the community''s time zone.';
 comment on column public.occupancies.ends_on is 'The last day, in the community''s time zone; null: until further notice.';
@@ -183,17 +183,19 @@ begin
     select o.id
     from app.units_with('residents.read_own') u
     join public.occupancies o on o.unit_id = u
-    where o.deleted_at is null and o.moved_out_at is null
+    join public.communities c on c.id = o.community_id
+    where o.deleted_at is null and (o.ends_on is null or o.ends_on >= (now() at time zone c.time_zone)::date)
     union
     select o.id
     from app.units_with('residents.read_household') u
     join public.occupancies o on o.unit_id = u
-    where o.deleted_at is null and o.moved_out_at is null and o.role <> 'owner';
+    join public.communities c on c.id = o.community_id
+    where o.deleted_at is null and (o.ends_on is null or o.ends_on >= (now() at time zone c.time_zone)::date) and o.role <> 'owner';
 end;
 $$;
 
 comment on function app.occupancies_with_me() is
-  'The caller''s own occupancies, past ones included, and the present ones of the caller''s units: all where the caller is an owner, without the owners where the caller rents or lives with somebody. Definer: reads occupancies.';
+  'The caller''s own occupancies, past ones included, and the present and coming ones of the caller''s units: all where the caller is an owner, without the owners where the caller rents or lives with somebody. Definer: reads occupancies.';
 
 grant execute on function app.my_residents(), app.residents_with_me(), app.occupancies_with_me() to authenticated;
 
@@ -360,6 +362,22 @@ create trigger _500_access after update of user_id, deleted_at on public.residen
   when (old.user_id is distinct from new.user_id or old.deleted_at is distinct from new.deleted_at)
   execute function app.tg_residents__access();
 
+create function app.tg_occupancies__reopen()
+returns trigger
+language plpgsql
+set search_path = ''
+as $$
+begin
+  new.moved_out_at := null;
+  return new;
+end;
+$$;
+
+comment on function app.tg_occupancies__reopen() is 'BEFORE UPDATE of the dates of an occupancy that was over: its end has yet to be noticed again.';
+
+create trigger _200_reopen before update of ends_on on public.occupancies for each row
+  when (old.moved_out_at is not null and old.ends_on is distinct from new.ends_on) execute function app.tg_occupancies__reopen();
+
 create function app.refresh_unit_status(units uuid[])
 returns void
 language plpgsql
@@ -467,6 +485,9 @@ set search_path = ''
 as $$
 begin
   perform app.require('units.manage', (select u.community_id from public.units u where u.id = unit and u.deleted_at is null));
+  if not exists (select from public.units u where u.id = unit and u.deleted_at is null) then
+    perform app.fail(404, 'unit_not_found', 'There is no live unit with this id.');
+  end if;
   update public.units u
   set status = case when under_maintenance then 'under_maintenance' else 'vacant' end::public.unit_status
   where u.id = unit and u.deleted_at is null and (u.status = 'under_maintenance') <> under_maintenance;
@@ -484,7 +505,7 @@ set search_path = ''
 as $$ select app.set_unit_maintenance(unit_id, under_maintenance) $$;
 
 comment on function public.set_unit_maintenance(uuid, boolean) is
-  'Takes a unit out of use for works, or back into it (occupied or vacant, as its occupancies say). Takes units.manage. Errors: permission_denied.';
+  'Takes a unit out of use for works, or back into it (occupied or vacant, as its occupancies say). Takes units.manage. Errors: permission_denied, unit_not_found.';
 
 grant execute on function app.set_unit_maintenance(uuid, boolean), public.set_unit_maintenance(uuid, boolean) to authenticated, service_role;
 
@@ -495,18 +516,21 @@ select
   c.name as community, b.name as building, e.name as entrance, u.number, u.type, u.floor, u.area, u.ideal_parts, u.status,
   (select string_agg(r.full_name || coalesce(' (' || trim_scale(o.ownership_share) || ' %)', ''), ', ' order by r.full_name)
    from public.occupancies o join public.residents r on r.community_id = o.community_id and r.id = o.resident_id
-   where o.community_id = u.community_id and o.unit_id = u.id and o.role = 'owner' and o.moved_out_at is null and o.deleted_at is null) as owners,
+   where o.community_id = u.community_id and o.unit_id = u.id and o.role = 'owner' and o.deleted_at is null
+     and o.starts_on <= t.today and (o.ends_on is null or o.ends_on >= t.today)) as owners,
   (select string_agg(r.full_name || ' (' || o.role || ')', ', ' order by o.role, r.full_name)
    from public.occupancies o join public.residents r on r.community_id = o.community_id and r.id = o.resident_id
-   where o.community_id = u.community_id and o.unit_id = u.id and o.is_living_in and o.moved_out_at is null and o.deleted_at is null) as living_in,
+   where o.community_id = u.community_id and o.unit_id = u.id and o.is_living_in and o.deleted_at is null
+     and o.starts_on <= t.today and (o.ends_on is null or o.ends_on >= t.today)) as living_in,
   u.community_id, u.id as unit_id
 from public.units u
 join public.communities c on c.id = u.community_id
+cross join lateral (select (now() at time zone c.time_zone)::date as today) t
 left join public.buildings b on b.community_id = u.community_id and b.id = u.building_id
 left join public.entrances e on e.community_id = u.community_id and e.building_id = u.building_id and e.id = u.entrance_id
 where u.deleted_at is null;
 
-comment on view public.units_overview is 'Units with names instead of ids: building, entrance, owners with their shares, who lives there. Shows what the reader may see.';
+comment on view public.units_overview is 'Units with names instead of ids: building, entrance, owners with their shares, who lives there today. Shows what the reader may see.';
 
 create view public.residents_overview with (security_invoker = true) as
 select
