@@ -1,0 +1,96 @@
+-- The demo: two communities of two organizations, small enough to read, built through the RPCs a real one uses.
+-- Every demo user signs in with the password vicinia-demo. Only `npm start` on an empty database and `supabase db reset` run this.
+
+-- Users --------------------------------------------------------------------------------------------------------------
+-- As Auth would have made them by sign-up and confirmation.
+
+with people (number, email, full_name) as (
+  values
+    (1, 'superadmin@demo.example', 'Sofia Admin'),
+    (2, 'manager@demo.example', 'Maria Koleva'),
+    (3, 'accountant@demo.example', 'Anton Bonev'),
+    (4, 'guard@demo.example', 'Georgi Stoev'),
+    (5, 'owner@demo.example', 'Иван Петров'),
+    (6, 'tenant@demo.example', 'Elena Dimova'),
+    (7, 'family@demo.example', 'Анна Петрова'),
+    (8, 'gerente@demo.example', 'Lucía Hernández')
+),
+users as (
+  insert into auth.users (
+    instance_id, id, aud, role, email, encrypted_password, email_confirmed_at, raw_app_meta_data, raw_user_meta_data,
+    created_at, updated_at, confirmation_token, recovery_token, email_change, email_change_token_new
+  )
+  select
+    '00000000-0000-0000-0000-000000000000', format('00000000-0000-4000-8000-%s', lpad(number::text, 12, '0'))::uuid, 'authenticated', 'authenticated',
+    email, extensions.crypt('vicinia-demo', extensions.gen_salt('bf', 8)), now(),
+    '{"provider": "email", "providers": ["email"]}', jsonb_build_object('full_name', full_name),
+    now(), now(), '', '', '', ''
+  from people
+  returning id, email
+)
+insert into auth.identities (id, provider_id, user_id, identity_data, provider, last_sign_in_at, created_at, updated_at)
+select gen_random_uuid(), id::text, id, jsonb_build_object('sub', id, 'email', email, 'email_verified', true), 'email', now(), now(), now()
+from users;
+
+-- Organizations and communities --------------------------------------------------------------------------------------
+
+select public.create_community(
+  public.create_organization('Domus Care', 'domus-care', 'BG'),
+  'Lipa Court', 'lipa-court', 'BG', 'EUR', 'Europe/Sofia', 'bg', 100);
+
+select public.create_community(
+  public.create_organization('Los Encinos A.C.', 'los-encinos', 'MX'),
+  'Los Encinos', 'los-encinos', 'MX', 'MXN', 'America/Mexico_City', 'es-MX', 100);
+
+-- Roles --------------------------------------------------------------------------------------------------------------
+-- Owner, tenant and family need none: the rosters below name them, and their verified addresses link them.
+
+select public.grant_role('00000000-0000-4000-8000-000000000001', 'superadmin');
+
+select public.grant_role(m.user_id, m.role, community_id => c.id)
+from (
+  values
+    ('00000000-0000-4000-8000-000000000002'::uuid, 'manager', 'lipa-court'),
+    ('00000000-0000-4000-8000-000000000003'::uuid, 'accountant', 'lipa-court'),
+    ('00000000-0000-4000-8000-000000000004'::uuid, 'guard', 'lipa-court'),
+    ('00000000-0000-4000-8000-000000000008'::uuid, 'manager', 'los-encinos')
+) m (user_id, role, slug)
+join public.communities c on c.slug = m.slug;
+
+-- Lipa Court: one building, two entrances, twelve units ---------------------------------------------------------------
+
+select public.import_roster(
+  (select c.id from public.communities c where c.slug = 'lipa-court'),
+  array['Building', 'Entrance', 'Unit', 'Type', 'Layout', 'Floor', 'Area', 'Ideal parts', 'Residents', 'Intercom', 'Name', 'Role', 'Share', 'Lives in', 'Primary contact', 'Since', 'Until', 'Email', 'Phone'],
+  '[
+    ["Main", "A", "1",  "shop",      null,   "0", "64.20", "11.40", "0", "101", "Билянини ООД",       "owner",  "100", "yes", "yes", "2019-03-01", null,         "office@biliana.example",  "+359 2 555 0101"],
+    ["Main", "A", "2",  "apartment", "2BHK", "1", "71.50", "9.80",  "2", "102", "Иван Петров",        "owner",  "60",  "yes", "yes", "2018-06-15", null,         "owner@demo.example",      "+359 88 555 0102"],
+    ["Main", "A", "2",  null,        null,   null, null,   null,    null, null, "Светла Петрова",     "owner",  "40",  "no",  "no",  "2018-06-15", null,         "svetla@lipa.example",     null],
+    ["Main", "A", "2",  null,        null,   null, null,   null,    null, null, "Анна Петрова",       "family", null,  "yes", "no",  "2018-06-15", null,         "family@demo.example",     null],
+    ["Main", "A", "3",  "apartment", "3BHK", "1", "92.10", "12.10", "3", "103", "Николай Ангелов",    "owner",  "100", "no",  "no",  "2018-06-15", null,         "angelov@lipa.example",    "+359 88 555 0103"],
+    ["Main", "A", "3",  null,        null,   null, null,   null,    null, null, "Elena Dimova",       "tenant", null,  "yes", "yes", "2025-09-01", "2028-08-31", "tenant@demo.example",     "+359 88 555 0104"],
+    ["Main", "A", "4",  "apartment", "1BHK", "2", "48.90", "6.60",  "1", "104", "Мария Стоянова",     "owner",  "100", "yes", "yes", "2020-01-10", null,         "stoyanova@lipa.example",  null],
+    ["Main", "A", "5",  "apartment", "2BHK", "2", "71.50", "9.80",  "0", "105", "Инвест Дом ЕООД",    "owner",  "100", "no",  "yes", "2021-05-05", null,         "office@investdom.example", "+359 2 555 0105"],
+    ["Main", "B", "6",  "apartment", "2BHK", "1", "70.80", "9.70",  "4", "201", "Димитър Колев",      "owner",  "100", "yes", "yes", "2018-07-01", null,         null,                      "+359 88 555 0106"],
+    ["Main", "B", "7",  "apartment", "3BHK", "1", "93.40", "12.30", "2", "202", "Петя Маринова",      "owner",  "100", "yes", "yes", "2018-07-01", null,         "marinova@lipa.example",   null],
+    ["Main", "B", "8",  "apartment", "2BHK", "2", "70.80", "9.70",  "2", "203", "Georg Weiß",         "owner",  "100", "yes", "yes", "2022-11-20", null,         "weiss@lipa.example",      "+49 30 5550107"],
+    ["Main", "B", "9",  "office",    null,   "2", "55.00", "7.60",  "0", "204", null,                 null,     null,  null,  null,  null,         null,         null,                      null],
+    ["Main", "B", "G1", "parking",   null,   "-1", "18.00", "3.60", "0", null, "Иван Петров",         "owner",  "100", "yes", "yes", "2018-06-15", null,         "owner@demo.example",      "+359 88 555 0102"],
+    ["Main", "B", "G2", "parking",   null,   "-1", "18.00", "3.60", "0", null, "Петя Маринова",       "owner",  "100", "yes", "yes", "2018-07-01", null,         "marinova@lipa.example",   null],
+    ["Main", "B", "S1", "storage",   null,   "-1", "9.50", "3.80",  "0", null, "Георги Иванов",       "owner",  "100", "yes", "yes", "2023-02-01", null,         "givanov@lipa.example",    null]
+  ]',
+  dry_run => false
+);
+
+-- Los Encinos: a street of houses, so that there is a neighbour to keep out ---------------------------------------------
+
+select public.import_roster(
+  (select c.id from public.communities c where c.slug = 'los-encinos'),
+  array['Casa', 'Tipo', 'Superficie', 'Coeficiente', 'Nombre', 'Calidad', 'Correo', 'Teléfono'],
+  '[
+    ["1", "casa",  "180,50", "35,00", "Rosa Martínez Díaz",     "propietario", "rosa@encinos.example",   "+52 442 555 0201"],
+    ["2", "casa",  "180,50", "35,00", "Jorge Luis Ramírez",     "propietario", "jorge@encinos.example",  "+52 442 555 0202"],
+    ["3", "local", "120,00", "30,00", "Abarrotes Lupita S.A. de C.V.", "propietario", "lupita@encinos.example", "+52 442 555 0203"]
+  ]',
+  dry_run => false
+);
