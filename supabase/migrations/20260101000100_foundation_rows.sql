@@ -95,10 +95,12 @@ create function app.is_time_zone(value text)
 returns boolean
 language plpgsql
 stable
+returns null on null input
 set search_path = ''
 as $$
 begin
-  return value ~ '^(UTC|[A-Za-z_]+(/[A-Za-z0-9_+-]+)+)$' and (now() at time zone value) is not null;
+  perform now() at time zone value;
+  return value ~ '^(UTC|[A-Za-z_]+(/[A-Za-z0-9_+-]+)+)$';
 exception when invalid_parameter_value then
   return false;
 end;
