@@ -304,21 +304,31 @@ comment on function app.link_residents(text[]) is
 create function app.tg_resident_details__link()
 returns trigger
 language plpgsql
-security definer -- calls app.link_residents
+security definer -- reads auth.users, writes residents.user_id
 set search_path = ''
 as $$
 begin
+  if tg_op = 'UPDATE' then
+    update public.residents re
+    set user_id = null
+    from new_rows n
+    join old_rows o on o.id = n.id
+    where re.community_id = n.community_id and re.id = n.resident_id and re.user_id is not null
+      and lower(n.email) is distinct from lower(o.email)
+      and not exists (select from auth.users u where u.id = re.user_id and lower(u.email) = lower(n.email));
+  end if;
   perform app.link_residents(array(select distinct lower(n.email) from new_rows n where n.email is not null));
   return null;
 end;
 $$;
 
-comment on function app.tg_resident_details__link() is 'AFTER INSERT OR UPDATE: links residents whose address a user has verified already. Definer: calls app.link_residents.';
+comment on function app.tg_resident_details__link() is
+  'AFTER INSERT OR UPDATE: links residents whose address a user has verified already. An address that the management corrects takes the link from the user who had the old one. Definer: reads auth.users, writes residents.user_id.';
 
 create trigger _500_link_insert after insert on public.resident_details
   referencing new table as new_rows for each statement execute function app.tg_resident_details__link();
 create trigger _500_link_update after update on public.resident_details
-  referencing new table as new_rows for each statement execute function app.tg_resident_details__link();
+  referencing old table as old_rows new table as new_rows for each statement execute function app.tg_resident_details__link();
 
 create function app.tg_auth_users__link()
 returns trigger
