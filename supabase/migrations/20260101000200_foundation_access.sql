@@ -20,6 +20,7 @@ create table private.user_access (
 );
 
 comment on table private.user_access is 'The live version of each user''s access; a token with another version is not believed.';
+comment on column private.user_access.user_id is 'The user.';
 comment on column private.user_access.version is
   'Grows with every change. Begins with the time in microseconds, so that a database restored from a backup does not hand out a version twice.';
 

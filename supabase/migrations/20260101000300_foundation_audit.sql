@@ -28,8 +28,10 @@ create index log_row_idx on audit.log (row_id, recorded_at desc);
 create index log_community_idx on audit.log (community_id, recorded_at desc) where community_id is not null;
 
 comment on table audit.log is 'One entry per changed row of a tracked table. Append-only; read it through public.audit_log.';
+comment on column audit.log.id is 'Counts the entries; entries of one transaction in the order they were written.';
 comment on column audit.log.recorded_at is 'When the transaction of the change began.';
 comment on column audit.log.table_id is 'The table, by its catalog id: it follows renames.';
+comment on column audit.log.operation is 'insert, update or delete.';
 comment on column audit.log.row_id is 'The changed row''s id.';
 comment on column audit.log.community_id is 'The community the row belongs to, if it belongs to one.';
 comment on column audit.log.organization_id is 'The organization the row belongs to, if it names one.';
@@ -195,6 +197,14 @@ declare
 begin
   execute format('alter table %s enable row level security', tracked);
 
+  -- Every table has these two, and they mean the same everywhere.
+  if pg_catalog.col_description(tracked, 1) is null then
+    execute format('comment on column %s.id is %L', tracked, 'The row''s id, a time-ordered UUID. Never changes.');
+  end if;
+  if community_column = 'community_id' and pg_catalog.col_description(tracked, array_position(columns, 'community_id')) is null then
+    execute format('comment on column %s.community_id is %L', tracked, 'The community the row belongs to. Never changes.');
+  end if;
+
   foreach frozen in array array['id', 'community_id'] loop
     if frozen = any (columns) then
       execute format(
@@ -237,5 +247,17 @@ join pg_catalog.pg_class c on c.oid = l.table_id;
 
 comment on view public.audit_log is
   'Who changed what, newest last; for holders of audit.read. Filter by community_id and recorded_at, or by row_id: both are indexed.';
+comment on column public.audit_log.id is 'Counts the entries.';
+comment on column public.audit_log.recorded_at is 'When the transaction of the change began.';
+comment on column public.audit_log.table_name is 'Name of the table.';
+comment on column public.audit_log.operation is 'insert, update or delete.';
+comment on column public.audit_log.row_id is 'Id of the changed row.';
+comment on column public.audit_log.community_id is 'The community the row belongs to, if any.';
+comment on column public.audit_log.organization_id is 'The organization the row names, if any.';
+comment on column public.audit_log.actor_id is 'The user who made the change.';
+comment on column public.audit_log.actor_label is 'Who made it when no user did.';
+comment on column public.audit_log.transaction_id is 'Changes with the same id were made together.';
+comment on column public.audit_log.changes is 'See audit.log: the row, or [before, after] of each changed column.';
+comment on column public.audit_log.note is 'The reason given.';
 
 grant select on public.audit_log to authenticated, service_role;

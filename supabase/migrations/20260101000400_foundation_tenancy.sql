@@ -29,6 +29,7 @@ create table public.profiles (
 
 comment on table public.profiles is 'One row per user of Auth: how to call the person, and whether the account may be used.';
 comment on column public.profiles.id is 'The user''s id in Auth.';
+comment on column public.profiles.display_name is 'How to call the person; theirs to change.';
 comment on column public.profiles.email is 'A copy of the address in Auth, kept by a trigger, so that administrators can tell users apart.';
 comment on column public.profiles.status is 'active: in use. inactive: put aside. suspended: barred for a time. banned: barred. All but active lose every access on their next statement.';
 comment on column public.profiles.status_reason is 'Why the account is not active; for administrators of the site and the user.';
@@ -158,6 +159,7 @@ create table public.organizations (
 );
 
 comment on table public.organizations is 'Management companies, and the communities that manage themselves.';
+comment on column public.organizations.name is 'What people call it.';
 comment on column public.organizations.slug is 'Short name in URLs; unique among live organizations.';
 comment on column public.organizations.legal_name is 'Registered name, where it differs from the name people use.';
 comment on column public.organizations.tax_number is 'Tax or company registration number, as the country writes it.';
@@ -195,9 +197,9 @@ create trigger _500_access after update of deleted_at on public.organizations fo
 
 create table public.communities (
   id uuid not null default extensions.uuidv7(),
-  organization_id uuid not null,
   name text not null,
   slug text not null,
+  organization_id uuid not null,
   legal_name text,
   tax_number text,
   address text,
@@ -229,7 +231,14 @@ create table public.communities (
 
 comment on table public.communities is 'The residential communities: condominiums, apartment buildings, gated villages, HOAs. Every row of a community names it in community_id.';
 comment on column public.communities.organization_id is 'Who runs it: a management company, or the community''s own organization.';
+comment on column public.communities.name is 'What people call it.';
 comment on column public.communities.slug is 'Short name in URLs and on the command line; unique among live communities.';
+comment on column public.communities.legal_name is 'Registered name, where it differs.';
+comment on column public.communities.tax_number is 'Its own tax or registration number (BULSTAT, RFC, PAN), as the country writes it.';
+comment on column public.communities.address is 'Street and number.';
+comment on column public.communities.city is 'City or town.';
+comment on column public.communities.postal_code is 'As the country writes it.';
+comment on column public.communities.country_code is 'ISO 3166-1 alpha-2.';
 comment on column public.communities.currency_code is 'ISO 4217; the one currency of its books.';
 comment on column public.communities.time_zone is 'IANA zone in which its days begin and end, such as Europe/Sofia.';
 comment on column public.communities.locale is 'Language of its notices (BCP 47).';

@@ -23,8 +23,10 @@ create table public.permissions (
 );
 
 comment on table public.permissions is 'What can be permitted: <what>.<action>. Part of the system; each topic declares its own with app.define_permission.';
+comment on column public.permissions.key is '<what>.<action>: units.manage.';
 comment on column public.permissions.level is
   'Where the permission is looked up. A role on a wider level carries it to everything beneath; unit: only what occupancy of that unit gives.';
+comment on column public.permissions.description is 'What it permits, in a sentence.';
 
 select app.track('public.permissions');
 
@@ -35,9 +37,9 @@ grant select on public.permissions to authenticated, service_role;
 
 create table public.roles (
   id uuid not null default extensions.uuidv7(),
-  level public.access_level not null,
   key text not null,
   name text not null,
+  level public.access_level not null,
   description text,
   organization_id uuid,
   community_id uuid,
@@ -66,6 +68,8 @@ create index roles_community_idx on public.roles (community_id) where community_
 comment on table public.roles is 'Named sets of permissions. System roles belong to nobody; custom ones to one organization or one community.';
 comment on column public.roles.level is 'Where the role is held: on the site, in an organization (and so in all its communities), or in a community.';
 comment on column public.roles.key is 'What claims carry. Never changes.';
+comment on column public.roles.name is 'What people call it.';
+comment on column public.roles.description is 'What it is for.';
 comment on column public.roles.organization_id is 'The organization whose custom role this is; with level community it can be held in any community of it.';
 comment on column public.roles.community_id is 'The community whose custom role this is.';
 comment on column public.roles.is_occupancy is 'Given by an occupancy of a unit, with the same key.';
@@ -143,6 +147,8 @@ create table public.role_permissions (
 create index role_permissions_permission_idx on public.role_permissions (permission_key, role_id);
 
 comment on table public.role_permissions is 'Which role holds which permission. A link: rows are inserted and deleted, and take effect on the next statement.';
+comment on column public.role_permissions.role_id is 'The role.';
+comment on column public.role_permissions.permission_key is 'The permission it holds.';
 
 select app.track('public.role_permissions', deletable => true);
 
@@ -292,7 +298,12 @@ create index memberships_community_idx on public.memberships (community_id) wher
 
 comment on table public.memberships is
   'Which user holds which role where and when: on the site (both ids null), in an organization, or in a community. Changed by grant_role and revoke_role.';
+comment on column public.memberships.user_id is 'Who holds the role.';
+comment on column public.memberships.role_id is 'The role; of the same level and scope.';
 comment on column public.memberships.level is 'Follows from which id is set; the role must have the same.';
+comment on column public.memberships.organization_id is 'The organization it is held in, with all its communities.';
+comment on column public.memberships.community_id is 'The community it is held in.';
+comment on column public.memberships.starts_at is 'From this moment on the role is held.';
 comment on column public.memberships.ends_at is 'From this moment on the role is gone; null: until revoked.';
 
 select app.track('public.memberships');

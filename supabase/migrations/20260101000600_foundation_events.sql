@@ -22,9 +22,11 @@ create table app.outbox (
 );
 
 comment on table app.outbox is 'Events, written in the transaction that caused them: app.emit. Never changed; the retention job alone removes them.';
+comment on column app.outbox.id is 'The event''s id; time-ordered.';
 comment on column app.outbox.topic is '<what>.<happened>: occupancy.ended.';
 comment on column app.outbox.community_id is 'The community it happened in, if in one. A plain id: an event outlives what it tells of.';
 comment on column app.outbox.payload is 'Ids and what changed; personal data only as ids.';
+comment on column app.outbox.created_at is 'When the transaction of the change began.';
 
 create table app.outbox_consumers (
   name text not null,
@@ -37,8 +39,11 @@ create table app.outbox_consumers (
 );
 
 comment on table app.outbox_consumers is 'Who is told of events. Each topic of the system registers its own.';
+comment on column app.outbox_consumers.name is 'Short name, in deliveries and logs.';
 comment on column app.outbox_consumers.topics is 'LIKE pattern of the topics it is told of: % for all, occupancy.% for a family.';
 comment on column app.outbox_consumers.handler is 'A function f(app.outbox) returning void; raising means: try again later.';
+comment on column app.outbox_consumers.description is 'What it does with what it is told.';
+comment on column app.outbox_consumers.is_enabled is 'Whether it is told of new events; while false, its pending deliveries wait.';
 
 create table app.outbox_deliveries (
   event_id uuid not null,
@@ -58,7 +63,13 @@ create index outbox_deliveries_due_idx on app.outbox_deliveries (next_attempt_at
 create index outbox_deliveries_consumer_idx on app.outbox_deliveries (consumer);
 
 comment on table app.outbox_deliveries is 'Which consumer has yet to be told of which event.';
+comment on column app.outbox_deliveries.event_id is 'The event.';
+comment on column app.outbox_deliveries.consumer is 'Who is to be told.';
 comment on column app.outbox_deliveries.status is 'pending: due at next_attempt_at. dead: ten tries failed; app.replay_delivery tries again.';
+comment on column app.outbox_deliveries.attempts is 'How often it was tried.';
+comment on column app.outbox_deliveries.next_attempt_at is 'Not before this moment is it tried (again).';
+comment on column app.outbox_deliveries.delivered_at is 'When the consumer took it.';
+comment on column app.outbox_deliveries.last_error is 'What the last try failed with; null after success.';
 
 alter table app.outbox enable row level security;
 alter table app.outbox_consumers enable row level security;
@@ -189,8 +200,13 @@ create table app.scheduled_jobs (
 );
 
 comment on table app.scheduled_jobs is 'What is done on a schedule: by pg_cron where it exists (app.sync_jobs), by the local scheduler where it does not.';
+comment on column app.scheduled_jobs.name is 'Short name; pg_cron knows the job as vicinia:<name>.';
 comment on column app.scheduled_jobs.schedule is 'Five cron fields, UTC: minute hour day month weekday.';
 comment on column app.scheduled_jobs.handler is 'A function f() that may run twice without harm.';
+comment on column app.scheduled_jobs.description is 'What it does, in a sentence.';
+comment on column app.scheduled_jobs.is_enabled is 'Whether the schedule starts it.';
+comment on column app.scheduled_jobs.last_started_at is 'When the last run began.';
+comment on column app.scheduled_jobs.last_finished_at is 'When the last run ended.';
 comment on column app.scheduled_jobs.last_error is 'What the last run failed with; null when it succeeded.';
 
 alter table app.scheduled_jobs enable row level security;

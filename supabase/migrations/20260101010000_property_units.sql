@@ -21,8 +21,8 @@ select app.define_permission('units.read_own', 'unit', 'See the own unit',
 
 create table public.buildings (
   id uuid not null default extensions.uuidv7(),
-  community_id uuid not null,
   name text not null,
+  community_id uuid not null,
   address text,
   floor_count smallint,
   like app.row_model including defaults including comments,
@@ -65,9 +65,9 @@ grant select, insert, update on public.buildings to service_role;
 
 create table public.entrances (
   id uuid not null default extensions.uuidv7(),
+  name text not null,
   community_id uuid not null,
   building_id uuid not null,
-  name text not null,
   has_intercom boolean not null default false,
   has_elevator boolean not null default false,
   like app.row_model including defaults including comments,
@@ -79,6 +79,7 @@ create table public.entrances (
 );
 
 comment on table public.entrances is 'Entrances (stairwells, lobbies) of a building; each serves some of its units.';
+comment on column public.entrances.building_id is 'The building it leads into.';
 comment on column public.entrances.name is 'What people call it: A, 1, North; unique in the building.';
 comment on column public.entrances.has_intercom is 'Whether a visitor can ring a unit from here.';
 comment on column public.entrances.has_elevator is 'Whether its units share a lift, and its costs.';
@@ -109,10 +110,10 @@ grant select, insert, update on public.entrances to service_role;
 
 create table public.units (
   id uuid not null default extensions.uuidv7(),
+  number text not null,
   community_id uuid not null,
   building_id uuid,
   entrance_id uuid,
-  number text not null,
   type public.unit_type not null default 'apartment',
   layout text,
   floor smallint,
@@ -199,6 +200,11 @@ group by c.id, c.name, c.ideal_parts_total;
 
 comment on view public.ideal_parts_report is
   'What the ideal parts of the units sum to, against what the community declares: difference is 0 where they agree. For holders of units.read.';
+comment on column public.ideal_parts_report.community is 'Name of the community.';
+comment on column public.ideal_parts_report.community_id is 'Its id.';
+comment on column public.ideal_parts_report.declared is 'What the community declares (ideal_parts_total).';
+comment on column public.ideal_parts_report.stored is 'What the live units sum to.';
+comment on column public.ideal_parts_report.units is 'Live units.';
 comment on column public.ideal_parts_report.difference is 'stored − declared: negative where parts are missing, positive where too many are given out.';
 comment on column public.ideal_parts_report.units_without is 'Units whose ideal parts nobody has entered.';
 

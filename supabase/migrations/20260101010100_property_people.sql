@@ -27,8 +27,8 @@ select app.define_permission('residents.read_household', 'unit', 'See who lives 
 
 create table public.residents (
   id uuid not null default extensions.uuidv7(),
-  community_id uuid not null,
   full_name text not null,
+  community_id uuid not null,
   kind public.resident_kind not null default 'person',
   reference text,
   user_id uuid,
@@ -49,6 +49,7 @@ create index residents_name_idx on public.residents (community_id, full_name);
 
 comment on table public.residents is
   'People and companies of a community: owners, tenants, family, whoever a roster names. One row per person and community, with or without a user.';
+comment on column public.residents.full_name is 'Name of the person or company in any script, as written.';
 comment on column public.residents.kind is 'person, or company.';
 comment on column public.residents.reference is 'The person''s number in the roster or register it came from; tells two people of one name apart. Unique where present.';
 comment on column public.residents.user_id is 'The user who signs in as this resident; linked by a verified address, never written by an app.';
@@ -82,8 +83,11 @@ create table public.resident_details (
 create index resident_details_email_idx on public.resident_details (lower(email)) where email is not null;
 
 comment on table public.resident_details is 'How to reach a resident and by which number authorities know them; one row per resident, for fewer eyes than the name.';
+comment on column public.resident_details.resident_id is 'Whose details.';
 comment on column public.resident_details.email is 'The address by which a user who verifies it is linked to the resident.';
+comment on column public.resident_details.phone is 'Telephone number, as written; digits, spaces and a leading +.';
 comment on column public.resident_details.identity_number is 'Number of the identity document, or the company''s registration or tax number.';
+comment on column public.resident_details.postal_address is 'Where to write to, if not to the unit.';
 comment on column public.resident_details.note is 'What the management noted about the person. The person may ask to see it.';
 
 select app.track('public.resident_details', secrets => '{identity_number}');
@@ -122,6 +126,8 @@ create index occupancies_resident_idx on public.occupancies (community_id, resid
 create index occupancies_ending_idx on public.occupancies (ends_on) where moved_out_at is null and ends_on is not null;
 
 comment on table public.occupancies is 'What ties a resident to a unit: the role, a share of ownership, and the days from which and to which it holds.';
+comment on column public.occupancies.unit_id is 'The unit; of the same community.';
+comment on column public.occupancies.resident_id is 'The resident; of the same community.';
 comment on column public.occupancies.role is 'owner, tenant, family, authorized (acts for the unit), guest. Gives the role of the same key while it lasts.';
 comment on column public.occupancies.ownership_share is 'Percent of the unit that an owner owns: above 0, at most 100.';
 comment on column public.occupancies.is_living_in is 'Whether the resident lives in the unit, or uses it as a company does; an owner who lets it does not.';
@@ -541,6 +547,19 @@ left join public.entrances e on e.community_id = u.community_id and e.building_i
 where u.deleted_at is null;
 
 comment on view public.units_overview is 'Units with names instead of ids: building, entrance, owners with their shares, who lives there today. Shows what the reader may see.';
+comment on column public.units_overview.community is 'Name of the community.';
+comment on column public.units_overview.building is 'Name of the building; null for a house.';
+comment on column public.units_overview.entrance is 'Name of the entrance.';
+comment on column public.units_overview.number is 'What is on the door.';
+comment on column public.units_overview.type is 'Kind of unit.';
+comment on column public.units_overview.floor is '0 is the ground floor.';
+comment on column public.units_overview.area is 'Square metres.';
+comment on column public.units_overview.ideal_parts is 'Share of the common parts.';
+comment on column public.units_overview.status is 'vacant, occupied, under_maintenance.';
+comment on column public.units_overview.owners is 'Owners of today, each with the share owned.';
+comment on column public.units_overview.living_in is 'Who lives there today, each with the role.';
+comment on column public.units_overview.community_id is 'The community''s id.';
+comment on column public.units_overview.unit_id is 'The unit''s id.';
 
 create view public.residents_overview with (security_invoker = true) as
 select
@@ -556,5 +575,22 @@ left join public.buildings b on b.community_id = u.community_id and b.id = u.bui
 where r.deleted_at is null;
 
 comment on view public.residents_overview is 'Who is tied to which unit, and how: one row per occupancy, or one for a resident without any. Shows what the reader may see.';
+comment on column public.residents_overview.community is 'Name of the community.';
+comment on column public.residents_overview.full_name is 'Name of the resident.';
+comment on column public.residents_overview.kind is 'person or company.';
+comment on column public.residents_overview.role is 'Role in the unit; null for a resident tied to none.';
+comment on column public.residents_overview.unit is 'Building and number.';
+comment on column public.residents_overview.ownership_share is 'Percent owned.';
+comment on column public.residents_overview.is_living_in is 'Whether the resident lives in the unit.';
+comment on column public.residents_overview.is_primary_contact is 'Whom to call about the unit.';
+comment on column public.residents_overview.starts_on is 'First day.';
+comment on column public.residents_overview.ends_on is 'Last day; null: until further notice.';
+comment on column public.residents_overview.email is 'For those who may see details.';
+comment on column public.residents_overview.phone is 'For those who may see details.';
+comment on column public.residents_overview.has_account is 'Whether a user is linked.';
+comment on column public.residents_overview.community_id is 'The community''s id.';
+comment on column public.residents_overview.resident_id is 'The resident''s id.';
+comment on column public.residents_overview.unit_id is 'The unit''s id.';
+comment on column public.residents_overview.occupancy_id is 'The occupancy''s id.';
 
 grant select on public.units_overview, public.residents_overview to authenticated, service_role;
