@@ -1,0 +1,209 @@
+import { Hono, type Context } from 'hono';
+import pg from 'pg';
+import type { StackKeys } from '../keys.ts';
+import { liteAuth } from '../lite.ts';
+import type { MailCatcher } from '../mail.ts';
+import { accessTokenHook, type SupabaseConfig } from '../supabase-config.ts';
+import { authAdmin } from './admin.ts';
+import { AuthError, notInLocalStack } from './errors.ts';
+import { createAuthMails } from './mails.ts';
+import { createTokenMint, type AuthenticationMethod } from './tokens.ts';
+import { createUsers, tokenHash } from './users.ts';
+
+type Body = Record<string, unknown>;
+
+/** Auth, to be mounted at /auth/v1. */
+export type AuthService = { routes: Hono; close(): Promise<void> };
+
+export type AuthOptions = {
+  /** Connects as `supabase_auth_admin`. */
+  databaseUrl: string;
+  /** The address under which apps reach this, without a slash at the end: …/auth/v1. */
+  url: string;
+  keys: StackKeys;
+  config: SupabaseConfig;
+  mails: MailCatcher;
+  /** Rounds of bcrypt as a power of two. */
+  passwordCost: number;
+  onLog: (line: string) => void;
+};
+
+/**
+ * Supabase Auth from @supabase/lite, with its gaps closed: Supabase's claims and the access token hook in every token,
+ * bans, the admin API, invitations, links that lead to this stack and back to the app, sign-up that tells nobody who is
+ * registered, and a clear answer where something is not here.
+ */
+export function createAuth(options: AuthOptions): AuthService {
+  const { config, keys, onLog } = options;
+  const pool = new pg.Pool({ connectionString: options.databaseUrl, max: 4, idleTimeoutMillis: 60_000 });
+  pool.on('error', (error) => onLog(`Auth lost a database connection: ${error.message}`));
+  const users = createUsers(pool, { passwordCost: options.passwordCost, codeLength: config.auth.email.otp_length });
+  const mails = createAuthMails(options.mails, options.url, config.auth.site_url);
+  const mint = createTokenMint({ pool, jwtSecret: keys.jwtSecret, issuer: options.url, hook: accessTokenHook(config), onLog });
+  const lite = liteAuth({ databaseUrl: options.databaseUrl, keys, config, email: mails.driver });
+
+  const routes = new Hono();
+  routes.onError((error, c) => {
+    if (error instanceof AuthError) {
+      c.header('x-sb-error-code', error.code);
+      return c.json(error.toJSON(), error.status);
+    }
+    onLog(`Auth failed: ${error.stack ?? error.message}`);
+    return c.json({ code: 500, error_code: 'unexpected_failure', msg: error.message }, 500);
+  });
+
+  routes.post('/signup', async (c) => {
+    const body = await readBody(c);
+    const email = text(body.email);
+    if (!email && !body.phone) throw new AuthError(422, 'anonymous_provider_disabled', 'Anonymous sign-ins are disabled');
+    if (!email) throw new AuthError(400, 'phone_provider_disabled', 'Phone signups are disabled');
+    const known = config.auth.email.enable_confirmations ? await users.findByEmail(email) : undefined;
+    if (known?.confirmed_at) return c.json(asIfNew(email));
+    if (known) {
+      mails.send(email, 'signup', await users.issueToken(known, 'confirmation'), redirectTo(c));
+      return c.json(await users.present(known));
+    }
+    return session(await forward(c, { body }), 'password');
+  });
+
+  routes.post('/token', async (c) => {
+    const method: AuthenticationMethod = c.req.query('grant_type') === 'refresh_token' ? 'token_refresh' : c.req.query('grant_type') === 'pkce' ? 'oauth' : 'password';
+    return session(await forward(c), method);
+  });
+
+  for (const path of ['/otp', '/magiclink']) {
+    routes.post(path, async (c) => {
+      const body = await readBody(c);
+      const email = text(body.email);
+      if (!email && body.phone) throw new AuthError(400, 'phone_provider_disabled', 'Unsupported phone provider');
+      if (email && body.create_user !== false && !(await users.findByEmail(email))) {
+        if (!config.auth.enable_signup) throw new AuthError(422, 'otp_disabled', 'Signups not allowed for otp');
+        await users.create({ email, userMetadata: body.data as Body | undefined });
+      }
+      return forward(c, { body });
+    });
+  }
+
+  routes.post('/verify', async (c) => {
+    const body = await readBody(c);
+    const hash = text(body.token_hash) || (text(body.email) && text(body.token) ? tokenHash(text(body.email), text(body.token)) : '');
+    return session(await forward(c, { body: { ...body, type: await verificationType(text(body.type), hash) } }), 'otp');
+  });
+
+  routes.get('/verify', async (c) => {
+    const url = new URL(c.req.url);
+    url.searchParams.set('type', await verificationType(c.req.query('type') ?? '', c.req.query('token') ?? ''));
+    const response = await forward(c, { url });
+    return redirectWithSession(response, c.req.query('type') ?? '');
+  });
+
+  routes.post('/resend', async (c) => {
+    const body = await readBody(c);
+    const known = text(body.email) ? await users.findByEmail(text(body.email)) : undefined;
+    if (body.type === 'signup' && known && !known.confirmed_at) {
+      mails.send(known.email as string, 'signup', await users.issueToken(known, 'confirmation'), redirectTo(c));
+      return c.json({});
+    }
+    if (body.type === 'email_change' && known?.email_change) {
+      mails.send(known.email_change, 'email_change', await users.issueToken(known, 'email_change', known.email_change), redirectTo(c));
+      return c.json({});
+    }
+    return forward(c, { body });
+  });
+
+  routes.all('/factors/*', () => {
+    throw notInLocalStack('Multi-factor authentication');
+  });
+  routes.all('/factors', () => {
+    throw notInLocalStack('Multi-factor authentication');
+  });
+  routes.all('/sso/*', () => {
+    throw notInLocalStack('Single sign-on');
+  });
+  routes.route('/', authAdmin({ users, mails, jwtSecret: keys.jwtSecret }));
+  routes.all('*', (c) => forward(c));
+
+  return {
+    routes,
+    async close() {
+      await Promise.all([pool.end(), lite.close()]);
+    },
+  };
+
+  /** Hands a request on to @supabase/lite, with another body or address where given. */
+  async function forward(c: Context, change: { body?: Body; url?: URL } = {}): Promise<Response> {
+    const headers = new Headers(c.req.raw.headers);
+    headers.delete('apikey');
+    headers.delete('content-length');
+    const init: RequestInit & { duplex?: 'half' } = { method: c.req.method, headers };
+    if (change.body) init.body = JSON.stringify(change.body);
+    else if (c.req.raw.body) Object.assign(init, { body: c.req.raw.body, duplex: 'half' });
+    const request = new Request(change.url ?? c.req.url, init);
+    return mails.leadingBackTo(redirectTo(c), () => lite.fetch(request));
+  }
+
+  /** An answer whose session, if it brings one, has Supabase's token. */
+  async function session(response: Response, method: AuthenticationMethod): Promise<Response> {
+    if (!response.ok) return response;
+    const body = (await response.json()) as Body;
+    if (typeof body.access_token === 'string') body.access_token = await mint.remint(body.access_token, method);
+    const headers = new Headers(response.headers);
+    headers.delete('content-length');
+    return new Response(JSON.stringify(body), { status: response.status, headers });
+  }
+
+  /** The same for a session that travels in the fragment of a redirect. */
+  async function redirectWithSession(response: Response, type: string): Promise<Response> {
+    const location = response.headers.get('location');
+    if (!location) return response;
+    const target = new URL(location);
+    const fragment = new URLSearchParams(target.hash.slice(1));
+    const token = fragment.get('access_token');
+    if (!token) return response;
+    try {
+      fragment.set('access_token', await mint.remint(token, 'otp'));
+      fragment.set('type', type);
+      target.hash = fragment.toString();
+    } catch (error) {
+      if (!(error instanceof AuthError)) throw error;
+      target.hash = new URLSearchParams({ error: 'access_denied', error_code: error.code, error_description: error.message }).toString();
+    }
+    return new Response(null, { status: 303, headers: { location: target.toString() } });
+  }
+
+  /** The type under which @supabase/lite knows a verification: it has no `invite` and no `email`. */
+  async function verificationType(type: string, hash: string): Promise<string> {
+    if (type === 'invite') return 'signup';
+    if (type !== 'email') return type;
+    const purpose = await users.purposeOf(hash);
+    return purpose === 'confirmation' ? 'signup' : 'magiclink';
+  }
+}
+
+/** What signing up with a registered address answers: the same as for a new one, so that it tells nobody who is registered. */
+function asIfNew(email: string): Body {
+  const now = new Date();
+  return {
+    ...{ id: crypto.randomUUID(), aud: 'authenticated', role: '', email, phone: '', confirmation_sent_at: now },
+    ...{ app_metadata: { provider: 'email', providers: ['email'] }, user_metadata: {}, identities: [] },
+    ...{ created_at: now, updated_at: now, is_anonymous: false },
+  };
+}
+
+function redirectTo(c: Context): string | undefined {
+  return c.req.query('redirect_to') ?? c.req.header('redirect_to');
+}
+
+async function readBody(c: Context): Promise<Body> {
+  try {
+    const value: unknown = JSON.parse(await c.req.text());
+    if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Body;
+  } catch {
+    // answered below
+  }
+  throw new AuthError(400, 'bad_json', 'Could not parse request body as JSON');
+}
+
+function text(value: unknown): string {
+  return typeof value === 'string' ? value : '';
+}
