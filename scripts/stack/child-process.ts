@@ -1,5 +1,6 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
 
 /** How a process ended. */
 export type Exit = { code: number | null; signal: NodeJS.Signals | null };
@@ -78,19 +79,6 @@ export async function startProcess(options: ProcessOptions): Promise<ManagedProc
 
 type Watchdog = { watch(pid: number, signal: NodeJS.Signals): void; forget(pid: number): void };
 
-// A shell that outlives us by a moment: its standard input closes when we end, by SIGKILL too, and it then ends what
-// is still on its list. Works on Linux and macOS alike and weighs about a megabyte.
-const watchdogScript = `
-watched=''
-while read -r verb pid signal; do
-  if [ "$verb" = watch ]; then watched="$watched $pid:$signal"; continue; fi
-  kept=''
-  for entry in $watched; do [ "\${entry%%:*}" = "$pid" ] || kept="$kept $entry"; done
-  watched="$kept"
-done
-for entry in $watched; do kill -s "\${entry#*:}" "\${entry%%:*}" 2>/dev/null; done
-`;
-
 let sharedWatchdog: Watchdog | undefined;
 
 function watchdog(): Watchdog {
@@ -99,7 +87,7 @@ function watchdog(): Watchdog {
 }
 
 function startWatchdog(): Watchdog {
-  const shell: ChildProcess = spawn('/bin/sh', ['-c', watchdogScript], { detached: true, stdio: ['pipe', 'ignore', 'ignore'] });
+  const shell: ChildProcess = spawn('/bin/sh', [fileURLToPath(new URL('./watchdog.sh', import.meta.url))], { detached: true, stdio: ['pipe', 'ignore', 'ignore'] });
   shell.unref();
   const input = shell.stdin as NonNullable<typeof shell.stdin> & { unref?: () => void };
   input.unref?.();

@@ -35,6 +35,10 @@ export const homeAt = (root: string) => ({
   logs: join(root, 'logs'),
   keys: join(root, 'keys.json'),
   lock: join(root, 'running.json'),
+  /** Tells which shape (roles, schemas, Auth's and Storage's tables) the database has been given. */
+  shape: join(root, 'shape'),
+  /** Is there until the demo data is in. */
+  unseeded: join(root, 'unseeded'),
   /** Whether an installation has been made here before. */
   exists: () => existsSync(join(root, 'postgres', 'PG_VERSION')),
   create: () => mkdirSync(root, { recursive: true, mode: 0o755 }),

@@ -7,6 +7,7 @@ import { startProcess, type Exit } from './child-process.ts';
 import { testKeys, type DatabasePasswords } from './keys.ts';
 import { freePort } from './ports.ts';
 import { postgresAccount, postgresHome, type Account } from './postgres-binaries.ts';
+import { commandOf } from './process-table.ts';
 
 /** A role that may log in. */
 export type LoginRole = 'postgres' | 'supabase_admin' | 'authenticator' | 'supabase_auth_admin' | 'supabase_storage_admin';
@@ -138,7 +139,7 @@ export async function stopLeftoverPostgres(dataDir: string): Promise<boolean> {
   const pidFile = join(dataDir, 'postmaster.pid');
   if (!existsSync(pidFile)) return false;
   const pid = Number(readFileSync(pidFile, 'utf8').split('\n')[0]);
-  const isOurs = () => (spawnSync('ps', ['-ww', '-o', 'command=', '-p', String(pid)], { encoding: 'utf8' }).stdout ?? '').includes(dataDir);
+  const isOurs = () => commandOf(pid).includes(dataDir);
   if (!isOurs()) return false;
   process.kill(pid, 'SIGINT');
   for (const deadline = Date.now() + 15_000; isOurs(); await new Promise((resolve) => setTimeout(resolve, 50))) {

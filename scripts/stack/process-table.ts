@@ -1,0 +1,67 @@
+import { spawnSync } from 'node:child_process';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+
+/** A process as the operating system lists it. */
+export type ProcessEntry = { pid: number; parent: number; command: string; residentBytes: number };
+
+/** All processes: from /proc where there is one (slim containers have no `ps`), else from `ps`. */
+export function listProcesses(): ProcessEntry[] {
+  if (existsSync('/proc/self/stat')) {
+    return readdirSync('/proc').filter((name) => /^\d+$/.test(name)).flatMap((name) => readProc(Number(name)) ?? []);
+  }
+  const { stdout } = spawnSync('ps', ['-A', '-ww', '-o', 'pid=,ppid=,rss=,command='], { encoding: 'utf8' });
+  return (stdout ?? '').split('\n').flatMap((line) => {
+    const [, pid, parent, kilobytes, command] = /^\s*(\d+)\s+(\d+)\s+(\d+)\s+(.*)$/.exec(line) ?? [];
+    return pid ? [{ pid: Number(pid), parent: Number(parent), command: command ?? '', residentBytes: Number(kilobytes) * 1024 }] : [];
+  });
+}
+
+/** The command line of a process; empty when there is none of that id. */
+export function commandOf(pid: number): string {
+  if (existsSync('/proc/self/stat')) return readProc(pid)?.command ?? '';
+  return spawnSync('ps', ['-ww', '-o', 'command=', '-p', String(pid)], { encoding: 'utf8' }).stdout ?? '';
+}
+
+/** The processes above this one, nearest first. */
+export function ancestors(): ProcessEntry[] {
+  const processes = new Map(listProcesses().map((entry) => [entry.pid, entry]));
+  const found: ProcessEntry[] = [];
+  for (let entry = processes.get(process.ppid); entry && entry.pid > 1 && found.length < 20; entry = processes.get(entry.parent)) found.push(entry);
+  return found;
+}
+
+/** Memory of processes and all below them in bytes; where the system tells (Linux), shared pages are counted once. */
+export function memoryOf(pids: number[]): number {
+  const processes = listProcesses();
+  const family = new Set(pids);
+  for (let size = 0; size !== family.size; ) {
+    size = family.size;
+    for (const { pid, parent } of processes) if (family.has(parent)) family.add(pid);
+  }
+  return processes
+    .filter(({ pid }) => family.has(pid))
+    .reduce((sum, { pid, residentBytes }) => sum + (proportionalBytes(pid) ?? residentBytes), 0);
+}
+
+function readProc(pid: number): ProcessEntry | undefined {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
+    // The name, in parentheses, may hold anything; the state and the parent follow it.
+    const [state, parent] = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+    if (state === 'Z') return undefined;
+    const command = readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0').join(' ').trim();
+    const residentPages = Number(readFileSync(`/proc/${pid}/statm`, 'utf8').split(' ')[1]);
+    return { pid, parent: Number(parent), command, residentBytes: residentPages * 4096 };
+  } catch {
+    return undefined;
+  }
+}
+
+function proportionalBytes(pid: number): number | undefined {
+  try {
+    const kilobytes = /^Pss:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8'))?.[1];
+    return kilobytes === undefined ? undefined : Number(kilobytes) * 1024;
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,212 @@
+import { createHash } from 'node:crypto';
+import { createWriteStream, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync, type WriteStream } from 'node:fs';
+import { join } from 'node:path';
+import { Command } from 'commander';
+import { Listr } from 'listr2';
+import pc from 'picocolors';
+import { onParentGone, takeInstallation } from './stack/installation.ts';
+import { loadOrCreateKeys, type StackKeys } from './stack/keys.ts';
+import { migrate, seed } from './stack/migrations.ts';
+import { home, ports, projectRoot, type Home } from './stack/paths.ts';
+import { isPortFree } from './stack/ports.ts';
+import { startPostgres, stopLeftoverPostgres, withClient, type PostgresServer } from './stack/postgres.ts';
+import { findPostgrest } from './stack/postgrest.ts';
+import { memoryOf } from './stack/process-table.ts';
+import { startStack, type Stack } from './stack/stack.ts';
+import { shapeCluster, shapeDatabase } from './stack/supabase-shape.ts';
+
+const options = new Command('start')
+  .description('Runs Vicinia on this machine: PostgreSQL, PostgREST, Auth, Storage, the functions and the jobs.')
+  .option('--verbose', 'shows what the parts log, and events as they happen')
+  .option('--exit', 'stops again once everything runs, to see that it does')
+  .parse()
+  .opts<{ verbose?: boolean; exit?: boolean }>();
+
+type Progress = { keys?: StackKeys; postgres?: PostgresServer; stack?: Stack };
+
+const folder = home();
+const running: Progress = {};
+const logFiles = new Map<string, WriteStream>();
+let giveBack = () => {};
+let stopping: Promise<void> | undefined;
+let isToldByTasks = false;
+
+process.once('SIGINT', () => void shutDown(0));
+process.once('SIGTERM', () => void shutDown(0));
+process.once('SIGHUP', () => void shutDown(0));
+onParentGone(() => void shutDown(1));
+
+try {
+  giveBack = takeInstallation(folder, `http://127.0.0.1:${ports.api}`);
+  await bringUp();
+  if (!stopping) {
+    const stack = running.stack as Stack;
+    stack.onFailure((reason) => void shutDown(1, reason));
+    await announce(stack, running.postgres as PostgresServer);
+    if (options.exit) await shutDown(0);
+  }
+} catch (error) {
+  if (!stopping) await shutDown(1, isToldByTasks ? undefined : (error as Error).message);
+}
+
+/** Starts every part, and says what is happening. */
+async function bringUp(): Promise<void> {
+  const tasks = new Listr<Progress>(
+    [
+      {
+        title: 'Data folder',
+        task: async (progress, task) => {
+          await checkSurroundings(folder);
+          if (!folder.exists()) writeFileSync(folder.unseeded, '');
+          progress.keys = await loadOrCreateKeys(folder.root);
+          task.title = `Data folder ${pc.dim(folder.root)}`;
+        },
+      },
+      {
+        title: 'PostgreSQL 17',
+        task: async (progress) => {
+          const { passwords } = progress.keys as StackKeys;
+          progress.postgres = await startPostgres({
+            dataDir: folder.postgres,
+            port: ports.database,
+            passwords,
+            settings: { synchronous_commit: 'off', max_connections: 60 },
+            onLog: logTo('postgres'),
+          });
+          await shapeOnce(progress.postgres);
+        },
+      },
+      {
+        title: 'Migrations',
+        task: async (progress, task) => {
+          const url = (progress.postgres as PostgresServer).url();
+          const { applied, already } = await migrate(url, { onMigration: (file) => void (task.output = file) });
+          task.title = applied.length > 0 ? `Migrations ${pc.dim(`${applied.length} applied`)}` : `Migrations ${pc.dim(`up to date, ${already}`)}`;
+        },
+      },
+      {
+        title: 'Demo data',
+        enabled: () => existsSync(folder.unseeded),
+        task: async (progress) => {
+          await seed((progress.postgres as PostgresServer).url());
+          rmSync(folder.unseeded);
+        },
+      },
+      {
+        title: 'PostgREST, Auth, Storage, functions, jobs',
+        task: async (progress) => {
+          progress.stack = await startStack({
+            postgres: progress.postgres as PostgresServer,
+            database: 'postgres',
+            port: ports.api,
+            keys: progress.keys as StackKeys,
+            storageDir: folder.storage,
+            mailDir: folder.mails,
+            functions: true,
+            jobs: true,
+            onLog: (part, line) => logTo(part)(line),
+            onMail: (mail) => console.log(`${pc.cyan('✉')} ${mail.subject} ${pc.dim('to')} ${mail.to}${mail.link ? ` ${pc.underline(mail.link)}` : ''}`),
+            ...(options.verbose && { onEvent: (payload: string) => console.log(`${pc.magenta('◆')} ${payload}`) }),
+          });
+        },
+      },
+    ],
+    { ctx: running, rendererOptions: { showErrorMessage: false }, registerSignalListeners: false },
+  );
+  try {
+    await tasks.run();
+  } catch (error) {
+    // Without a terminal, the list of tasks is a log, and ends with the reason.
+    isToldByTasks = !process.stdout.isTTY;
+    throw error;
+  }
+}
+
+/** Says in one sentence what would keep us from starting, before anything is started. */
+async function checkSurroundings({ root, postgres }: Home): Promise<void> {
+  findPostgrest();
+  if (await stopLeftoverPostgres(postgres)) console.log(pc.dim(`  Stopped a PostgreSQL that an earlier run had left in ${root}.`));
+  for (const [port, variable] of [[ports.api, 'VICINIA_PORT'], [ports.database, 'VICINIA_DB_PORT']] as const) {
+    if (!(await isPortFree(port))) throw new Error(`Port ${port} is already taken by another program: free it, or choose another with ${variable}.`);
+  }
+}
+
+/** Shapes the database like Supabase's on first start, and again when the shape has changed since. */
+async function shapeOnce(postgres: PostgresServer): Promise<void> {
+  const sources = join(projectRoot, 'scripts/stack/sql');
+  const digest = createHash('sha256');
+  for (const file of readdirSync(sources).sort()) digest.update(readFileSync(join(sources, file)));
+  const shape = digest.digest('hex');
+  if (existsSync(folder.shape) && readFileSync(folder.shape, 'utf8') === shape) return;
+  await shapeCluster(postgres);
+  await shapeDatabase(postgres);
+  writeFileSync(folder.shape, shape);
+}
+
+/** Says where everything is. */
+async function announce(stack: Stack, postgres: PostgresServer): Promise<void> {
+  const users = await demoUsers(postgres);
+  // performance.now() counts from the start of this process.
+  const seconds = (performance.now() / 1000).toFixed(1);
+  const megabytes = Math.round(memoryOf([process.pid, postgres.pid, ...stack.pids()]) / 1e6);
+  const line = (label: string, value: string) => `  ${label.padEnd(17)}${value}`;
+  const lines = [
+    '',
+    `  ${pc.bold(pc.green('Vicinia is running'))} ${pc.dim(`after ${seconds} s, in ${megabytes} MB`)}`,
+    '',
+    line('API', pc.cyan(stack.url)),
+    line('Database', pc.cyan(postgres.url())),
+    line('Mails', pc.cyan(`${stack.url}/mail`)),
+    line('Publishable key', stack.keys.publishable),
+    line('Secret key', stack.keys.secret),
+    line('', pc.dim(`older keys (JWTs) are in ${folder.keys}`)),
+  ];
+  if (users.length > 0) {
+    const width = Math.max(...users.map(({ email }) => email.length));
+    lines.push('', `  Demo users ${pc.dim('(password vicinia-demo)')}`, ...users.map(({ email, roles }) => `  ${email.padEnd(width + 2)}${pc.dim(roles)}`));
+  }
+  console.log([...lines, '', `  ${pc.dim('Ctrl-C stops everything.')}`, ''].join('\n'));
+}
+
+/** The users that seed.sql made, with the roles they hold, where it provides `app.demo_users()`. */
+async function demoUsers(postgres: PostgresServer): Promise<{ email: string; roles: string }[]> {
+  return withClient(postgres.url(), async (client) => {
+    const { rows } = await client.query<{ found: boolean }>(`select to_regprocedure('app.demo_users()') is not null as found`);
+    if (!rows[0]?.found) return [];
+    const users = await client.query<{ email: string; roles: string[] | string }>('select email, roles from app.demo_users()');
+    return users.rows.map(({ email, roles }) => ({ email, roles: Array.isArray(roles) ? roles.join(', ') : roles }));
+  });
+}
+
+/** Where a part's log lines go: a file each, begun anew at every start, and the terminal with --verbose. */
+function logTo(part: string): (line: string) => void {
+  mkdirSync(folder.logs, { recursive: true });
+  const file = logFiles.get(part) ?? createWriteStream(join(folder.logs, `${part}.log`));
+  logFiles.set(part, file);
+  return (line) => {
+    file.write(`${line}\n`);
+    if (options.verbose) console.log(`${pc.dim(part.padEnd(9))} ${line}`);
+  };
+}
+
+/** Ends all parts in order, once, and then this process. */
+function shutDown(code: number, reason?: string): Promise<void> {
+  stopping ??= (async () => {
+    if (reason) console.error(`\n${pc.red(reason)}`);
+    else if (running.postgres) console.log(pc.dim('\n  Stopping …'));
+    const insist = () => process.exit(code || 1);
+    process.once('SIGINT', insist);
+    const patience = setTimeout(insist, 20_000);
+    patience.unref();
+    try {
+      await running.stack?.stop();
+      await running.postgres?.stop();
+    } catch (error) {
+      console.error(pc.red((error as Error).message));
+    } finally {
+      giveBack();
+    }
+    process.exit(code);
+  })();
+  return stopping;
+}
