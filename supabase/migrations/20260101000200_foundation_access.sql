@@ -5,6 +5,8 @@
 -- Invariants  The claims in a token are believed only while (1) their version is the live one, (2) no date has changed the
 --             access since they were made (`valid_until`), and (3) nothing was left out (`truncated`). In every other case,
 --             a missing hook included, the tables are read. Claims make it fast; they cannot make it wrong.
+--             What is not a plain role (a single permission, a restricted membership) is never in claims: they only say that
+--             there is some (`extras`), and it is looked up.
 --             A user whose account is not active has no access, whatever the token says.
 --
 -- The functions read tables of the topics tenancy, roles and property, which come later: PL/pgSQL binds names when it runs.
@@ -87,7 +89,7 @@ begin
     join public.roles r on r.id = m.role_id
     left join public.communities c on c.id = m.community_id
     left join public.organizations o on o.id = m.organization_id
-    where m.user_id = subject and m.deleted_at is null and r.deleted_at is null
+    where m.user_id = subject and m.restriction is null and m.deleted_at is null and r.deleted_at is null
       and c.deleted_at is null and o.deleted_at is null
       and coalesce(m.ends_at, 'infinity') > now()
     union all
@@ -114,6 +116,9 @@ begin
     'valid_until', coalesce((
       select min(t.moment) from held cross join lateral (values (starts_at), (ends_at)) t (moment) where t.moment > now()), 'infinity')
   ) into result;
+  if app.has_extras(subject) then
+    result := result || '{"extras": true}';
+  end if;
   return result;
 end;
 $$;
@@ -188,6 +193,8 @@ begin
     select k::uuid from jsonb_object_keys(access -> 'organizations') k
     union
     select c.organization_id from jsonb_object_keys(access -> 'communities') k join public.communities c on c.id = k::uuid
+    union
+    select c.organization_id from app.extra_communities(null) e join public.communities c on c.id = e where access ? 'extras'
   );
 end;
 $$;
@@ -203,11 +210,19 @@ security definer -- reads roles regardless of who may list them
 set search_path = ''
 as $$
 declare
-  organizations constant jsonb := app.access() -> 'organizations';
+  access constant jsonb := app.access();
+  organizations constant jsonb := access -> 'organizations';
 begin
   if app.can_on_site(permission) then
     return query select o.id from public.organizations o;
-  elsif organizations <> '{}' then
+    return;
+  end if;
+
+  if access ? 'extras' then
+    return query select app.extra_organizations(permission);
+  end if;
+
+  if organizations <> '{}' then
     return query
       select h.key::uuid
       from jsonb_each(organizations) h
@@ -237,7 +252,7 @@ declare
 begin
   if access -> 'site_roles' <> '[]' and app.can_on_site('communities.read') then
     return array(select c.id from public.communities c);
-  elsif access -> 'organizations' = '{}' then
+  elsif access -> 'organizations' = '{}' and not access ? 'extras' then
     return array(select k::uuid from jsonb_object_keys(access -> 'communities') k);
   end if;
   return array(
@@ -245,6 +260,8 @@ begin
     union
     select c.id from public.communities c
     where c.organization_id = any (array(select k::uuid from jsonb_object_keys(access -> 'organizations') k))
+    union
+    select e from app.extra_communities(null) e where access ? 'extras'
   );
 end;
 $$;
@@ -267,9 +284,13 @@ begin
     return;
   end if;
 
-  if access -> 'organizations' <> '{}' then
+  if access -> 'organizations' <> '{}' or access ? 'extras' then
     return query
       select c.id from public.communities c where c.organization_id in (select app.organizations_with(permission));
+  end if;
+
+  if access ? 'extras' then
+    return query select app.extra_communities(permission);
   end if;
 
   return query
@@ -311,11 +332,15 @@ begin
         join public.role_permissions rp on rp.role_id = r.id
         where r.is_occupancy and r.key = oc.role::text and rp.permission_key = permission
       );
+
+  if exists (select from public.memberships m where m.user_id = auth.uid() and m.restriction is not null) then
+    return query select app.extra_units(permission);
+  end if;
 end;
 $$;
 
 comment on function app.units_with(text) is
-  'The units in which the caller lives or which the caller owns today (the community''s date) in a role that holds the permission. Always from the tables. Definer: reads occupancies.';
+  'The units in which the caller lives or which the caller owns today (the community''s date) in a role that holds the permission, and those to which a restricted membership reaches. Always from the tables. Definer: reads occupancies.';
 
 create function app.users_of(permission text)
 returns setof uuid
@@ -428,7 +453,7 @@ begin
       || '{"truncated": true}';
   end if;
 
-  told := coalesce(event #> '{claims,app_metadata}', '{}') - '{access_version,valid_until,site_roles,organizations,communities,truncated}'::text[];
+  told := coalesce(event #> '{claims,app_metadata}', '{}') - '{access_version,valid_until,site_roles,organizations,communities,truncated,extras}'::text[];
   return jsonb_set(event, '{claims,app_metadata}', told || access);
 exception when others then
   -- An error here would block signing in. Without claims the tables are read.

@@ -16,6 +16,7 @@ create table public.permissions (
   key text not null,
   level public.access_level not null,
   description text not null,
+  survives_restriction boolean not null default false,
   like app.row_model including defaults including comments,
   constraint permissions_pkey primary key (id),
   constraint permissions_key_key unique (key),
@@ -27,6 +28,8 @@ comment on column public.permissions.key is '<what>.<action>: units.manage.';
 comment on column public.permissions.level is
   'Where the permission is looked up. A role on a wider level carries it to everything beneath; unit: only what occupancy of that unit gives.';
 comment on column public.permissions.description is 'What it permits, in a sentence.';
+comment on column public.permissions.survives_restriction is
+  'Whether a membership restricted to some buildings or units still gives it for the whole community: harmless things such as seeing the community''s name.';
 
 select app.track('public.permissions');
 
@@ -252,6 +255,7 @@ select app.define_permission('communities.read', 'community', 'See the community
   site/superadmin, site/staff, site/accountant, organization/owner, organization/admin, organization/editor, organization/viewer,
   community/admin, community/manager, community/accountant, community/guard, community/technician, community/cleaning, community/committee,
   community/owner, community/tenant, community/family, community/authorized, community/guest}');
+update public.permissions set survives_restriction = true where key = 'communities.read';
 select app.define_permission('communities.update', 'community', 'Change the community''s settings', '{
   site/superadmin, organization/owner, organization/admin, community/admin, community/manager}');
 select app.define_permission('memberships.read', 'community', 'See who holds which role', '{
@@ -260,6 +264,55 @@ select app.define_permission('memberships.manage', 'community', 'Grant and revok
   site/superadmin, organization/owner, organization/admin, community/admin, community/manager}');
 select app.define_permission('audit.read', 'community', 'See who changed what', '{
   site/superadmin, organization/owner, organization/admin, community/admin, community/manager}');
+
+create function app.is_restriction(value jsonb)
+returns boolean
+language plpgsql
+immutable
+returns null on null input
+set search_path = ''
+as $$
+begin
+  return jsonb_typeof(value) = 'object' and value <> '{}'
+    and value - '{buildings,units,hours,amounts}'::text[] = '{}'
+    and (not value ? 'buildings' or (jsonb_typeof(value -> 'buildings') = 'array'
+      and not exists (select from jsonb_array_elements_text(value -> 'buildings') b where b::uuid is null)))
+    and (not value ? 'units' or (jsonb_typeof(value -> 'units') = 'array'
+      and not exists (select from jsonb_array_elements_text(value -> 'units') u where u::uuid is null)))
+    and (not value ? 'hours' or (
+      (value #>> '{hours,from}')::time is not null and (value #>> '{hours,to}')::time is not null
+      and (value -> 'hours') - '{from,to,days}'::text[] = '{}'
+      and not exists (select from jsonb_array_elements_text(coalesce(value #> '{hours,days}', '[]')) d where d::integer not between 1 and 7)))
+    and (not value ? 'amounts' or (jsonb_typeof(value -> 'amounts') = 'object'
+      and not exists (select from jsonb_each_text(value -> 'amounts') a where a.value::numeric is null or a.value::numeric < 0)));
+exception when others then
+  return false;
+end;
+$$;
+
+comment on function app.is_restriction(jsonb) is 'Whether the JSON is a restriction as memberships.restriction describes it, with nothing else in it.';
+
+create function app.restriction_holds_now(restriction jsonb, time_zone text)
+returns boolean
+language sql
+stable
+set search_path = ''
+return restriction -> 'hours' is null or (
+  case
+    when (restriction #>> '{hours,from}')::time <= (restriction #>> '{hours,to}')::time
+      then (now() at time zone time_zone)::time between (restriction #>> '{hours,from}')::time and (restriction #>> '{hours,to}')::time
+    -- A night shift: from 22:00 to 06:00.
+    else (now() at time zone time_zone)::time >= (restriction #>> '{hours,from}')::time
+      or (now() at time zone time_zone)::time <= (restriction #>> '{hours,to}')::time
+  end
+  and (
+    coalesce(jsonb_array_length(restriction #> '{hours,days}'), 0) = 0
+    or restriction #> '{hours,days}' @> to_jsonb(extract(isodow from now() at time zone time_zone)::integer)
+  )
+);
+
+comment on function app.restriction_holds_now(jsonb, text) is
+  'Whether now is within a restriction''s hours in the time zone; true where it has none. A span past midnight counts its days by the day it is.';
 
 -- Memberships --------------------------------------------------------------------------------------------------------
 
@@ -277,6 +330,7 @@ create table public.memberships (
   community_id uuid,
   starts_at timestamptz not null default now(),
   ends_at timestamptz,
+  restriction jsonb,
   like app.row_model including defaults including comments,
   constraint memberships_pkey primary key (id),
   constraint memberships_user_fkey foreign key (user_id) references public.profiles (id) on delete cascade,
@@ -285,6 +339,8 @@ create table public.memberships (
   constraint memberships_community_fkey foreign key (community_id) references public.communities (id) on delete restrict,
   constraint memberships_scope_check check (num_nonnulls(organization_id, community_id) <= 1),
   constraint memberships_ends_at_check check (ends_at > starts_at),
+  constraint memberships_restriction_check check (app.is_restriction(restriction)),
+  constraint memberships_restriction_level_check check (restriction is null or community_id is not null),
   constraint memberships_held_once_excl exclude using gist (
     user_id with =, role_id with =, (coalesce(community_id, organization_id, '00000000-0000-0000-0000-000000000000')) with =,
     tstzrange(starts_at, ends_at) with &&
@@ -292,6 +348,7 @@ create table public.memberships (
 );
 
 create index memberships_user_idx on public.memberships (user_id);
+create index memberships_restricted_idx on public.memberships (user_id) where restriction is not null;
 create index memberships_role_idx on public.memberships (role_id, level);
 create index memberships_organization_idx on public.memberships (organization_id) where organization_id is not null;
 create index memberships_community_idx on public.memberships (community_id) where community_id is not null;
@@ -304,6 +361,9 @@ comment on column public.memberships.level is 'Follows from which id is set; the
 comment on column public.memberships.organization_id is 'The organization it is held in, with all its communities.';
 comment on column public.memberships.community_id is 'The community it is held in.';
 comment on column public.memberships.starts_at is 'From this moment on the role is held.';
+comment on column public.memberships.restriction is
+  'Limits within which the role is held; null: none. {"buildings": [ids], "units": [ids], "hours": {"from": "08:00", "to": "18:00", "days": [1, 2, 3, 4, 5]}, "amounts": {"<permission>": 5000}}: '
+  'buildings and units: only there; hours: only then, in the community''s time zone, days by ISO (1 is Monday); amounts: at most so much at once.';
 comment on column public.memberships.ends_at is 'From this moment on the role is gone; null: until revoked.';
 
 select app.track('public.memberships');
@@ -544,7 +604,7 @@ comment on function public.my_permissions(uuid, uuid) is
   'The permissions the caller holds in a community, in an organization, or (both null) on the site: what an app asks before it shows a button.';
 
 grant execute on function
-  app.permissions_in(uuid, uuid), app.check_role_within(uuid, uuid, uuid),
+  app.is_restriction(jsonb), app.permissions_in(uuid, uuid), app.check_role_within(uuid, uuid, uuid),
   app.grant_role(uuid, text, uuid, uuid, timestamptz, timestamptz), public.grant_role(uuid, text, uuid, uuid, timestamptz, timestamptz),
   app.revoke_role(uuid), public.revoke_role(uuid), public.my_permissions(uuid, uuid)
 to authenticated, service_role;

@@ -1,0 +1,168 @@
+-- Custom roles, single permissions, restrictions, the last administrator, and the explanation of access.
+begin;
+select plan(44);
+
+select tests.create_organization('Domus');
+select tests.create_organization('Rival');
+select tests.create_community('North', 'Domus');
+select tests.create_community('South', 'Domus');
+select tests.create_community('Foreign', 'Rival');
+select tests.create_supabase_user(name) from unnest(array['boss', 'admin', 'second', 'manager', 'worker', 'guard', 'rival boss']) name;
+select tests.grant_role('boss', 'owner', organization => 'Domus');
+select tests.grant_role('rival boss', 'owner', organization => 'Rival');
+select tests.grant_role('admin', 'admin', community => 'North');
+select tests.grant_role('manager', 'manager', community => 'North');
+insert into public.buildings (id, name, community_id) values (tests.id('Tower'), 'Tower', tests.id('North')), (tests.id('Annex'), 'Annex', tests.id('North'));
+insert into public.units (id, number, community_id, building_id) values
+  (tests.id('T1'), 'T1', tests.id('North'), tests.id('Tower')), (tests.id('T2'), 'T2', tests.id('North'), tests.id('Tower')),
+  (tests.id('A1'), 'A1', tests.id('North'), tests.id('Annex')), (tests.id('F1'), 'F1', tests.id('Foreign'), null);
+
+-- Custom roles -------------------------------------------------------------------------------------------------------
+
+select tests.authenticate_as('boss');
+select tests.keep('concierge', public.create_role('concierge', 'Concierge', '{communities.read, units.read}', organization_id => tests.id('Domus')));
+select is((select r.name from public.roles r where r.key = 'concierge'), 'Concierge', 'an organization''s owner builds a custom role');
+select throws_ok(
+  format($$select public.create_role('concierge', 'Again', '{units.read}', organization_id => %L)$$, tests.id('Domus')),
+  'PT409', 'role_key_taken', 'a key is taken once in an organization');
+select throws_ok(
+  format($$select public.create_role('concierge', 'Again', '{units.read}', community_id => %L)$$, tests.id('North')),
+  'PT409', 'role_key_taken', 'a community''s role cannot shadow its organization''s');
+select throws_ok(
+  format($$select public.create_role('guard', 'Other guard', '{units.read}', community_id => %L)$$, tests.id('North')),
+  'PT409', 'role_key_taken', 'a custom role cannot shadow a system role');
+select throws_ok(
+  format($$select public.create_role('spy', 'Spy', '{users.manage}', organization_id => %L)$$, tests.id('Domus')),
+  'PT403', 'role_above_own', 'a role cannot hold what its maker does not hold');
+select throws_ok(
+  format($$select public.create_role('spy', 'Spy', '{no.such}', organization_id => %L)$$, tests.id('Domus')),
+  'PT422', 'permission_unknown', 'a role cannot hold a permission that does not exist');
+select throws_ok(
+  format($$select public.create_role('spy', 'Spy', '{units.read}', organization_id => %L)$$, tests.id('Rival')),
+  'PT403', 'permission_denied', 'nobody builds roles in another organization');
+select throws_ok($$select public.create_role('spy', 'Spy', '{units.read}')$$, 'PT422', 'invalid_scope', 'a custom role belongs somewhere');
+select throws_ok(
+  format($$select public.create_role('Spy!', 'Spy', '{units.read}', organization_id => %L)$$, tests.id('Domus')),
+  'PT422', 'invalid_value', 'a key has its form');
+
+select tests.authenticate_as('rival boss');
+select lives_ok(
+  format($$select public.create_role('concierge', 'Their concierge', '{communities.read, residents.read}', organization_id => %L)$$, tests.id('Rival')),
+  'two organizations have roles of one key');
+select is((select count(*) from public.roles r where r.key = 'concierge'), 1::bigint, 'and each sees its own alone');
+select throws_ok(
+  format($$select public.set_role_permissions(%L, '{units.read}')$$, tests.kept('concierge')),
+  'PT403', 'permission_denied', 'nobody changes the roles of another organization');
+
+select tests.as_studio();
+select public.grant_role(tests.id('worker'), 'concierge', community_id => tests.id('South'));
+select public.grant_role(tests.id('worker'), 'concierge', community_id => tests.id('Foreign'));
+select tests.authenticate_as('worker');
+select results_eq(
+  $$select c from app.communities_with('units.read') c$$, array[tests.id('South')], 'a custom role means in each organization what that organization says');
+select results_eq(
+  $$select c from app.communities_with('residents.read') c$$, array[tests.id('Foreign')], 'and the other organization''s role of that key what the other says');
+select tests.authenticate_without_claims('worker');
+select results_eq($$select c from app.communities_with('units.read') c$$, array[tests.id('South')], 'without claims too');
+
+select tests.authenticate_as('worker');
+select tests.keep('worker_token', current_setting('request.jwt.claims'));
+select tests.authenticate_as('boss');
+select public.set_role_permissions(tests.kept('concierge')::uuid, '{communities.read}');
+select tests.authenticate_with(tests.kept('worker_token')::jsonb);
+select is_empty($$select c from app.communities_with('units.read') c$$, 'a permission taken from a role is gone on the next statement');
+select tests.authenticate_as('manager');
+select throws_ok(
+  format($$select public.create_role('helper', 'Helper', '{units.read}', community_id => %L)$$, tests.id('North')),
+  'PT403', 'permission_denied', 'a manager builds no roles');
+select throws_ok(
+  format($$select public.set_role_permissions((select r.id from public.roles r where r.key = 'guard'), '{units.manage}')$$),
+  'PT404', 'role_not_found', 'system roles do not change');
+
+-- Single permissions -------------------------------------------------------------------------------------------------
+
+select tests.authenticate_as('admin');
+select tests.keep('grant', public.grant_permission(tests.id('worker'), 'audit.read', 'helps with the yearly review', community_id => tests.id('North')));
+select throws_ok(
+  format($$select public.grant_permission(%L, 'communities.create', 'for fun', community_id => %L)$$, tests.id('worker'), tests.id('North')),
+  'PT403', 'role_above_own', 'nobody gives a permission they do not hold');
+select throws_ok(
+  format($$select public.grant_permission(%L, 'audit.read', 'for fun', community_id => %L)$$, tests.id('worker'), tests.id('Foreign')),
+  'PT403', 'permission_denied', 'nor one elsewhere');
+select throws_ok(
+  format($$select public.grant_permission(%L, 'audit.read', '', community_id => %L)$$, tests.id('worker'), tests.id('North')),
+  'PT422', 'invalid_value', 'nor one without a reason');
+
+select tests.authenticate_as('worker');
+select ok(app.can('audit.read', tests.id('North')), 'a single permission is held');
+select ok(not app.can('units.read', tests.id('North')), 'and no other');
+select ok(tests.id('North') = any (app.my_communities()), 'and opens the gate of its community');
+select ok(not (auth.jwt() -> 'app_metadata' -> 'communities') ? tests.id('North')::text, 'it is not in the token, which only says that there is something');
+select tests.keep('worker_token', current_setting('request.jwt.claims'));
+select tests.authenticate_as('admin');
+select public.revoke_permission(tests.kept('grant')::uuid);
+select tests.authenticate_with(tests.kept('worker_token')::jsonb);
+select ok(not app.can('audit.read', tests.id('North')), 'revoked, it is gone on the next statement, whatever the token says');
+
+-- Restrictions -------------------------------------------------------------------------------------------------------
+
+select tests.authenticate_as('admin');
+select tests.keep('guarding', public.grant_role(tests.id('guard'), 'guard', community_id => tests.id('North')));
+select tests.authenticate_as('guard');
+select is((select count(*) from public.units), 3::bigint, 'an unrestricted guard sees every unit');
+select tests.keep('guard_token', current_setting('request.jwt.claims'));
+select tests.authenticate_as('admin');
+select public.restrict_role(tests.kept('guarding')::uuid, jsonb_build_object('buildings', jsonb_build_array(tests.id('Annex'))));
+select tests.authenticate_with(tests.kept('guard_token')::jsonb);
+select results_eq($$select number from public.units$$, array['A1'], 'a guard restricted to a building sees its units alone, on the next statement');
+select results_eq($$select name from public.communities$$, array['North'], 'and still the community''s name');
+select tests.authenticate_as('guard');
+select results_eq($$select number from public.units$$, array['A1'], 'with a new token too');
+
+select tests.authenticate_as('admin');
+select public.restrict_role(tests.kept('guarding')::uuid, jsonb_build_object('hours', jsonb_build_object(
+  'from', to_char(now() at time zone 'UTC' + interval '2 hours', 'HH24:MI'), 'to', to_char(now() at time zone 'UTC' + interval '3 hours', 'HH24:MI'))));
+select tests.authenticate_as('guard');
+select is_empty($$select number from public.units$$, 'outside the hours of a restriction the role is not held');
+select tests.authenticate_as('admin');
+select public.restrict_role(tests.kept('guarding')::uuid, jsonb_build_object('hours', jsonb_build_object(
+  'from', to_char(now() at time zone 'UTC' - interval '2 hours', 'HH24:MI'), 'to', to_char(now() at time zone 'UTC' + interval '3 hours', 'HH24:MI'))));
+select tests.authenticate_as('guard');
+select is((select count(*) from public.units), 3::bigint, 'within them it is, past midnight too');
+select tests.authenticate_as('admin');
+select public.restrict_role(tests.kept('guarding')::uuid, '{"amounts": {"units.read": 500}}');
+select tests.authenticate_as('guard');
+select is(app.amount_limit('units.read', tests.id('North')), 500::numeric, 'an amount limits what may be done at once');
+select is(app.amount_limit('audit.read', tests.id('North')), 0::numeric, 'what is not held at all has the limit 0');
+select tests.authenticate_as('admin');
+select is(app.amount_limit('units.read', tests.id('North')), null, 'an unrestricted role has none');
+select throws_ok(
+  format($$select public.restrict_role(%L, '{"planets": ["Mars"]}')$$, tests.kept('guarding')), 'PT422', 'invalid_restriction', 'a restriction has its form');
+select throws_ok(
+  format($$select public.restrict_role(%L, '{"units": ["%s"]}')$$, tests.kept('guarding'), tests.id('F1')),
+  'PT422', 'invalid_restriction', 'a restriction names units of its community');
+select tests.authenticate_as('guard');
+select throws_ok(format($$select public.restrict_role(%L, null)$$, tests.kept('guarding')), 'PT404', 'membership_not_found', 'nobody lifts the own limits');
+
+-- The last administrator ---------------------------------------------------------------------------------------------
+
+select tests.as_studio();
+select tests.keep('manager_membership', (select m.id from public.memberships m where m.user_id = tests.id('manager')));
+select tests.keep('admin_membership', (select m.id from public.memberships m where m.user_id = tests.id('admin')));
+select tests.authenticate_as('admin');
+select lives_ok(format('select public.revoke_role(%L)', tests.kept('manager_membership')), 'an administrator removes another');
+select throws_ok(format('select public.revoke_role(%L)', tests.kept('admin_membership')), 'PT409', 'last_administrator', 'the last one cannot leave');
+select tests.authenticate_as('boss');
+select throws_ok(format('select public.revoke_role(%L)', tests.kept('admin_membership')), 'PT409', 'last_administrator', 'nor be removed');
+select ok(tests.id('North') in (select app.communities_with('memberships.manage')), 'and is still there');
+
+-- Why ----------------------------------------------------------------------------------------------------------------
+
+select tests.authenticate_as('guard');
+select is(
+  (select row(e ->> 'allowed', e #>> '{roles,0,role}', e #>> '{roles,0,holds_it}')::text from public.explain_access('units.manage', tests.id('North')) e),
+  row('false', 'guard', 'false')::text, 'explain_access names the roles and that they do not hold it');
+select throws_ok(format($$select public.explain_access('no.such', %L)$$, tests.id('North')), 'PT422', 'permission_unknown', 'and refuses what does not exist');
+
+select * from finish();
+rollback;
