@@ -1,0 +1,541 @@
+-- Foundation: invitations.
+--
+-- Purpose     How people come to their roles: invited by somebody who holds what the role holds.
+-- Tables      invitations, private.invitation_tokens
+-- RPCs        invite_member, resend_invitation, revoke_invitation, accept_invitation, my_invitations
+-- Invariants  A token is shown once and stored as a hash. An invitation gives one membership, to a user whose address Auth has
+--             verified and to whom it was written; a token that leaked helps nobody else. Nobody invites above themselves,
+--             and an invitation is worth what its inviter may give at the moment of acceptance. What is accepted or revoked
+--             stays so.
+
+create type public.invitation_status as enum ('pending', 'accepted', 'revoked', 'expired');
+
+-- Invitations --------------------------------------------------------------------------------------------------------
+
+create table public.invitations (
+  id uuid not null default extensions.uuidv7(),
+  email text not null,
+  role_id uuid not null,
+  level public.access_level not null generated always as (
+    case when community_id is not null then 'community'::public.access_level else 'organization'::public.access_level end) stored,
+  organization_id uuid,
+  community_id uuid,
+  status public.invitation_status not null default 'pending',
+  expires_at timestamptz not null default now() + interval '7 days',
+  invited_by uuid,
+  sent_at timestamptz not null default now(),
+  resent_count smallint not null default 0,
+  accepted_at timestamptz,
+  accepted_by uuid,
+  like app.row_model including defaults including comments,
+  constraint invitations_pkey primary key (id),
+  constraint invitations_role_fkey foreign key (role_id, level) references public.roles (id, level) on delete cascade,
+  constraint invitations_organization_fkey foreign key (organization_id) references public.organizations (id) on delete cascade,
+  constraint invitations_community_fkey foreign key (community_id) references public.communities (id) on delete cascade,
+  constraint invitations_scope_check check (num_nonnulls(organization_id, community_id) = 1),
+  constraint invitations_email_check check (app.is_email(email) and email = lower(email)),
+  constraint invitations_resent_count_check check (resent_count >= 0),
+  constraint invitations_accepted_check check (
+    (status = 'accepted') = (accepted_at is not null) and (status = 'accepted') = (accepted_by is not null))
+);
+
+create unique index invitations_pending_key on public.invitations (email, role_id, coalesce(community_id, organization_id))
+  where status = 'pending' and deleted_at is null;
+create index invitations_role_idx on public.invitations (role_id, level);
+create index invitations_organization_idx on public.invitations (organization_id) where organization_id is not null;
+create index invitations_community_idx on public.invitations (community_id) where community_id is not null;
+create index invitations_expiring_idx on public.invitations (expires_at) where status = 'pending';
+
+comment on table public.invitations is
+  'Who was invited to which role in an organization or a community. Changed by invite_member, resend_invitation, revoke_invitation and accept_invitation.';
+comment on column public.invitations.email is 'The address it was written to, in small letters; whoever accepts must have verified it.';
+comment on column public.invitations.role_id is 'The role it gives; of the same level.';
+comment on column public.invitations.level is 'Follows from which id is set; the role must have the same.';
+comment on column public.invitations.organization_id is 'The organization it invites to, with all its communities.';
+comment on column public.invitations.community_id is 'The community it invites to.';
+comment on column public.invitations.status is
+  'pending: can be accepted until expires_at. expired: can be sent again. accepted and revoked: final.';
+comment on column public.invitations.expires_at is 'From this moment on it cannot be accepted.';
+comment on column public.invitations.invited_by is
+  'The user who invited, or who sent it again last: what they may give decides at acceptance. Null: the secret key or Studio did. A plain id: it outlives the user.';
+comment on column public.invitations.sent_at is 'When the token that is valid now was made.';
+comment on column public.invitations.resent_count is 'How often it was sent again.';
+comment on column public.invitations.accepted_at is 'When it was accepted.';
+comment on column public.invitations.accepted_by is 'The user who accepted. A plain id: it outlives the user.';
+
+select app.track('public.invitations');
+
+create trigger _010_frozen_terms before update of email, role_id, organization_id on public.invitations for each row
+  when (old.email <> new.email or old.role_id <> new.role_id or old.organization_id is distinct from new.organization_id)
+  execute function app.tg__frozen('email, role and scope');
+create trigger _010_frozen_end before update of status on public.invitations for each row
+  when (old.status in ('accepted', 'revoked') and old.status <> new.status)
+  execute function app.tg__frozen('status once accepted or revoked');
+
+create policy invitations_select on public.invitations for select to authenticated
+  using (
+    deleted_at is null
+    and (
+      (community_id = any ((select app.my_communities())::uuid[]) and community_id in (select app.communities_with('memberships.read')))
+      or organization_id in (select app.organizations_with('memberships.read'))
+    )
+  );
+grant select on public.invitations to authenticated;
+grant select, insert, update on public.invitations to service_role;
+
+-- Tokens -------------------------------------------------------------------------------------------------------------
+
+create table private.invitation_tokens (
+  invitation_id uuid not null,
+  token_hash bytea not null,
+  constraint invitation_tokens_pkey primary key (invitation_id),
+  constraint invitation_tokens_hash_key unique (token_hash),
+  constraint invitation_tokens_invitation_fkey foreign key (invitation_id) references public.invitations (id) on delete cascade,
+  constraint invitation_tokens_hash_check check (octet_length(token_hash) = 32)
+);
+
+comment on table private.invitation_tokens is
+  'The one valid token of each invitation, as a hash. Stays after acceptance, so that a second use is told apart from an unknown token.';
+comment on column private.invitation_tokens.invitation_id is 'The invitation.';
+comment on column private.invitation_tokens.token_hash is
+  'SHA-256 of the token. The token has 256 random bits, so that a plain hash cannot be searched and looking it up tells nothing by its time.';
+
+alter table private.invitation_tokens enable row level security;
+create policy invitation_tokens_select on private.invitation_tokens for select to authenticated using (false);
+
+create function app.issue_invitation_token(invitation uuid)
+returns text
+language plpgsql
+volatile
+set search_path = ''
+as $$
+declare
+  token constant text := translate(rtrim(encode(extensions.gen_random_bytes(32), 'base64'), '='), '+/', '-_');
+begin
+  insert into private.invitation_tokens (invitation_id, token_hash)
+  values (invitation, sha256(convert_to(token, 'UTF8')))
+  on conflict on constraint invitation_tokens_pkey do update set token_hash = excluded.token_hash;
+  return token;
+end;
+$$;
+
+comment on function app.issue_invitation_token(uuid) is
+  'A new token for an invitation: 32 random bytes, base64url. The one before is worth nothing from then on. Not executable by API roles.';
+
+-- Events -------------------------------------------------------------------------------------------------------------
+
+create function app.tg_invitations__emit()
+returns trigger
+language plpgsql
+security definer -- calls app.emit, which no API role may
+set search_path = ''
+as $$
+begin
+  perform app.emit(
+    'invitation.' || case when tg_op = 'INSERT' then 'created' when new.status = 'pending' then 'resent' else new.status::text end,
+    new.community_id,
+    jsonb_build_object('invitation_id', new.id, 'role_id', new.role_id, 'organization_id', new.organization_id));
+  return null;
+end;
+$$;
+
+comment on function app.tg_invitations__emit() is
+  'AFTER INSERT, and AFTER UPDATE that sends it again or ends it: events invitation.created, .resent, .accepted, .revoked and .expired, never with the token or the address. Definer: calls app.emit.';
+
+create trigger _600_emit_created after insert on public.invitations for each row execute function app.tg_invitations__emit();
+create trigger _600_emit_changed after update of status, resent_count on public.invitations for each row
+  when (old.status <> new.status or old.resent_count <> new.resent_count) execute function app.tg_invitations__emit();
+
+-- What an invitation is worth ----------------------------------------------------------------------------------------
+
+create function app.verified_email(subject uuid)
+returns text
+language sql
+stable
+security definer -- reads auth.users
+set search_path = ''
+return (
+  select lower(u.email) from auth.users u
+  where u.id = subject and u.email_confirmed_at is not null and u.deleted_at is null and not u.is_anonymous);
+
+comment on function app.verified_email(uuid) is
+  'The address, in small letters, that Auth has verified as the user''s; null when it has verified none. Definer: reads auth.users. Not executable by API roles.';
+
+create function app.may_give_role(giver uuid, role uuid, organization uuid, community uuid)
+returns boolean
+language plpgsql
+volatile
+set search_path = ''
+as $$
+declare
+  claims constant text := current_setting('request.jwt.claims', true);
+  held text[];
+begin
+  -- Asks the same helpers as if the giver had sent this request, with claims that say nothing and so are not believed.
+  perform set_config('request.jwt.claims', jsonb_build_object('sub', giver, 'role', 'authenticated', 'aal', 'aal2')::text, true);
+  held := array(select app.permissions_in(organization, community));
+  perform set_config('request.jwt.claims', coalesce(claims, ''), true);
+
+  return 'memberships.manage' = any (held) and not exists (
+    select
+    from public.role_permissions rp
+    join public.permissions p on p.key = rp.permission_key
+    where rp.role_id = role and p.level <> 'unit' and rp.permission_key <> all (held));
+end;
+$$;
+
+comment on function app.may_give_role(uuid, uuid, uuid, uuid) is
+  'Whether another user may give a role in an organization or a community now: the rule of check_role_within for somebody who is not the caller. Not executable by API roles.';
+
+create function app.is_live_place(organization uuid, community uuid)
+returns boolean
+language sql
+stable
+set search_path = ''
+return exists (
+  select from public.organizations o where o.id = organization and o.deleted_at is null
+  union all
+  select from public.communities c join public.organizations o on o.id = c.organization_id
+  where c.id = community and c.deleted_at is null and o.deleted_at is null);
+
+comment on function app.is_live_place(uuid, uuid) is
+  'Whether the organization is live, or the community and its organization are. Sees what its caller sees; not executable by API roles.';
+
+create function app.invitation_stands(invitation public.invitations)
+returns boolean
+language sql
+volatile
+set search_path = ''
+as $$
+  select
+    exists (select from public.roles r where r.id = invitation.role_id and r.deleted_at is null)
+    and app.is_live_place(invitation.organization_id, invitation.community_id)
+    and (
+      invitation.invited_by is null
+      or app.may_give_role(invitation.invited_by, invitation.role_id, invitation.organization_id, invitation.community_id))
+$$;
+
+comment on function app.invitation_stands(public.invitations) is
+  'Whether the role and the place of an invitation still exist and whoever invited may still give the role there. Not executable by API roles.';
+
+-- Inviting -----------------------------------------------------------------------------------------------------------
+
+create function app.invite_member(email text, role text, organization uuid, community uuid, expires_in_hours integer)
+returns table (id uuid, token text, expires_at timestamptz)
+language plpgsql
+volatile
+security definer -- API roles may not write invitations
+set search_path = ''
+as $$
+declare
+  most_pending constant integer := 500;
+  address constant text := lower(btrim(invite_member.email));
+  wanted constant public.access_level := case when community is not null then 'community' else 'organization' end;
+  found_role uuid;
+  refused text;
+begin
+  if address is null or role is null then
+    perform app.fail(422, 'invalid_value', 'Somebody is invited to a role: the address and the role have to be named.');
+  elsif num_nonnulls(organization, community) <> 1 then
+    perform app.fail(422, 'invalid_scope', 'People are invited to an organization or to a community: name one of the two.');
+  elsif (expires_in_hours between 1 and 720) is not true then
+    perform app.fail(422, 'invalid_period', 'An invitation is open for 1 to 720 hours.');
+  end if;
+
+  select r.id into found_role
+  from public.roles r
+  where r.level = wanted and r.key = invite_member.role and r.deleted_at is null
+    and (r.community_id is null or r.community_id = community)
+    and (r.organization_id is null or r.organization_id = coalesce(
+      organization, (select c.organization_id from public.communities c where c.id = community)));
+  perform app.check_role_within(found_role, organization, community);
+  if found_role is null then
+    perform app.fail(404, 'role_not_found', format('There is no role %s for the level %s here.', role, wanted));
+  elsif not exists (select from public.roles r where r.id = found_role and r.is_membership) then
+    perform app.fail(409, 'role_not_assignable', format('The role %s comes with the occupancy of a unit.', role), 'Enter the person as a resident instead.');
+  elsif not app.is_live_place(organization, community) then
+    perform app.fail(404, 'place_not_found', 'There is no live organization or community with this id.');
+  elsif exists (
+    select
+    from public.memberships m
+    join auth.users u on u.id = m.user_id
+    where m.role_id = found_role and coalesce(m.community_id, m.organization_id) = coalesce(community, organization) and m.deleted_at is null
+      and (m.ends_at is null or m.ends_at > now()) and lower(u.email) = address and u.email_confirmed_at is not null)
+  then
+    perform app.fail(409, 'role_already_held', 'The user of this address holds this role here already.');
+  elsif most_pending <= (
+    select count(*) from public.invitations i
+    where (i.community_id = community or i.organization_id = organization) and i.status = 'pending' and i.deleted_at is null)
+  then
+    perform app.fail(429, 'too_many_invitations', format('%s invitations wait for an answer here.', most_pending), 'Revoke some that nobody will accept.');
+  end if;
+
+  -- One that ran out and that the job has not come to yet gives way.
+  update public.invitations i
+  set status = 'expired'
+  where i.email = address and i.role_id = found_role and coalesce(i.community_id, i.organization_id) = coalesce(community, organization)
+    and i.status = 'pending' and i.deleted_at is null and i.expires_at <= now();
+
+  insert into public.invitations (email, role_id, organization_id, community_id, expires_at, invited_by)
+  values (address, found_role, organization, community, now() + make_interval(hours => expires_in_hours), auth.uid())
+  on conflict do nothing
+  returning invitations.id, invitations.expires_at into id, expires_at;
+  if id is null then
+    perform app.fail(409, 'invitation_pending', 'This address was invited to this role here already.', 'Send that invitation again, or revoke it.');
+  end if;
+  token := app.issue_invitation_token(id);
+  return next;
+exception when check_violation then
+  get stacked diagnostics refused = constraint_name;
+  perform app.fail_check('invitations', refused);
+end;
+$$;
+
+comment on function app.invite_member(text, text, uuid, uuid, integer) is 'What public.invite_member does. Definer: no API role may write invitations or read addresses in Auth.';
+
+create function public.invite_member(
+  email text, role text, organization_id uuid default null, community_id uuid default null, expires_in_hours integer default 168
+)
+returns table (id uuid, token text, expires_at timestamptz)
+language sql
+volatile
+set search_path = ''
+as $$ select * from app.invite_member(email, role, organization_id, community_id, expires_in_hours) $$;
+
+comment on function public.invite_member(text, text, uuid, uuid, integer) is
+  'Invites an address to a role in an organization or a community, for 7 days unless told otherwise (1 to 720 hours). Returns the single-use token, which is never shown again; sends no mail (the function invite-member does). '
+  'Takes memberships.manage there and every permission the role holds. Errors: permission_denied, role_above_own, role_not_found, role_not_assignable, role_already_held, place_not_found, invitation_pending, too_many_invitations, invalid_value, invalid_scope, invalid_period.';
+
+create function app.invitation_to_change(invitation uuid)
+returns public.invitations
+language plpgsql
+volatile
+set search_path = ''
+as $$
+declare
+  found_one public.invitations;
+begin
+  select i.* into found_one from public.invitations i where i.id = invitation and i.deleted_at is null for no key update;
+  if found_one.id is null or not (
+    app.is_trusted() or 'memberships.read' in (select app.permissions_in(found_one.organization_id, found_one.community_id)))
+  then
+    perform app.fail(404, 'invitation_not_found', 'There is no invitation with this id.');
+  end if;
+  perform app.check_role_within(found_one.role_id, found_one.organization_id, found_one.community_id);
+  if found_one.status = 'accepted' then
+    perform app.fail(409, 'invitation_used', 'The invitation was accepted.', 'Revoke the membership instead.');
+  elsif found_one.status = 'revoked' then
+    perform app.fail(410, 'invitation_revoked', 'The invitation was revoked.', 'Invite the person again.');
+  end if;
+  return found_one;
+end;
+$$;
+
+comment on function app.invitation_to_change(uuid) is
+  'Locks an invitation that is neither accepted nor revoked, for somebody who could have sent it. Not executable by API roles.';
+
+create function app.resend_invitation(invitation uuid, expires_in_hours integer)
+returns table (id uuid, token text, expires_at timestamptz)
+language plpgsql
+volatile
+security definer -- API roles may not write invitations
+set search_path = ''
+as $$
+begin
+  if (expires_in_hours between 1 and 720) is not true then
+    perform app.fail(422, 'invalid_period', 'An invitation is open for 1 to 720 hours.');
+  end if;
+  id := (app.invitation_to_change(invitation)).id;
+  expires_at := now() + make_interval(hours => expires_in_hours);
+  update public.invitations i
+  set status = 'pending', expires_at = resend_invitation.expires_at, invited_by = auth.uid(), sent_at = now(), resent_count = i.resent_count + 1
+  where i.id = resend_invitation.id;
+  token := app.issue_invitation_token(id);
+  return next;
+exception when unique_violation then
+  perform app.fail(409, 'invitation_pending', 'This address was invited to this role here again meanwhile.', 'Send that invitation again, or revoke it.');
+end;
+$$;
+
+comment on function app.resend_invitation(uuid, integer) is 'What public.resend_invitation does. Definer: no API role may write invitations.';
+
+create function public.resend_invitation(invitation_id uuid, expires_in_hours integer default 168)
+returns table (id uuid, token text, expires_at timestamptz)
+language sql
+volatile
+set search_path = ''
+as $$ select * from app.resend_invitation(invitation_id, expires_in_hours) $$;
+
+comment on function public.resend_invitation(uuid, integer) is
+  'Opens a pending or expired invitation again, with a new token; the old one is dead, and the caller is the inviter from now on. Takes what inviting takes. '
+  'Errors: invitation_not_found, permission_denied, role_above_own, invitation_used, invitation_revoked, invitation_pending, invalid_period.';
+
+create function app.revoke_invitation(invitation uuid)
+returns void
+language plpgsql
+volatile
+security definer -- API roles may not write invitations
+set search_path = ''
+as $$
+declare
+  unwanted constant uuid := (app.invitation_to_change(invitation)).id;
+begin
+  update public.invitations i set status = 'revoked' where i.id = unwanted;
+end;
+$$;
+
+comment on function app.revoke_invitation(uuid) is 'What public.revoke_invitation does. Definer: no API role may write invitations.';
+
+create function public.revoke_invitation(invitation_id uuid)
+returns void
+language sql
+volatile
+set search_path = ''
+as $$ select app.revoke_invitation(invitation_id) $$;
+
+comment on function public.revoke_invitation(uuid) is
+  'Withdraws an invitation that was not accepted, for good. Takes what inviting takes. Errors: invitation_not_found, permission_denied, role_above_own, invitation_used, invitation_revoked.';
+
+grant execute on function
+  app.invite_member(text, text, uuid, uuid, integer), public.invite_member(text, text, uuid, uuid, integer),
+  app.resend_invitation(uuid, integer), public.resend_invitation(uuid, integer),
+  app.revoke_invitation(uuid), public.revoke_invitation(uuid)
+to authenticated, service_role;
+
+-- Accepting ----------------------------------------------------------------------------------------------------------
+
+create function app.accept_invitation(token text, invitation uuid)
+returns table (membership_id uuid, role text, organization_id uuid, community_id uuid)
+language plpgsql
+volatile
+security definer -- API roles may not write memberships and invitations, nor read tokens and addresses in Auth
+set search_path = ''
+as $$
+declare
+  caller constant uuid := app.user_id();
+  address constant text := app.verified_email(caller);
+  hash constant bytea := sha256(convert_to(token, 'UTF8'));
+  accepted public.invitations;
+begin
+  if num_nonnulls(token, invitation) <> 1 then
+    perform app.fail(422, 'invalid_value', 'An invitation is accepted by its token or by its id: name one of the two.');
+  elsif caller is null then
+    perform app.fail(401, 'account_unknown', 'An invitation is accepted by the user it was written to.', 'Sign in first.');
+  elsif address is null then
+    perform app.fail(403, 'email_not_verified', 'This account has no verified e-mail address.', 'Confirm the address first, with the link in the mail.');
+  end if;
+
+  select i.* into accepted
+  from public.invitations i
+  where i.id = coalesce(invitation, (select t.invitation_id from private.invitation_tokens t where t.token_hash = hash)) and i.deleted_at is null
+  for no key update;
+  -- Locked now. A new token may have come while we waited.
+  if accepted.id is null
+    or (invitation is null and not exists (select from private.invitation_tokens t where t.token_hash = hash and t.invitation_id = accepted.id))
+    or (invitation is not null and accepted.email <> address)
+  then
+    perform app.fail(404, 'invitation_not_found', 'There is no such invitation for you.', 'If it was sent again, the newest mail has the link that is valid.');
+  elsif accepted.email <> address then
+    perform app.fail(403, 'invitation_other_address', 'The invitation was written to another address.', 'Sign in with that address.');
+  elsif accepted.status = 'accepted' then
+    perform app.fail(409, 'invitation_used', 'The invitation was accepted already.');
+  elsif accepted.status = 'revoked' then
+    perform app.fail(410, 'invitation_revoked', 'The invitation was revoked.');
+  elsif accepted.status = 'expired' or accepted.expires_at <= now() then
+    perform app.fail(410, 'invitation_expired', 'The invitation has expired.', 'Ask for it to be sent again.');
+  elsif not app.invitation_stands(accepted) then
+    perform app.fail(410, 'invitation_void', 'Whoever invited you may no longer give this role, or the role is gone.', 'Ask for a new invitation.');
+  end if;
+
+  select r.key into role from public.roles r where r.id = accepted.role_id;
+  organization_id := accepted.organization_id;
+  community_id := accepted.community_id;
+  insert into public.memberships (user_id, role_id, organization_id, community_id)
+  values (caller, accepted.role_id, accepted.organization_id, accepted.community_id)
+  on conflict do nothing
+  returning memberships.id into membership_id;
+  if membership_id is null then
+    -- Given by somebody else meanwhile: what the invitation was for is there.
+    select m.id into membership_id
+    from public.memberships m
+    where m.user_id = caller and m.role_id = accepted.role_id and m.deleted_at is null and coalesce(m.ends_at, 'infinity') > now()
+      and coalesce(m.community_id, m.organization_id) = coalesce(accepted.community_id, accepted.organization_id)
+    order by m.starts_at
+    limit 1;
+  end if;
+
+  update public.invitations i set status = 'accepted', accepted_at = now(), accepted_by = caller where i.id = accepted.id;
+  return next;
+end;
+$$;
+
+comment on function app.accept_invitation(text, uuid) is
+  'What public.accept_invitation does. Refusals write nothing: what raises leaves no trace. Definer: reads tokens and Auth''s addresses, writes memberships and invitations.';
+
+create function public.accept_invitation(token text default null, invitation_id uuid default null)
+returns table (membership_id uuid, role text, organization_id uuid, community_id uuid)
+language sql
+volatile
+set search_path = ''
+as $$ select * from app.accept_invitation(token, invitation_id) $$;
+
+comment on function public.accept_invitation(text, uuid) is
+  'Accepts an invitation by the token of its mail, or by its id as my_invitations lists it, and returns the membership. The caller''s verified address must be the invited one. '
+  'Errors: email_not_verified, invitation_not_found, invitation_other_address, invitation_used, invitation_revoked, invitation_expired, invitation_void, account_unknown, invalid_value.';
+
+create function app.my_invitations()
+returns table (id uuid, role text, role_name text, organization_id uuid, community_id uuid, place text, invited_by text, expires_at timestamptz)
+language plpgsql
+stable
+security definer -- the invited cannot see the invitation, the place and the inviter before they accept
+set search_path = ''
+as $$
+begin
+  return query
+    select i.id, r.key, r.name, i.organization_id, i.community_id, coalesce(c.name, o.name), p.display_name, i.expires_at
+    from public.invitations i
+    join public.roles r on r.id = i.role_id
+    left join public.organizations o on o.id = i.organization_id
+    left join public.communities c on c.id = i.community_id
+    left join public.profiles p on p.id = i.invited_by
+    where i.email = app.verified_email(app.user_id()) and i.status = 'pending' and i.expires_at > now() and i.deleted_at is null
+      and r.deleted_at is null and app.is_live_place(i.organization_id, i.community_id)
+    order by i.sent_at desc, i.id;
+end;
+$$;
+
+comment on function app.my_invitations() is 'What public.my_invitations does. Definer: the invited see nothing of the place before they accept.';
+
+create function public.my_invitations()
+returns table (id uuid, role text, role_name text, organization_id uuid, community_id uuid, place text, invited_by text, expires_at timestamptz)
+language sql
+stable
+set search_path = ''
+as $$ select * from app.my_invitations() $$;
+
+comment on function public.my_invitations() is
+  'The invitations that wait for the caller, found by the address that Auth has verified: the role, the name of the place and of the inviter. What an app shows after sign-up. accept_invitation takes the id.';
+
+grant execute on function
+  app.accept_invitation(text, uuid), public.accept_invitation(text, uuid), app.my_invitations(), public.my_invitations()
+to authenticated;
+
+-- What time does to them ---------------------------------------------------------------------------------------------
+
+create function app.job_invitations()
+returns void
+language plpgsql
+volatile
+set search_path = ''
+as $$
+begin
+  update public.invitations i set status = 'expired' where i.status = 'pending' and i.expires_at <= now();
+  update public.invitations i set status = 'revoked' where i.status = 'pending' and i.deleted_at is null and not app.invitation_stands(i);
+end;
+$$;
+
+comment on function app.job_invitations() is
+  'Job invitations: marks those that ran out as expired, and revokes those whose inviter may no longer give the role. Neither could be accepted meanwhile.';
+
+insert into app.scheduled_jobs (name, schedule, handler, description) values
+  ('invitations', '23 * * * *', 'app.job_invitations()', 'Expires invitations that ran out, revokes those that nobody stands behind any more.');
