@@ -103,24 +103,29 @@ comment on column private.invitation_tokens.token_hash is
 alter table private.invitation_tokens enable row level security;
 create policy invitation_tokens_select on private.invitation_tokens for select to authenticated using (false);
 
-create function app.issue_invitation_token(invitation uuid)
-returns text
+create function app.issue_invitation(invitation uuid)
+returns table (id uuid, token text, invited text, role_key text, role_name text, place text, expires_at timestamptz)
 language plpgsql
 volatile
 set search_path = ''
 as $$
-declare
-  token constant text := translate(rtrim(encode(extensions.gen_random_bytes(32), 'base64'), '='), '+/', '-_');
 begin
+  token := translate(rtrim(encode(extensions.gen_random_bytes(32), 'base64'), '='), '+/', '-_');
   insert into private.invitation_tokens (invitation_id, token_hash)
   values (invitation, sha256(convert_to(token, 'UTF8')))
   on conflict on constraint invitation_tokens_pkey do update set token_hash = excluded.token_hash;
-  return token;
+  return query
+    select i.id, issue_invitation.token, i.email, r.key, r.name, coalesce(c.name, o.name), i.expires_at
+    from public.invitations i
+    join public.roles r on r.id = i.role_id
+    left join public.organizations o on o.id = i.organization_id
+    left join public.communities c on c.id = i.community_id
+    where i.id = invitation;
 end;
 $$;
 
-comment on function app.issue_invitation_token(uuid) is
-  'A new token for an invitation: 32 random bytes, base64url. The one before is worth nothing from then on. Not executable by API roles.';
+comment on function app.issue_invitation(uuid) is
+  'Makes a new token for an invitation (32 random bytes, base64url; the one before is worth nothing from then on) and returns it with what a mail says. Not executable by API roles.';
 
 -- Events -------------------------------------------------------------------------------------------------------------
 
@@ -221,7 +226,7 @@ comment on function app.invitation_stands(public.invitations) is
 -- Inviting -----------------------------------------------------------------------------------------------------------
 
 create function app.invite_member(email text, role text, organization uuid, community uuid, expires_in_hours integer)
-returns table (id uuid, token text, expires_at timestamptz)
+returns table (id uuid, token text, invited text, role_key text, role_name text, place text, expires_at timestamptz)
 language plpgsql
 volatile
 security definer -- API roles may not write invitations
@@ -229,9 +234,10 @@ set search_path = ''
 as $$
 declare
   most_pending constant integer := 500;
-  address constant text := lower(btrim(invite_member.email));
+  address constant text := lower(btrim(email));
   wanted constant public.access_level := case when community is not null then 'community' else 'organization' end;
   found_role uuid;
+  made uuid;
   refused text;
 begin
   if address is null or role is null then
@@ -279,12 +285,11 @@ begin
   insert into public.invitations (email, role_id, organization_id, community_id, expires_at, invited_by)
   values (address, found_role, organization, community, now() + make_interval(hours => expires_in_hours), auth.uid())
   on conflict do nothing
-  returning invitations.id, invitations.expires_at into id, expires_at;
-  if id is null then
+  returning invitations.id into made;
+  if made is null then
     perform app.fail(409, 'invitation_pending', 'This address was invited to this role here already.', 'Send that invitation again, or revoke it.');
   end if;
-  token := app.issue_invitation_token(id);
-  return next;
+  return query select * from app.issue_invitation(made);
 exception when check_violation then
   get stacked diagnostics refused = constraint_name;
   perform app.fail_check('invitations', refused);
@@ -296,14 +301,14 @@ comment on function app.invite_member(text, text, uuid, uuid, integer) is 'What 
 create function public.invite_member(
   email text, role text, organization_id uuid default null, community_id uuid default null, expires_in_hours integer default 168
 )
-returns table (id uuid, token text, expires_at timestamptz)
+returns table (id uuid, token text, invited text, role_key text, role_name text, place text, expires_at timestamptz)
 language sql
 volatile
 set search_path = ''
 as $$ select * from app.invite_member(email, role, organization_id, community_id, expires_in_hours) $$;
 
 comment on function public.invite_member(text, text, uuid, uuid, integer) is
-  'Invites an address to a role in an organization or a community, for 7 days unless told otherwise (1 to 720 hours). Returns the single-use token, which is never shown again; sends no mail (the function invite-member does). '
+  'Invites an address to a role in an organization or a community, for 7 days unless told otherwise (1 to 720 hours). Returns the invitation with its single-use token, which is never shown again; sends no mail (the function invite-member does). '
   'Takes memberships.manage there and every permission the role holds. Errors: permission_denied, role_above_own, role_not_found, role_not_assignable, role_already_held, place_not_found, invitation_pending, too_many_invitations, invalid_value, invalid_scope, invalid_period.';
 
 create function app.invitation_to_change(invitation uuid)
@@ -335,23 +340,23 @@ comment on function app.invitation_to_change(uuid) is
   'Locks an invitation that is neither accepted nor revoked, for somebody who could have sent it. Not executable by API roles.';
 
 create function app.resend_invitation(invitation uuid, expires_in_hours integer)
-returns table (id uuid, token text, expires_at timestamptz)
+returns table (id uuid, token text, invited text, role_key text, role_name text, place text, expires_at timestamptz)
 language plpgsql
 volatile
 security definer -- API roles may not write invitations
 set search_path = ''
 as $$
+declare
+  wanted uuid;
 begin
   if (expires_in_hours between 1 and 720) is not true then
     perform app.fail(422, 'invalid_period', 'An invitation is open for 1 to 720 hours.');
   end if;
-  id := (app.invitation_to_change(invitation)).id;
-  expires_at := now() + make_interval(hours => expires_in_hours);
+  wanted := (app.invitation_to_change(invitation)).id;
   update public.invitations i
-  set status = 'pending', expires_at = resend_invitation.expires_at, invited_by = auth.uid(), sent_at = now(), resent_count = i.resent_count + 1
-  where i.id = resend_invitation.id;
-  token := app.issue_invitation_token(id);
-  return next;
+  set status = 'pending', expires_at = now() + make_interval(hours => expires_in_hours), invited_by = auth.uid(), sent_at = now(), resent_count = i.resent_count + 1
+  where i.id = wanted;
+  return query select * from app.issue_invitation(wanted);
 exception when unique_violation then
   perform app.fail(409, 'invitation_pending', 'This address was invited to this role here again meanwhile.', 'Send that invitation again, or revoke it.');
 end;
@@ -360,7 +365,7 @@ $$;
 comment on function app.resend_invitation(uuid, integer) is 'What public.resend_invitation does. Definer: no API role may write invitations.';
 
 create function public.resend_invitation(invitation_id uuid, expires_in_hours integer default 168)
-returns table (id uuid, token text, expires_at timestamptz)
+returns table (id uuid, token text, invited text, role_key text, role_name text, place text, expires_at timestamptz)
 language sql
 volatile
 set search_path = ''
