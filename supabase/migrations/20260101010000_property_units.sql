@@ -4,7 +4,8 @@
 -- Tables      buildings, entrances, units
 -- Views       ideal_parts_report
 -- Invariants  A unit's number is unique in its building (or among the community's houses that stand in none). An entrance
---             belongs to the unit's own building. The units' ideal parts are reported against what the community declares.
+--             belongs to the unit's own building. Buildings and units hold declared settings alone. The units' ideal parts are
+--             reported against what the community declares.
 
 create type public.unit_type as enum ('house', 'apartment', 'shop', 'storage', 'office', 'parking');
 create type public.unit_status as enum ('vacant', 'occupied', 'under_maintenance');
@@ -25,6 +26,7 @@ create table public.buildings (
   community_id uuid not null,
   address text,
   floor_count smallint,
+  settings jsonb not null default '{}',
   like app.row_model including defaults including comments,
   constraint buildings_pkey primary key (id),
   constraint buildings_community_id_key unique (community_id, id),
@@ -32,15 +34,20 @@ create table public.buildings (
   constraint buildings_community_fkey foreign key (community_id) references public.communities (id) on delete restrict,
   constraint buildings_name_check check (app.is_name(name)),
   constraint buildings_address_check check (length(address) <= 500),
-  constraint buildings_floor_count_check check (floor_count between 1 and 300)
+  constraint buildings_floor_count_check check (floor_count between 1 and 300),
+  constraint buildings_settings_check check (jsonb_typeof(settings) = 'object')
 );
 
 comment on table public.buildings is 'Buildings, blocks, towers or streets of houses.';
 comment on column public.buildings.name is 'What people call it; unique in the community.';
 comment on column public.buildings.address is 'Where it differs from the community''s.';
 comment on column public.buildings.floor_count is 'Floors above ground.';
+comment on column public.buildings.settings is 'Settings of this building alone, {"key": value}, each as its definition says. Changed by set_setting.';
 
 select app.track('public.buildings');
+
+create trigger _200_settings_valid before insert or update of settings on public.buildings
+  for each row when (new.settings <> '{}') execute function app.tg__settings_valid('building');
 
 create policy buildings_select on public.buildings for select to authenticated
   using (
@@ -155,9 +162,12 @@ comment on column public.units.ideal_parts is 'Its share of the common parts (id
 comment on column public.units.occupant_count is 'Persons who live there as declared, by which fees may be allocated. May exceed the persons known by name.';
 comment on column public.units.intercom_extension is 'What to dial at the entrance: digits, *, # and capital letters.';
 comment on column public.units.status is 'occupied while somebody lives there (kept by the database), vacant otherwise; under_maintenance by set_unit_maintenance.';
-comment on column public.units.settings is 'Settings of this unit alone, as a JSON object.';
+comment on column public.units.settings is 'Settings of this unit alone, {"key": value}, each as its definition says. Changed by set_setting.';
 
 select app.track('public.units');
+
+create trigger _200_settings_valid before insert or update of settings on public.units
+  for each row when (new.settings <> '{}') execute function app.tg__settings_valid('unit');
 
 create policy units_select on public.units for select to authenticated
   using (
@@ -179,8 +189,8 @@ create policy units_update on public.units for update to authenticated
   with check (community_id = any ((select app.my_communities())::uuid[]) and community_id in (select app.communities_with('units.manage')));
 
 grant select,
-  insert (id, community_id, building_id, entrance_id, number, type, layout, floor, area, ideal_parts, occupant_count, intercom_extension, settings),
-  update (building_id, entrance_id, number, type, layout, floor, area, ideal_parts, occupant_count, intercom_extension, settings)
+  insert (id, community_id, building_id, entrance_id, number, type, layout, floor, area, ideal_parts, occupant_count, intercom_extension),
+  update (building_id, entrance_id, number, type, layout, floor, area, ideal_parts, occupant_count, intercom_extension)
 on public.units to authenticated;
 grant select, insert, update on public.units to service_role;
 
