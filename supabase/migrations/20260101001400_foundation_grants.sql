@@ -25,8 +25,8 @@ create table public.user_permissions (
   constraint user_permissions_pkey primary key (id),
   constraint user_permissions_permission_fkey foreign key (permission_key) references public.permissions (key) on delete restrict,
   constraint user_permissions_user_fkey foreign key (user_id) references public.profiles (id) on delete cascade,
-  constraint user_permissions_organization_fkey foreign key (organization_id) references public.organizations (id) on delete restrict,
-  constraint user_permissions_community_fkey foreign key (community_id) references public.communities (id) on delete restrict,
+  constraint user_permissions_organization_fkey foreign key (organization_id) references public.organizations (id) on delete cascade,
+  constraint user_permissions_community_fkey foreign key (community_id) references public.communities (id) on delete cascade,
   constraint user_permissions_scope_check check (num_nonnulls(organization_id, community_id) = 1),
   constraint user_permissions_ends_at_check check (ends_at > starts_at),
   constraint user_permissions_reason_check check (length(btrim(reason)) between 3 and 500)
@@ -470,7 +470,11 @@ set search_path = ''
 as $$
 begin
   -- One change of administrators at a time: two who remove each other are two who ask for this row.
-  perform from public.communities c where c.id = old.community_id for no key update;
+  perform from public.communities c where c.id = old.community_id and c.deleted_at is null for no key update;
+  if not found then
+    -- The community itself is archived, and its memberships with it.
+    return new;
+  end if;
   if exists (
     select from public.role_permissions rp where rp.role_id = old.role_id and rp.permission_key = 'memberships.manage'
   ) and not exists (
