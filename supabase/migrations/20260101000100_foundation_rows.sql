@@ -172,6 +172,22 @@ comment on column app.row_model.deleted_at is 'When the row was archived; null w
 alter table app.row_model enable row level security;
 create policy row_model_select on app.row_model for select to authenticated using (false);
 
+create function app.shows_archived()
+returns boolean
+language plpgsql
+stable
+set search_path = ''
+as $$
+begin
+  return coalesce(nullif(current_setting('request.headers', true), '')::jsonb ->> 'x-archived' = 'include', false);
+end;
+$$;
+
+comment on function app.shows_archived() is
+  'Whether the request asks for archived rows besides the live ones (header x-archived: include). Policies show them to those who may archive and did ask: a list is a list of live rows.';
+
+grant execute on function app.shows_archived() to authenticated, service_role;
+
 create function app.tg__touch()
 returns trigger
 language plpgsql
@@ -214,18 +230,20 @@ language plpgsql
 set search_path = ''
 as $$
 begin
-  -- A cascade from the row that owns this one runs inside a foreign key's trigger and may pass; a DELETE of one's own may not.
-  if tg_op = 'DELETE' and pg_trigger_depth() > 1 then
+  -- A cascade from the row that owns this one runs inside a foreign key's trigger and may pass, and so may app.purge_rows, which
+  -- names the table it removes archived rows of. Any other DELETE may not.
+  if tg_op = 'DELETE' and (pg_trigger_depth() > 1 or current_setting('app.purging', true) = tg_relid::text) then
     return null;
   end if;
   perform app.fail(409, 'delete_refused',
     format('Rows of %I are archived, not deleted.', tg_table_name),
-    format('update %I.%I set deleted_at = now() where id = …', tg_table_schema, tg_table_name));
+    format('select public.archive(%L, ''<id>''), or update %I.%I set deleted_at = now() where id = ''<id>''', tg_table_name, tg_table_schema, tg_table_name));
   return null;
 end;
 $$;
 
-comment on function app.tg__delete_refused() is 'BEFORE DELETE OR TRUNCATE, per statement: refuses (409 delete_refused), cascades excepted.';
+comment on function app.tg__delete_refused() is
+  'BEFORE DELETE OR TRUNCATE, per statement: refuses (409 delete_refused) and names the way to archive. Cascades and app.purge_rows may pass.';
 
 create function app.tg__append_only()
 returns trigger

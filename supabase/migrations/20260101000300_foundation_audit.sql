@@ -229,12 +229,17 @@ begin
     tracked, community_column, organization_column, secrets);
   execute format('create or replace trigger _900_audit_delete after delete on %s referencing old table as old_rows for each statement execute function app.tg__audit(%L, %L, %L)',
     tracked, community_column, organization_column, secrets);
+
+  -- The topic of archiving comes later, and guards the tables tracked before it by itself.
+  if to_regprocedure('app.guard_archiving(regclass)') is not null then
+    perform app.guard_archiving(tracked);
+  end if;
 end;
 $$;
 
 comment on function app.track(regclass, text[], boolean) is
-  'Attaches to a table what every business table has: RLS, the row model''s triggers, ids and communities that never change, refusal of DELETE and TRUNCATE, and the audit. '
-  'Idempotent. `secrets`: columns whose values the audit never holds. `deletable`: a plain link table whose rows are really deleted.';
+  'Attaches to a table what every business table has: RLS, the row model''s triggers, ids and communities that never change, refusal of DELETE and TRUNCATE, the audit, and the guards of archiving. '
+  'Idempotent; call it again when a foreign key was added. `secrets`: columns whose values the audit never holds. `deletable`: a plain link table whose rows are really deleted.';
 
 grant execute on function app.redacted(jsonb, text[]) to service_role;
 

@@ -168,7 +168,10 @@ comment on column public.organizations.country_code is 'ISO 3166-1 alpha-2.';
 select app.track('public.organizations');
 
 create policy organizations_select on public.organizations for select to authenticated
-  using (id = any ((select app.my_organizations())::uuid[]) and deleted_at is null);
+  using (
+    id = any ((select app.my_organizations())::uuid[])
+    and (deleted_at is null or ((select app.shows_archived()) and id in (select app.organizations_with('organizations.archive'))))
+  );
 create policy organizations_update on public.organizations for update to authenticated
   using (id in (select app.organizations_with('organizations.update')) and deleted_at is null)
   with check (id in (select app.organizations_with('organizations.update')));
@@ -249,7 +252,7 @@ select app.track('public.communities');
 create policy communities_select on public.communities for select to authenticated
   using (
     id = any ((select app.my_communities())::uuid[])
-    and deleted_at is null
+    and (deleted_at is null or ((select app.shows_archived()) and id in (select app.communities_with('communities.archive'))))
     and id in (select app.communities_with('communities.read'))
   );
 create policy communities_update on public.communities for update to authenticated

@@ -86,7 +86,11 @@ create trigger _010_frozen_key before update of key, level, organization_id on p
 
 create policy roles_select on public.roles for select to authenticated
   using (
-    deleted_at is null
+    (
+      deleted_at is null
+      or ((select app.shows_archived()) and (
+        organization_id in (select app.organizations_with('roles.archive')) or community_id in (select app.communities_with('roles.archive'))))
+    )
     and (select app.user_id()) is not null
     and (
       (organization_id is null and community_id is null)

@@ -15,6 +15,8 @@ select app.define_permission('units.read', 'community', 'See every unit, buildin
   community/admin, community/manager, community/accountant, community/guard, community/technician, community/committee}');
 select app.define_permission('units.manage', 'community', 'Add and change units, buildings and entrances', '{
   site/superadmin, site/staff, organization/owner, organization/admin, organization/editor, community/admin, community/manager}');
+select app.define_permission('units.archive', 'community', 'Archive and restore units, buildings and entrances', '{
+  site/superadmin, organization/owner, organization/admin, community/admin, community/manager}');
 select app.define_permission('units.read_own', 'unit', 'See the own unit',
   '{community/owner, community/tenant, community/family, community/authorized}');
 
@@ -52,7 +54,7 @@ create trigger _200_settings_valid before insert or update of settings on public
 create policy buildings_select on public.buildings for select to authenticated
   using (
     community_id = any ((select app.my_communities())::uuid[])
-    and deleted_at is null
+    and (deleted_at is null or ((select app.shows_archived()) and community_id in (select app.communities_with('units.archive'))))
     and community_id in (select app.communities_with('communities.read'))
   );
 create policy buildings_insert on public.buildings for insert to authenticated
@@ -96,7 +98,7 @@ select app.track('public.entrances');
 create policy entrances_select on public.entrances for select to authenticated
   using (
     community_id = any ((select app.my_communities())::uuid[])
-    and deleted_at is null
+    and (deleted_at is null or ((select app.shows_archived()) and community_id in (select app.communities_with('units.archive'))))
     and community_id in (select app.communities_with('communities.read'))
   );
 create policy entrances_insert on public.entrances for insert to authenticated
@@ -172,7 +174,7 @@ create trigger _200_settings_valid before insert or update of settings on public
 create policy units_select on public.units for select to authenticated
   using (
     community_id = any ((select app.my_communities())::uuid[])
-    and deleted_at is null
+    and (deleted_at is null or ((select app.shows_archived()) and community_id in (select app.communities_with('units.archive'))))
     and (
       community_id in (select app.communities_with('units.read'))
       or id in (select app.units_with('units.read_own'))
@@ -193,6 +195,11 @@ grant select,
   update (building_id, entrance_id, number, type, layout, floor, area, ideal_parts, occupant_count, intercom_extension)
 on public.units to authenticated;
 grant select, insert, update on public.units to service_role;
+
+insert into app.archive_rules (table_id, permission_key) values
+  ('public.buildings', 'units.archive'),
+  ('public.entrances', 'units.archive'),
+  ('public.units', 'units.archive');
 
 -- Ideal parts --------------------------------------------------------------------------------------------------------
 

@@ -20,6 +20,8 @@ select app.define_permission('residents.read_details', 'community', 'See residen
   community/admin, community/manager, community/accountant}');
 select app.define_permission('residents.manage', 'community', 'Add and change residents and occupancies', '{
   site/superadmin, site/staff, organization/owner, organization/admin, organization/editor, community/admin, community/manager}');
+select app.define_permission('residents.archive', 'community', 'Archive and restore residents and occupancies', '{
+  site/superadmin, organization/owner, organization/admin, community/admin, community/manager}');
 select app.define_permission('residents.read_own', 'unit', 'See everybody who occupies the own unit', '{community/owner}');
 select app.define_permission('residents.read_household', 'unit', 'See who lives in the own unit, its owners excepted', '{community/tenant, community/family}');
 
@@ -72,7 +74,7 @@ create table public.resident_details (
   like app.row_model including defaults including comments,
   constraint resident_details_pkey primary key (id),
   constraint resident_details_resident_key unique (community_id, resident_id),
-  constraint resident_details_resident_fkey foreign key (community_id, resident_id) references public.residents (community_id, id) on delete restrict,
+  constraint resident_details_resident_fkey foreign key (community_id, resident_id) references public.residents (community_id, id) on delete cascade,
   constraint resident_details_email_check check (app.is_email(email)),
   constraint resident_details_phone_check check (app.is_phone(phone)),
   constraint resident_details_identity_number_check check (length(identity_number) between 3 and 40),
@@ -135,6 +137,18 @@ comment on column public.occupancies.is_primary_contact is 'Whom to call about t
 comment on column public.occupancies.starts_on is 'The first day, in the community''s time zone.';
 comment on column public.occupancies.ends_on is 'The last day, in the community''s time zone; null: until further notice.';
 comment on column public.occupancies.moved_out_at is 'When the end was noticed and told of (event occupancy.ended). Set by the database.';
+
+create function app.is_over(occupancy public.occupancies)
+returns boolean
+language sql
+immutable
+set search_path = ''
+return occupancy.moved_out_at is not null;
+
+comment on function app.is_over(public.occupancies) is
+  'Whether the row is history: somebody who moved out does not keep the unit, or the person, from being archived.';
+
+grant execute on function app.is_over(public.occupancies) to authenticated, service_role;
 
 select app.track('public.occupancies');
 
@@ -208,7 +222,7 @@ grant execute on function app.my_residents(), app.residents_with_me(), app.occup
 create policy residents_select on public.residents for select to authenticated
   using (
     community_id = any ((select app.my_communities())::uuid[])
-    and deleted_at is null
+    and (deleted_at is null or ((select app.shows_archived()) and community_id in (select app.communities_with('residents.archive'))))
     and (
       community_id in (select app.communities_with('residents.read'))
       or id in (select app.residents_with_me())
@@ -230,7 +244,7 @@ grant select, insert, update on public.residents to service_role;
 create policy resident_details_select on public.resident_details for select to authenticated
   using (
     community_id = any ((select app.my_communities())::uuid[])
-    and deleted_at is null
+    and (deleted_at is null or ((select app.shows_archived()) and community_id in (select app.communities_with('residents.archive'))))
     and (
       community_id in (select app.communities_with('residents.read_details'))
       or resident_id in (select app.my_residents())
@@ -255,7 +269,7 @@ grant select, insert, update on public.resident_details to service_role;
 create policy occupancies_select on public.occupancies for select to authenticated
   using (
     community_id = any ((select app.my_communities())::uuid[])
-    and deleted_at is null
+    and (deleted_at is null or ((select app.shows_archived()) and community_id in (select app.communities_with('residents.archive'))))
     and (
       community_id in (select app.communities_with('residents.read'))
       or id in (select app.occupancies_with_me())
@@ -276,6 +290,10 @@ grant select,
   update (ownership_share, is_living_in, is_primary_contact, starts_on, ends_on)
 on public.occupancies to authenticated;
 grant select, insert, update on public.occupancies to service_role;
+
+insert into app.archive_rules (table_id, permission_key) values
+  ('public.residents', 'residents.archive'),
+  ('public.occupancies', 'residents.archive');
 
 -- Linking users ------------------------------------------------------------------------------------------------------
 

@@ -1,0 +1,722 @@
+-- Foundation: archiving, restoring, purging.
+--
+-- Purpose     Nothing of a community's business is deleted by accident, and nothing is archived while something live leans on it.
+-- Tables      app.archive_rules
+-- Views       app.row_references
+-- RPCs        archive, restore, purge
+-- Invariants  A live row never comes to refer to an archived one: archiving waits for children that are being written and then
+--             looks for live ones; writing a child looks whether its parents live. Whoever comes second is refused.
+--             Only history may lean on what is archived: a row of which app.is_over says so.
+--             A part of a row (a foreign key with ON DELETE CASCADE) is archived and comes back with it.
+--             Only what is archived can be removed, by app.purge_rows alone, and the audit keeps why.
+--             All of this stands in triggers, so it holds for the secret key, in SQL and in Studio too; the RPCs add
+--             permission and answers.
+
+create table app.archive_rules (
+  table_id regclass not null,
+  permission_key text not null,
+  constraint archive_rules_pkey primary key (table_id),
+  constraint archive_rules_permission_fkey foreign key (permission_key) references public.permissions (key) on delete restrict
+);
+
+create index archive_rules_permission_idx on app.archive_rules (permission_key);
+
+comment on table app.archive_rules is
+  'Which permission it takes to archive and restore rows of a table. A table without a rule is not archived through the RPCs: its rows are parts of others, or end in another way.';
+comment on column app.archive_rules.table_id is 'The table, in public.';
+comment on column app.archive_rules.permission_key is 'The permission, looked up in the row''s community, else in its organization, else on the site.';
+
+alter table app.archive_rules enable row level security;
+create policy archive_rules_select on app.archive_rules for select to authenticated using (false);
+
+-- What leans on what -------------------------------------------------------------------------------------------------
+
+create view app.row_references as
+select
+  con.conrelid::regclass as child_id,
+  con.confrelid::regclass as parent_id,
+  con.conname as name,
+  con.confdeltype = 'c' as is_part,
+  con.condeferrable as is_deferrable,
+  (select array_agg(a.attname order by k.ord)
+   from unnest(con.conkey) with ordinality k (attnum, ord)
+   join pg_catalog.pg_attribute a on a.attrelid = con.conrelid and a.attnum = k.attnum) as child_columns,
+  (select array_agg(a.attname order by k.ord)
+   from unnest(con.confkey) with ordinality k (attnum, ord)
+   join pg_catalog.pg_attribute a on a.attrelid = con.confrelid and a.attnum = k.attnum) as parent_columns,
+  (select array_agg(a.attname order by k.ord)
+   from unnest(con.conkey) with ordinality k (attnum, ord)
+   join pg_catalog.pg_attribute a on a.attrelid = con.conrelid and a.attnum = k.attnum
+   where not a.attnotnull) as nullable_columns,
+  (select string_agg(format('%%1$s.%I = %%2$s.%I', ca.attname, pa.attname), ' and ' order by k.ord)
+   from unnest(con.conkey, con.confkey) with ordinality k (child_attnum, parent_attnum, ord)
+   join pg_catalog.pg_attribute ca on ca.attrelid = con.conrelid and ca.attnum = k.child_attnum
+   join pg_catalog.pg_attribute pa on pa.attrelid = con.confrelid and pa.attnum = k.parent_attnum) as condition
+from pg_catalog.pg_constraint con
+where con.contype = 'f' and con.conparentid = 0 and con.confdeltype in ('a', 'r', 'c')
+  and exists (select from pg_catalog.pg_trigger t where t.tgrelid = con.conrelid and t.tgname = '_100_touch')
+  and exists (select from pg_catalog.pg_trigger t where t.tgrelid = con.confrelid and t.tgname = '_100_touch')
+  and not exists (select from pg_catalog.pg_trigger t where t.tgrelid = con.conrelid and t.tgname = '_100_append_only');
+
+comment on view app.row_references is
+  'The foreign keys between tracked tables by which a row leans on another. A key that sets null on delete is a link that may be lost and does not count, nor do logs, which tell what was.';
+comment on column app.row_references.child_id is 'The table whose rows refer.';
+comment on column app.row_references.parent_id is 'The table they refer to.';
+comment on column app.row_references.name is 'The constraint.';
+comment on column app.row_references.is_part is 'Whether the child is a part of its parent (ON DELETE CASCADE): archived, restored and purged with it.';
+comment on column app.row_references.is_deferrable is 'Whether the reference may be checked as late as at commit.';
+comment on column app.row_references.child_columns is 'The columns that refer.';
+comment on column app.row_references.parent_columns is 'The columns they refer to, in the same order.';
+comment on column app.row_references.nullable_columns is 'Those of the columns that refer that may be null: if one is, the row refers to nothing.';
+comment on column app.row_references.condition is 'A template for format(): what joins the child %1$s to its parent %2$s.';
+
+create function app.qualified(tracked regclass)
+returns text
+language sql
+stable
+set search_path = ''
+return (
+  select format('%I.%I', n.nspname, c.relname)
+  from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+  where c.oid = tracked);
+
+comment on function app.qualified(regclass) is 'The table''s name with its schema, quoted where it needs to be.';
+
+create function app.reference_depth(tracked regclass)
+returns bigint
+language sql
+stable
+set search_path = ''
+as $$
+  with recursive above (table_id) as (
+    select con.confrelid from pg_catalog.pg_constraint con where con.conrelid = tracked and con.contype = 'f' and con.confdeltype in ('a', 'r', 'c')
+    union
+    select con.confrelid
+    from above a
+    join pg_catalog.pg_constraint con on con.conrelid = a.table_id and con.contype = 'f' and con.confdeltype in ('a', 'r', 'c')
+  )
+  select count(*) from above
+$$;
+
+comment on function app.reference_depth(regclass) is
+  'How many tables a table leans on, directly or through others: of two tables, the one that leans on the other has the higher number. Gives the order in which parts are dealt with.';
+
+-- Refusals -----------------------------------------------------------------------------------------------------------
+
+create function app.some_of(many bigint, table_name text)
+returns text
+language sql
+immutable
+set search_path = ''
+return case when many >= 1000 then format('%s (1000 or more)', table_name) when many > 0 then format('%s (%s)', table_name, many) end;
+
+comment on function app.some_of(bigint, text) is 'How a refusal names the rows that stand in the way: occupancies (2). Null for none.';
+
+create function app.fail_has_live_children(table_name text, live text)
+returns void
+language plpgsql
+immutable
+set search_path = ''
+as $$
+begin
+  perform app.fail(409, 'has_live_children', format('Live rows lean on this row of %s: %s.', table_name, live), 'Archive those first, or move them elsewhere.');
+end;
+$$;
+
+comment on function app.fail_has_live_children(text, text) is 'Refuses to archive a row on which live ones lean (409 has_live_children).';
+
+create function app.fail_parent_archived(table_name text, parent text)
+returns void
+language plpgsql
+immutable
+set search_path = ''
+as $$
+begin
+  perform app.fail(409, 'parent_archived', format('This row of %s would lean on a row of %s that is archived.', table_name, parent), 'Restore that one first, or choose another.');
+end;
+$$;
+
+comment on function app.fail_parent_archived(text, text) is 'Refuses a live row under an archived one (409 parent_archived).';
+
+create function app.require_read_committed()
+returns void
+language plpgsql
+stable
+set search_path = ''
+as $$
+begin
+  if current_setting('transaction_isolation') not in ('read committed', 'read uncommitted') then
+    perform app.fail(409, 'isolation_refused', 'Archiving looks for rows that others have just committed, which this isolation level hides.',
+      'Archive in a transaction that is read committed.');
+  end if;
+end;
+$$;
+
+comment on function app.require_read_committed() is 'Refuses to look for live children from a snapshot that is older than the lock on their parent (409 isolation_refused).';
+
+-- The guards ---------------------------------------------------------------------------------------------------------
+-- Two trigger functions per table, written from its foreign keys, so that each is one statement with a plan that is kept:
+--   app.tg_<table>__parents_live   whoever inserts, moves or restores a row: are the rows it leans on live?
+--   app.tg_<table>__archive        whoever archives or restores a row: what leans on it, and what are its parts?
+-- Which comes first does not matter. A foreign key holds its parent (FOR KEY SHARE) before parents_live looks; archiving takes
+-- the row (FOR UPDATE, which waits for those holders and stops new ones) before it looks for children.
+
+create function app.parents_to_check(tracked regclass)
+returns table (name name, parent_name name, parent text, condition text, is_deferrable boolean, only_if text)
+language sql
+stable
+set search_path = ''
+as $$
+  select r.name, c.relname, app.qualified(r.parent_id), r.condition, r.is_deferrable, i.only_if
+  from app.row_references r
+  join pg_catalog.pg_class c on c.oid = r.parent_id
+  cross join lateral (
+    select
+      coalesce(bool_or(other.nullable_columns is null), false) as always_implied,
+      string_agg(format('(%s)', (select string_agg(format('%%1$s.%I is null', n.name), ' or ') from unnest(other.nullable_columns) n (name))), ' and ' order by other.name) as only_if
+    from app.row_references other
+    join app.row_references between_them on between_them.child_id = other.parent_id and between_them.parent_id = r.parent_id
+    where other.child_id = r.child_id and other.name <> r.name
+      and app.reference_depth(other.parent_id) > app.reference_depth(r.parent_id)
+      and to_regprocedure(format('app.is_over(%s)', app.qualified(other.parent_id))) is null
+      and not exists (
+        select
+        from unnest(between_them.child_columns, between_them.parent_columns) m (other_column, parent_column)
+        where other.child_columns[array_position(other.parent_columns, m.other_column)]
+          is distinct from r.child_columns[array_position(r.parent_columns, m.parent_column)])
+  ) i
+  where r.child_id = tracked and not i.always_implied
+$$;
+
+comment on function app.parents_to_check(regclass) is
+  'The references of a table that parents_live looks at. A parent on which another parent of the same row leans (the building of the row''s entrance) is live if that one is: it is looked at only if the row has no such other, which only_if says.';
+
+create function app.parents_live_body(tracked regclass)
+returns text
+language plpgsql
+stable
+set search_path = ''
+as $$
+declare
+  names text;
+  inserted text;
+  changed text;
+begin
+  -- A subquery for each parent, not a join: an index lookup per row, however many rows there were when the plan was made.
+  select
+    string_agg(format('        when %s(select p.deleted_at from %s p where %s%s) is not null then %L',
+      format(r.only_if, 'n') || ' and ', r.parent, format(r.condition, 'n', 'p'), case when r.is_deferrable then ' for key share' end, r.parent_name), E'\n' order by r.name),
+    string_agg(format('      when %s(select p.deleted_at from %s p where %s for key share) is not null then %L',
+      format(r.only_if, 'new') || ' and ', r.parent, format(r.condition, 'new', 'p'), r.parent_name), E'\n' order by r.name)
+  into inserted, changed
+  from app.parents_to_check(tracked) r;
+  select string_agg(r.name, ', ' order by r.name) into names from app.row_references r where r.child_id = tracked;
+
+  return case when names is not null then format($body$
+declare
+  archived text;
+begin
+  -- Written by app.guard_archiving from %1$s.
+  if tg_op = 'INSERT' then
+    select l.archived into archived
+    from (
+      select case
+%2$s
+      end as archived
+      from new_rows n
+      where n.deleted_at is null
+    ) l
+    where l.archived is not null
+    limit 1;
+  else
+    archived := case
+%3$s
+    end;
+  end if;
+  if archived is not null then
+    perform app.fail_parent_archived(tg_table_name, archived);
+  end if;
+  return null;
+end;
+$body$, names, inserted, changed) end;
+end;
+$$;
+
+comment on function app.parents_live_body(regclass) is
+  'The body of app.tg_<table>__parents_live as the foreign keys are now; null for a table that leans on none. A test compares it with what is attached.';
+
+create function app.archive_body(tracked regclass)
+returns text
+language plpgsql
+stable
+set search_path = ''
+as $$
+declare
+  names text;
+  children text;
+  parts text[];
+begin
+  select
+    string_agg(r.name, ', ' order by r.name),
+    string_agg(
+      format('      (select app.some_of(count(*), %L) from (select from %s c where %s and c.deleted_at is null%s limit 1000) f)',
+        c.relname, app.qualified(r.child_id), format(r.condition, 'c', 'new'),
+        case when to_regprocedure(format('app.is_over(%s)', app.qualified(r.child_id))) is null then '' else ' and not app.is_over(c)' end),
+      E',\n' order by r.name) filter (where not r.is_part),
+    array_agg(
+      format('    update %s c set deleted_at = new.deleted_at where %s and c.deleted_at is not distinct from old.deleted_at;',
+        app.qualified(r.child_id), format(r.condition, 'c', 'new'))
+      order by app.reference_depth(r.child_id), r.name) filter (where r.is_part)
+  into names, children, parts
+  from app.row_references r
+  join pg_catalog.pg_class c on c.oid = r.child_id
+  where r.parent_id = tracked;
+
+  return concat(
+    format($body$
+declare
+  live text;
+begin
+  -- Written by app.guard_archiving from %1$s.
+  if tg_when = 'BEFORE' then
+    perform app.require_read_committed();
+    perform from %2$s t where t.id = old.id for update;
+    return new;
+  end if;
+$body$, coalesce(names, 'no foreign key: nothing leans on this table'), app.qualified(tracked)),
+    case when children is not null then format($body$
+  if old.deleted_at is null then
+    live := concat_ws(', ',
+%1$s
+    );
+    if live <> '' then
+      perform app.fail_has_live_children(tg_table_name, live);
+    end if;
+  end if;
+$body$, children) end,
+    -- Of parts that lean on each other, the one that leans goes first and comes back last.
+    case when parts is not null then format($body$
+  if new.deleted_at is null then
+%1$s
+  else
+%2$s
+  end if;
+$body$, array_to_string(parts, E'\n'), (select string_agg(u.part, E'\n' order by u.ord desc) from unnest(parts) with ordinality u (part, ord))) end,
+    $body$
+  return null;
+end;
+$body$);
+end;
+$$;
+
+comment on function app.archive_body(regclass) is 'The body of app.tg_<table>__archive as the foreign keys are now. A test compares it with what is attached.';
+
+create function app.guard_name(tracked regclass, task text)
+returns name
+language sql
+stable
+set search_path = ''
+return (
+  select format('tg_%s%s__%s', case when n.nspname <> 'public' then n.nspname || '_' end, c.relname, task)
+  from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+  where c.oid = tracked);
+
+comment on function app.guard_name(regclass, text) is 'What a trigger function written for one table is called: tg_<table>__<task>.';
+
+create function app.guard_parents(tracked regclass)
+returns void
+language plpgsql
+volatile
+set search_path = ''
+as $$
+declare
+  body constant text := app.parents_live_body(tracked);
+  called constant name := app.guard_name(tracked, 'parents_live');
+  table_name constant text := app.qualified(tracked);
+  may_be_over constant boolean := to_regprocedure(format('app.is_over(%s)', table_name)) is not null;
+  columns text[];
+begin
+  if body is null then
+    return;
+  end if;
+  execute format('create or replace function app.%I() returns trigger language plpgsql security definer set search_path = '''' as %L', called, body);
+  execute format('comment on function app.%I() is %L', called,
+    'AFTER INSERT, and after a row is moved or restored: refuses a live row that leans on an archived one (409 parent_archived). Written by app.guard_archiving. '
+    'Definer: looks at rows that the caller may be unable to see.');
+
+  select array_agg(distinct c.name order by c.name) into columns
+  from app.row_references r
+  cross join unnest(r.child_columns) c (name)
+  where r.child_id = tracked
+    and not exists (select from pg_catalog.pg_trigger t where t.tgrelid = tracked and t.tgname = '_010_frozen_' || c.name);
+
+  execute format('create or replace trigger _030_parents_live after insert on %s referencing new table as new_rows for each statement execute function app.%I()', table_name, called);
+  execute format(
+    'create or replace trigger _030_parents_live_again after update%s on %s for each row when (new.deleted_at is null and (old.deleted_at is not null%s%s)) execute function app.%I()',
+    -- What makes a row history, or no longer, may be any column.
+    case when not may_be_over then (select ' of ' || string_agg(format('%I', c.name), ', ') from unnest('{deleted_at}' || columns) c (name)) end,
+    table_name,
+    (select string_agg(format(' or old.%1$I is distinct from new.%1$I', c.name), '') from unnest(columns) c (name)),
+    case when may_be_over then ' or (app.is_over(old) and not app.is_over(new))' end,
+    called);
+end;
+$$;
+
+comment on function app.guard_parents(regclass) is 'Writes app.tg_<table>__parents_live from the foreign keys of the table and attaches it. Called by app.guard_archiving.';
+
+create function app.guard_children(tracked regclass)
+returns void
+language plpgsql
+volatile
+set search_path = ''
+as $$
+declare
+  called constant name := app.guard_name(tracked, 'archive');
+  table_name constant text := app.qualified(tracked);
+begin
+  execute format('create or replace function app.%I() returns trigger language plpgsql security definer set search_path = '''' as %L', called, app.archive_body(tracked));
+  execute format('comment on function app.%I() is %L', called,
+    'BEFORE a row is archived: takes it, so that nobody writes a child meanwhile. AFTER it is archived or restored: refuses while live rows lean on it (409 has_live_children), '
+    'takes its parts along. Written by app.guard_archiving. Definer: looks at rows that the caller may be unable to see.');
+  execute format('create or replace trigger _030_archive_taken before update of deleted_at on %s for each row when (old.deleted_at is null and new.deleted_at is not null) execute function app.%I()',
+    table_name, called);
+  execute format('create or replace trigger _040_archive after update of deleted_at on %s for each row when (old.deleted_at is distinct from new.deleted_at) execute function app.%I()',
+    table_name, called);
+end;
+$$;
+
+comment on function app.guard_children(regclass) is 'Writes app.tg_<table>__archive from the foreign keys that lead to the table and attaches it. Called by app.guard_archiving.';
+
+create function app.guard_archiving(tracked regclass)
+returns void
+language plpgsql
+volatile
+set search_path = ''
+as $$
+begin
+  perform app.guard_parents(t) from (select tracked as t union select r.child_id from app.row_references r where r.parent_id = tracked) g;
+  perform app.guard_children(t) from (select tracked as t union select r.parent_id from app.row_references r where r.child_id = tracked) g;
+end;
+$$;
+
+comment on function app.guard_archiving(regclass) is
+  'Attaches the guards of archiving to a table, and brings those of the tables it is tied to up to date. Part of app.track; idempotent. Call it after a foreign key was added or dropped, or app.is_over was defined.';
+
+-- Memberships that have ended are history: they do not keep a role from being archived.
+create function app.is_over(membership public.memberships)
+returns boolean
+language sql
+stable
+set search_path = ''
+return coalesce(membership.ends_at <= now(), false);
+
+comment on function app.is_over(public.memberships) is
+  'Whether the row is history, and so may lean on what is archived. A table has such a function or none; it never answers null.';
+
+grant execute on function app.is_over(public.memberships) to authenticated, service_role;
+
+-- The tables that were tracked before this page.
+select app.guard_archiving(t.tgrelid) from pg_catalog.pg_trigger t where t.tgname = '_100_touch' order by t.tgrelid;
+
+-- Where a row belongs -------------------------------------------------------------------------------------------------
+
+create function app.can_for_row(permission text, tracked regclass, told jsonb)
+returns boolean
+language plpgsql
+stable
+set search_path = ''
+as $$
+declare
+  community constant uuid := told ->> case when app.qualified(tracked) = 'public.communities' then 'id' else 'community_id' end;
+  organization constant uuid := told ->> case when app.qualified(tracked) = 'public.organizations' then 'id' else 'organization_id' end;
+  unit constant uuid := told ->> case when app.qualified(tracked) = 'public.units' then 'id' else 'unit_id' end;
+  level constant public.access_level := (select p.level from public.permissions p where p.key = permission);
+begin
+  if level = 'site' or num_nonnulls(community, organization) = 0 then
+    return app.can_on_site(permission);
+  elsif community is not null then
+    return app.can(permission, community) or coalesce(unit in (select app.units_with(permission)), false);
+  end if;
+  return organization in (select app.organizations_with(permission));
+end;
+$$;
+
+comment on function app.can_for_row(text, regclass, jsonb) is
+  'Whether the caller holds the permission where the row (as jsonb) belongs: in its community or for its unit, else in its organization, else on the site. Not executable by API roles.';
+
+create function app.sees_row(table_name text, id uuid)
+returns boolean
+language plpgsql
+stable
+set search_path = ''
+as $$
+declare
+  asked constant regclass := to_regclass('public.' || quote_ident(table_name));
+  seen boolean := false;
+begin
+  if exists (select from pg_catalog.pg_class c where c.oid = asked and c.relkind in ('r', 'p')) and has_table_privilege(asked, 'select') then
+    execute format('select exists (select from %s t where t.id = $1)', asked) into seen using id;
+  end if;
+  return seen;
+end;
+$$;
+
+comment on function app.sees_row(text, uuid) is
+  'Whether the caller, under row-level security, sees the row. An RPC asks before it calls its definer function, so that what the caller may not see is answered as what does not exist.';
+
+grant execute on function app.sees_row(text, uuid) to authenticated, service_role;
+
+-- Archiving and restoring ---------------------------------------------------------------------------------------------
+
+create function app.name_of(tracked regclass, told jsonb)
+returns text
+language sql
+stable
+set search_path = ''
+return (
+  select told ->> a.attname from pg_catalog.pg_attribute a
+  where a.attrelid = tracked and a.attnum = 2 and a.atttypid = 'text'::regtype and not a.attisdropped);
+
+comment on function app.name_of(regclass, jsonb) is 'What names a row, by the rule that it stands right after the id: number, full_name, slug. Null for a row without a name.';
+
+create function app.count_parts(tracked regclass, id uuid, archived_at timestamptz)
+returns jsonb
+language plpgsql
+stable
+set search_path = ''
+as $$
+declare
+  reference record;
+  found_parts bigint;
+  parts jsonb := '{}';
+begin
+  for reference in
+    select r.child_id, r.parent_id, r.condition, c.relname
+    from app.row_references r join pg_catalog.pg_class c on c.oid = r.child_id
+    where r.parent_id = tracked and r.is_part
+    order by r.name
+  loop
+    execute format('select count(*) from %s c join %s p on %s where p.id = $1 and c.deleted_at = $2',
+      app.qualified(reference.child_id), app.qualified(reference.parent_id), format(reference.condition, 'c', 'p'))
+    into found_parts using id, archived_at;
+    if found_parts > 0 then
+      parts := parts || jsonb_build_object(reference.relname, found_parts + coalesce((parts -> reference.relname::text)::bigint, 0));
+    end if;
+  end loop;
+  return parts;
+end;
+$$;
+
+comment on function app.count_parts(regclass, uuid, timestamptz) is 'How many parts of a row, by table, were archived together with it.';
+
+create function app.set_archived(table_name text, id uuid, archived boolean, reason text, is_visible boolean)
+returns jsonb
+language plpgsql
+volatile
+security definer -- deleted_at is in no column grant, and what leans on a row may be hidden from the caller
+set search_path = ''
+as $$
+declare
+  rule app.archive_rules;
+  told jsonb;
+  was timestamptz;
+  becomes constant timestamptz := case when archived then clock_timestamp() end;
+  is_change boolean;
+  parts jsonb := '{}';
+  reason_before constant text := current_setting('app.reason', true);
+  refused text;
+begin
+  select r.* into rule from app.archive_rules r where r.table_id = to_regclass('public.' || quote_ident(table_name));
+  if rule.table_id is null then
+    perform app.fail(404, 'table_not_archivable', format('There is no table %s whose rows are archived.', table_name));
+  elsif length(reason) > 2000 then
+    perform app.fail(422, 'invalid_value', 'The reason is longer than 2000 characters.');
+  end if;
+
+  execute format('select to_jsonb(t) from %s t where t.id = $1', rule.table_id) into told using id;
+  if told is not null and not app.is_trusted() and not app.can_for_row(rule.permission_key, rule.table_id, told) then
+    if is_visible then
+      perform app.fail(403, 'permission_denied', format('This takes the permission %s where the row belongs.', rule.permission_key));
+    end if;
+    told := null;
+  end if;
+  if told is not null then
+    -- Whoever is writing a child holds the row. Waiting for them here holds nothing that they may want next.
+    execute format('select to_jsonb(t) from %s t where t.id = $1 for update', rule.table_id) into told using id;
+  end if;
+  if told is null then
+    perform app.fail(404, 'row_not_found', format('There is no row of %s with this id.', table_name));
+  end if;
+
+  was := told ->> 'deleted_at';
+  is_change := (was is not null) is distinct from archived;
+  if is_change then
+    if not archived then
+      parts := app.count_parts(rule.table_id, id, was);
+    end if;
+    if btrim(reason) <> '' then
+      perform set_config('app.reason', btrim(reason), true);
+    end if;
+    begin
+      execute format('update %s t set deleted_at = $2 where t.id = $1', rule.table_id) using id, becomes;
+    exception when unique_violation or exclusion_violation then
+      get stacked diagnostics refused = constraint_name;
+      perform app.fail(409, 'value_taken', format('A live row has taken what must be unique (%s) while this one was archived.', refused),
+        'Change the live row, or leave this one archived.');
+    end;
+    perform set_config('app.reason', coalesce(reason_before, ''), true);
+    if archived then
+      parts := app.count_parts(rule.table_id, id, becomes);
+    end if;
+  end if;
+
+  return jsonb_build_object(
+    'table', table_name, 'id', id, 'name', app.name_of(rule.table_id, told),
+    'changed', is_change, 'deleted_at', case when is_change then becomes else was end, 'parts', parts);
+end;
+$$;
+
+comment on function app.set_archived(text, uuid, boolean, text, boolean) is
+  'What public.archive and public.restore do; is_visible says which refusal hides nothing. Definer: deleted_at is in no column grant, and what leans on a row may be hidden from the caller.';
+
+create function public.archive(table_name text, id uuid, reason text default null)
+returns jsonb
+language sql
+volatile
+set search_path = ''
+as $$ select app.set_archived(table_name, id, true, reason, app.sees_row(table_name, id)) $$;
+
+comment on function public.archive(text, uuid, text) is
+  'Archives a row with its parts, and says so: {"table", "id", "name", "changed", "deleted_at", "parts": {"<table>": number}}. Archived already: changed is false. '
+  'The reason goes to the audit log. Errors: table_not_archivable, row_not_found, permission_denied, has_live_children, invalid_value.';
+
+create function public.restore(table_name text, id uuid, reason text default null)
+returns jsonb
+language sql
+volatile
+set search_path = ''
+as $$ select app.set_archived(table_name, id, false, reason, app.sees_row(table_name, id)) $$;
+
+comment on function public.restore(text, uuid, text) is
+  'Brings an archived row back with the parts that were archived with it; answers as archive does. '
+  'Errors: table_not_archivable, row_not_found, permission_denied, parent_archived, value_taken, invalid_value.';
+
+-- Purging ------------------------------------------------------------------------------------------------------------
+
+create function app.purge_rows(tracked regclass, ids uuid[], reason text)
+returns jsonb
+language plpgsql
+volatile
+set search_path = ''
+as $$
+declare
+  reference record;
+  part_ids uuid[];
+  removed jsonb := '{}';
+  gone bigint;
+  leaning text;
+  reason_before constant text := current_setting('app.reason', true);
+begin
+  -- Parts first, each in the same way; of parts that lean on each other, the one that leans.
+  for reference in
+    select r.child_id, r.parent_id, r.condition
+    from app.row_references r
+    where r.parent_id = tracked and r.is_part and r.child_id <> tracked
+    order by app.reference_depth(r.child_id) desc, r.name
+  loop
+    execute format('select array_agg(c.id) from %s c join %s p on %s where p.id = any ($1) and p.deleted_at is not null',
+      app.qualified(reference.child_id), app.qualified(reference.parent_id), format(reference.condition, 'c', 'p'))
+    into part_ids using ids;
+    select jsonb_object_agg(t.key, t.total) into removed
+    from (
+      select e.key, sum(e.value::bigint) as total
+      from (select * from jsonb_each_text(removed) union all select * from jsonb_each_text(app.purge_rows(reference.child_id, part_ids, reason))) e
+      group by e.key
+    ) t;
+  end loop;
+
+  perform set_config('app.purging', tracked::oid::text, true), set_config('app.reason', reason, true);
+  begin
+    execute format('delete from %s t where t.id = any ($1) and t.deleted_at is not null', tracked) using ids;
+    get diagnostics gone = row_count;
+  exception when foreign_key_violation then
+    get stacked diagnostics leaning = table_name;
+    perform app.fail(409, 'has_children', format('Rows of %s still lean on it.', leaning), 'Purge those first.');
+  end;
+  perform set_config('app.purging', '', true), set_config('app.reason', coalesce(reason_before, ''), true);
+  return removed || jsonb_build_object((select c.relname from pg_catalog.pg_class c where c.oid = tracked), gone);
+end;
+$$;
+
+comment on function app.purge_rows(regclass, uuid[], text) is
+  'Removes archived rows and their parts for good, and answers how many of which table; live rows stay. The audit keeps each row as it was, and the reason. '
+  'The one way past app.tg__delete_refused; for public.purge and retention jobs. Errors: has_children.';
+
+create function app.purge(table_name text, id uuid, reason text)
+returns jsonb
+language plpgsql
+volatile
+security definer -- nobody may delete rows
+set search_path = ''
+as $$
+declare
+  tracked regclass;
+  told jsonb;
+  removed jsonb;
+begin
+  if not app.is_trusted() and not app.can_on_site('records.purge') then
+    perform app.fail(403, 'permission_denied', 'This takes the permission records.purge on the site.');
+  elsif coalesce(btrim(reason), '') = '' then
+    perform app.fail(422, 'reason_required', 'What is removed for good is removed for a reason, which the audit log keeps.');
+  elsif length(reason) > 2000 then
+    perform app.fail(422, 'invalid_value', 'The reason is longer than 2000 characters.');
+  end if;
+  select r.table_id into tracked from app.archive_rules r where r.table_id = to_regclass('public.' || quote_ident(table_name));
+  if tracked is null then
+    perform app.fail(404, 'table_not_archivable', format('There is no table %s whose rows are archived.', table_name));
+  end if;
+  execute format('select to_jsonb(t) from %s t where t.id = $1 for update', tracked) into told using id;
+  if told is null then
+    perform app.fail(404, 'row_not_found', format('There is no row of %s with this id.', table_name));
+  elsif told ->> 'deleted_at' is null then
+    perform app.fail(409, 'not_archived', format('The row of %s is live.', table_name), 'Archive it first.');
+  end if;
+
+  removed := app.purge_rows(tracked, array[id], btrim(reason));
+  return jsonb_build_object(
+    'table', table_name, 'id', id, 'name', app.name_of(tracked, told), 'changed', true, 'deleted_at', told ->> 'deleted_at',
+    'parts', (select coalesce(jsonb_object_agg(e.key, e.value), '{}') from jsonb_each(removed - table_name) e where e.value <> '0'));
+end;
+$$;
+
+comment on function app.purge(text, uuid, text) is 'What public.purge does. Definer: nobody may delete rows.';
+
+create function public.purge(table_name text, id uuid, reason text)
+returns jsonb
+language sql
+volatile
+set search_path = ''
+as $$ select app.purge(table_name, id, reason) $$;
+
+comment on function public.purge(text, uuid, text) is
+  'Removes an archived row and its parts for good; takes records.purge on the site, and a reason, which the audit log keeps with the row as it was. Answers as archive does. '
+  'Errors: permission_denied, reason_required, invalid_value, table_not_archivable, row_not_found, not_archived, has_children.';
+
+grant execute on function
+  app.set_archived(text, uuid, boolean, text, boolean), public.archive(text, uuid, text), public.restore(text, uuid, text),
+  app.purge(text, uuid, text), public.purge(text, uuid, text)
+to authenticated, service_role;
+
+-- What the foundation archives -----------------------------------------------------------------------------------------
+-- Later topics declare their own beside their tables. Memberships end (revoke_role) and profiles are put aside
+-- (set_account_status); with what they are part of they are archived all the same.
+
+select app.define_permission('communities.archive', 'community', 'Archive and restore the community',
+  '{site/superadmin, organization/owner, organization/admin}');
+select app.define_permission('roles.archive', 'community', 'Archive and restore custom roles', '{
+  site/superadmin, organization/owner, organization/admin, community/admin}');
+
+insert into app.archive_rules (table_id, permission_key) values
+  ('public.organizations', 'organizations.archive'),
+  ('public.communities', 'communities.archive'),
+  ('public.roles', 'roles.archive');
