@@ -1,6 +1,6 @@
 -- Invitations: who may invite, what a token is worth and to whom, and how an invitation ends.
 begin;
-select plan(78);
+select plan(83);
 
 select tests.create_organization('Domus');
 select tests.create_community('Lipa', 'Domus');
@@ -249,11 +249,33 @@ select tests.as_studio();
 select app.run_job('invitations');
 select is(pg_temp.state(), 'pending 0 0', 'what the secret key or Studio invited stands by itself');
 
+-- The role and the place ---------------------------------------------------------------------------------------------
+
+insert into public.roles (id, key, name, level, community_id) values (tests.id('concierge'), 'concierge', 'Concierge', 'community', tests.id('Lipa'));
+select tests.authenticate_as_service_role();
+select pg_temp.invite(tests.email('ana'), 'concierge');
+select tests.as_studio();
+update public.roles set deleted_at = now() where id = tests.id('concierge');
+select tests.authenticate_as('ana');
+select throws_ok($$ select * from public.accept_invitation(tests.kept('token')) $$, 'PT404', 'invitation_not_found', 'a role that is archived takes its invitations along');
+select is_empty($$ select * from public.my_invitations() where role = 'concierge' $$, 'which are no longer offered');
+select tests.as_studio();
+update public.roles set deleted_at = null where id = tests.id('concierge');
+update public.communities set deleted_at = now() where id = tests.id('Lipa');
+select tests.authenticate_as('ana');
+select throws_ok($$ select * from public.accept_invitation(tests.kept('token')) $$, 'PT404', 'invitation_not_found', 'and so does a community');
+select is(pg_temp.memberships_of('ana'), 0::bigint, 'nothing is given in it');
+select tests.as_studio();
+update public.communities set deleted_at = null where id = tests.id('Lipa');
+select tests.authenticate_as('ana');
+select lives_ok($$ select * from public.accept_invitation(tests.kept('token')) $$, 'restored, they stand');
+
 -- Events -------------------------------------------------------------------------------------------------------------
 
+select tests.as_studio();
 select results_eq(
   $$ select o.topic, count(*) from app.outbox o where o.topic like 'invitation.%' group by 1 order by 1 $$,
-  $$ values ('invitation.accepted', 4::bigint), ('invitation.created', 8), ('invitation.expired', 1), ('invitation.resent', 2), ('invitation.revoked', 3) $$,
+  $$ values ('invitation.accepted', 5::bigint), ('invitation.created', 9), ('invitation.expired', 1), ('invitation.resent', 2), ('invitation.revoked', 3) $$,
   'every step is told of once');
 
 select * from finish();
