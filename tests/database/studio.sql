@@ -1,6 +1,6 @@
 -- What happens in Studio, which works as role postgres: a user is deleted, a CSV is imported, a cell is edited.
 begin;
-select plan(52);
+select plan(53);
 
 select is(session_user::text, 'postgres', 'these tests work as the role that Studio works as');
 
@@ -24,11 +24,13 @@ select public.set_preference('general.theme', '"dark"');
 select tests.keep('claims', tests.claims('ana'));
 
 select tests.as_studio();
+select public.grant_permission(tests.id('ana'), 'audit.read', 'Helps with the books', community_id => tests.id('Lipa'));
 insert into public.units (community_id, number, created_by) values (tests.id('Lipa'), 'made by ana', tests.id('ana'));
 select lives_ok($$ delete from auth.users where id = tests.id('ana') $$, 'a user can be deleted');
 
 select is_empty($$ select id from public.profiles where id = tests.id('ana') $$, 'the profile goes');
 select is_empty($$ select id from public.memberships where user_id = tests.id('ana') $$, 'the memberships go');
+select is_empty($$ select id from public.user_permissions where user_id = tests.id('ana') $$, 'the single permissions go');
 select is_empty($$ select id from public.user_preferences where user_id = tests.id('ana') $$, 'the preferences go');
 select is_empty($$ select user_id from private.user_access where user_id = tests.id('ana') $$, 'the version of the access goes');
 select results_eq(
