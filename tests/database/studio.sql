@@ -84,10 +84,10 @@ $$;
 select lives_ok(
   $$ select pg_temp.import(pg_temp.lipa('[{"number": "1", "type": "apartment", "area": "71.50"}, {"number": "2", "type": "shop", "area": null}]')) $$, 'units are imported');
 select results_eq(
-  $$ select u.number, u.type::text, u.area, u.status::text, u.id is not null from public.units u where u.number in ('1', '2') order by 1 $$,
+  $$ select u.number, u.type::text, u.area, u.status::text, u.id is not null from public.units u where u.community_id = tests.id('Lipa') and u.number in ('1', '2') order by 1 $$,
   $$ values ('1', 'apartment', 71.50, 'vacant', true), ('2', 'shop', null, 'vacant', true) $$, 'and get ids and defaults');
 select results_eq(
-  $$ select l.operation::text, l.actor_label, l.community_id from public.audit_log l join public.units u on u.id = l.row_id where u.number in ('1', '2') $$,
+  $$ select l.operation::text, l.actor_label, l.community_id from public.audit_log l join public.units u on u.id = l.row_id where u.community_id = tests.id('Lipa') and u.number in ('1', '2') $$,
   $$ values ('insert', 'studio:postgres', tests.id('Lipa')), ('insert', 'studio:postgres', tests.id('Lipa')) $$, 'each row is in the audit log');
 
 select tests.keep('before', (select count(*) from public.units));
@@ -104,7 +104,7 @@ select throws_matching($$ select pg_temp.import(pg_temp.lipa('[{"number": "1"}]'
 select throws_matching(
   $$ select pg_temp.import(pg_temp.lipa('[{"number": "3"}, {"number": "4"}, {"number": "1"}]')) $$, 'units_number_key', 'one wrong row refuses the whole file');
 select throws_matching(
-  $$ select pg_temp.import(jsonb_build_array(jsonb_build_object('id', u.id, 'community_id', u.community_id, 'number', '5'))) from public.units u where u.number = '1' $$,
+  $$ select pg_temp.import(jsonb_build_array(jsonb_build_object('id', u.id, 'community_id', u.community_id, 'number', '5'))) from public.units u where u.community_id = tests.id('Lipa') and u.number = '1' $$,
   'units_pkey', 'an exported file that is imported again overwrites nothing');
 select is((select count(*)::text from public.units), tests.kept('before'), 'what was refused left nothing behind');
 
