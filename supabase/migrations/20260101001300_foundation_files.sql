@@ -186,7 +186,7 @@ create table public.files (
   constraint files_removed_check check (status <> 'removed' or deleted_at is not null)
 );
 
-create index files_purpose_idx on public.files (purpose);
+create index files_purpose_idx on public.files (purpose, community_id, id);
 create index files_owner_idx on public.files (owner_id) where owner_id is not null;
 create index files_open_idx on public.files (created_at) where status = 'registered' and deleted_at is null;
 create index files_expiring_idx on public.files (expires_on) where status = 'stored' and expires_on is not null;

@@ -1,7 +1,7 @@
 -- Branding, opening hours and house rules: valid whoever writes them, for the own community alone, on record once published.
 
 begin;
-select plan(83);
+select plan(88);
 
 select tests.create_organization('firm');
 select tests.create_community('home', 'firm', 'Europe/Sofia');
@@ -128,6 +128,25 @@ select tests.authenticate_as('stranger');
 select is_empty($$select from public.house_rules$$, 'another community''s manager reads no rules');
 select is_empty($$select from public.house_rules_on(tests.id('home'))$$, 'by no way');
 select throws_ok($$select public.acknowledge_house_rules(tests.id('rules 1'))$$, 'PT404', 'rules_not_found', 'and acknowledges none');
+
+-- With its community -------------------------------------------------------------------------------------------------
+
+select tests.as_studio();
+create function pg_temp.live() returns text language sql as $$
+  select concat_ws(' ',
+    (select count(*) from public.brandings t where t.community_id = tests.id('home') and t.deleted_at is null),
+    (select count(*) from public.opening_hours t where t.community_id = tests.id('home') and t.deleted_at is null),
+    (select count(*) from public.house_rules t where t.community_id = tests.id('home') and t.deleted_at is null),
+    (select count(*) from public.house_rule_acknowledgements t where t.community_id = tests.id('home') and t.deleted_at is null),
+    (select count(*) from public.feature_values t where t.community_id = tests.id('home') and t.deleted_at is null),
+    (select count(*) from public.files t where t.community_id = tests.id('home') and t.deleted_at is null)) $$;
+select is(pg_temp.live(), '1 4 3 1 1 2', 'a live community has all of it');
+select public.archive('communities', tests.id('home'));
+select is(pg_temp.live(), '0 0 0 0 0 0', 'an archived one takes it along, published rules and files too');
+select throws_ok($$select public.purge('communities', tests.id('home'), 'test')$$, 'PT409', 'file_has_content', 'it is not purged while the content of its files is in Storage, where nobody would find it again');
+select public.restore('communities', tests.id('home'));
+select is(pg_temp.live(), '1 4 3 1 1 2', 'one that comes back brings it back');
+select is((select count(*) from public.opening_exceptions t where t.community_id = tests.id('home') and t.deleted_at is null), 1::bigint, 'and what was lifted before stays lifted');
 
 select * from finish();
 rollback;
