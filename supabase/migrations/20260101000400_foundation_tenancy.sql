@@ -134,7 +134,7 @@ set search_path = ''
 as $$ select app.set_account_status(user_id, status, reason) $$;
 
 comment on function public.set_account_status(uuid, public.account_status, text) is
-  'Activates, deactivates, suspends or bans an account; takes users.manage on the site. Effective on the user''s next statement. Errors: permission_denied, own_account, user_not_found.';
+  'Activates, deactivates, suspends or bans an account; takes users.manage on the site. Effective on the user''s next statement. The steps are in app.state_transitions. Errors: permission_denied, own_account, user_not_found, transition_refused.';
 
 grant execute on function app.set_account_status(uuid, public.account_status, text), public.set_account_status(uuid, public.account_status, text)
 to authenticated, service_role;

@@ -196,6 +196,19 @@ grant select,
 on public.units to authenticated;
 grant select, insert, update on public.units to service_role;
 
+-- Who lives there is noticed by app.refresh_unit_status; works are begun and ended by set_unit_maintenance.
+insert into app.state_transitions (table_id, from_state, to_state, permission_key, description) values
+  ('public.units', null, 'vacant', null, 'The unit is entered'),
+  ('public.units', null, 'occupied', null, 'The unit is entered together with who lives there'),
+  ('public.units', null, 'under_maintenance', 'units.manage', 'The unit is entered while there are works'),
+  ('public.units', 'vacant', 'occupied', null, 'Somebody moves in'),
+  ('public.units', 'occupied', 'vacant', null, 'The last one moves out'),
+  ('public.units', 'vacant', 'under_maintenance', 'units.manage', 'Take the unit out of use for works'),
+  ('public.units', 'occupied', 'under_maintenance', 'units.manage', 'Take the unit out of use for works'),
+  ('public.units', 'under_maintenance', 'vacant', 'units.manage', 'Take the unit into use again');
+
+select app.state_machine('public.units', 'status');
+
 insert into app.archive_rules (table_id, permission_key) values
   ('public.buildings', 'units.archive'),
   ('public.entrances', 'units.archive'),
