@@ -1,7 +1,7 @@
 -- Business rows are archived, not deleted; nothing is archived while something live leans on it; only what is archived is purged.
 
 begin;
-select plan(91);
+select plan(94);
 
 -- The guards ---------------------------------------------------------------------------------------------------------
 
@@ -39,6 +39,11 @@ alter table public.occupancies add column building_id uuid,
 select isnt_empty('select * from tests.unguarded()', 'a foreign key that came later is noticed');
 select app.guard_archiving('public.occupancies');
 select is_empty('select * from tests.unguarded()', 'app.guard_archiving brings both tables up to date');
+alter table public.occupancies drop constraint occupancies_building_fkey;
+select isnt_empty('select * from tests.unguarded()', 'one that is gone is noticed too');
+select app.guard_archiving('public.occupancies'), app.guard_archiving('public.buildings');
+select is_empty('select * from tests.unguarded()', 'and brought up to date in the same way');
+select lives_ok('alter table public.occupancies drop column building_id', 'after which its column can go');
 rollback to a_key_is_added;
 
 -- People and places --------------------------------------------------------------------------------------------------
