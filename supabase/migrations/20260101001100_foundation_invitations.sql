@@ -68,9 +68,15 @@ select app.track('public.invitations');
 create trigger _010_frozen_terms before update of email, role_id, organization_id on public.invitations for each row
   when (old.email <> new.email or old.role_id <> new.role_id or old.organization_id is distinct from new.organization_id)
   execute function app.tg__frozen('email, role and scope');
-create trigger _010_frozen_end before update of status on public.invitations for each row
-  when (old.status in ('accepted', 'revoked') and old.status <> new.status)
-  execute function app.tg__frozen('status once accepted or revoked');
+insert into app.state_transitions (table_id, from_state, to_state, permission_key, description) values
+  ('public.invitations', null, 'pending', 'memberships.manage', 'Invite somebody'),
+  ('public.invitations', 'pending', 'accepted', null, 'Accepted by the person it was written to'),
+  ('public.invitations', 'pending', 'revoked', 'memberships.manage', 'Revoke the invitation'),
+  ('public.invitations', 'pending', 'expired', null, 'It ran out'),
+  ('public.invitations', 'expired', 'pending', 'memberships.manage', 'Send the invitation again'),
+  ('public.invitations', 'expired', 'revoked', 'memberships.manage', 'Revoke the invitation');
+
+select app.state_machine('public.invitations', 'status');
 
 create policy invitations_select on public.invitations for select to authenticated
   using (

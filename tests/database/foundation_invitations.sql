@@ -175,7 +175,7 @@ select throws_ok($$ select public.revoke_invitation(tests.kept('invitation')::uu
 select throws_ok($$ select * from public.resend_invitation(tests.kept('invitation')::uuid) $$, 'PT409', 'invitation_used', 'nor sent again');
 select tests.as_studio();
 select throws_ok(
-  $$ update public.invitations set status = 'pending', accepted_at = null, accepted_by = null where id = tests.kept('invitation')::uuid $$, 'PT409', 'column_frozen',
+  $$ update public.invitations set status = 'pending', accepted_at = null, accepted_by = null where id = tests.kept('invitation')::uuid $$, 'PT409', 'transition_refused',
   'not even Studio opens it again');
 select throws_ok(
   $$ update public.invitations set email = 'other@test.example' where id = tests.kept('invitation')::uuid $$, 'PT409', 'column_frozen',
