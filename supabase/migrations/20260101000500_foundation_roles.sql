@@ -16,7 +16,7 @@ create table public.permissions (
   key text not null,
   level public.access_level not null,
   description text not null,
-  survives_restriction boolean not null default false,
+  is_kept_when_restricted boolean not null default false,
   like app.row_model including defaults including comments,
   constraint permissions_pkey primary key (id),
   constraint permissions_key_key unique (key),
@@ -28,7 +28,7 @@ comment on column public.permissions.key is '<what>.<action>: units.manage.';
 comment on column public.permissions.level is
   'Where the permission is looked up. A role on a wider level carries it to everything beneath; unit: only what occupancy of that unit gives.';
 comment on column public.permissions.description is 'What it permits, in a sentence.';
-comment on column public.permissions.survives_restriction is
+comment on column public.permissions.is_kept_when_restricted is
   'Whether a membership restricted to some buildings or units still gives it for the whole community: harmless things such as seeing the community''s name.';
 
 select app.track('public.permissions');
@@ -259,7 +259,7 @@ select app.define_permission('communities.read', 'community', 'See the community
   site/superadmin, site/staff, site/accountant, organization/owner, organization/admin, organization/editor, organization/viewer,
   community/admin, community/manager, community/accountant, community/guard, community/technician, community/cleaning, community/committee,
   community/owner, community/tenant, community/family, community/authorized, community/guest}');
-update public.permissions set survives_restriction = true where key = 'communities.read';
+update public.permissions set is_kept_when_restricted = true where key = 'communities.read';
 select app.define_permission('communities.update', 'community', 'Change the community''s settings', '{
   site/superadmin, organization/owner, organization/admin, community/admin, community/manager}');
 select app.define_permission('memberships.read', 'community', 'See who holds which role', '{
@@ -412,7 +412,7 @@ comment on function app.tg_memberships__role_in_scope() is
 create trigger _200_role_in_scope before insert or update of role_id, organization_id, community_id on public.memberships
   for each row execute function app.tg_memberships__role_in_scope();
 
-create function app.tg_memberships__access()
+create function app.tg__user_access()
 returns trigger
 language plpgsql
 security definer -- writes private.user_access
@@ -430,14 +430,14 @@ begin
 end;
 $$;
 
-comment on function app.tg_memberships__access() is 'AFTER every change: makes the tokens of the users concerned stale. Definer: writes private.user_access.';
+comment on function app.tg__user_access() is 'AFTER every change: makes the tokens of the users concerned stale. Definer: writes private.user_access.';
 
 create trigger _500_access_insert after insert on public.memberships
-  referencing new table as new_rows for each statement execute function app.tg_memberships__access();
+  referencing new table as new_rows for each statement execute function app.tg__user_access();
 create trigger _500_access_update after update on public.memberships
-  referencing old table as old_rows new table as new_rows for each statement execute function app.tg_memberships__access();
+  referencing old table as old_rows new table as new_rows for each statement execute function app.tg__user_access();
 create trigger _500_access_delete after delete on public.memberships
-  referencing old table as old_rows for each statement execute function app.tg_memberships__access();
+  referencing old table as old_rows for each statement execute function app.tg__user_access();
 
 -- Granting and revoking ----------------------------------------------------------------------------------------------
 

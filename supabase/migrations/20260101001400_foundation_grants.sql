@@ -62,11 +62,11 @@ grant select on public.user_permissions to authenticated;
 grant select, insert, update on public.user_permissions to service_role;
 
 create trigger _500_access_insert after insert on public.user_permissions
-  referencing new table as new_rows for each statement execute function app.tg_memberships__access();
+  referencing new table as new_rows for each statement execute function app.tg__user_access();
 create trigger _500_access_update after update on public.user_permissions
-  referencing old table as old_rows new table as new_rows for each statement execute function app.tg_memberships__access();
+  referencing old table as old_rows new table as new_rows for each statement execute function app.tg__user_access();
 create trigger _500_access_delete after delete on public.user_permissions
-  referencing old table as old_rows for each statement execute function app.tg_memberships__access();
+  referencing old table as old_rows for each statement execute function app.tg__user_access();
 
 create function app.tg_user_permissions__level()
 returns trigger
@@ -154,7 +154,7 @@ begin atomic
       from public.role_permissions rp
       join public.permissions p on p.key = rp.permission_key
       where rp.role_id = m.role_id and rp.permission_key = extra_communities.permission
-        and (p.survives_restriction or not (m.restriction ? 'buildings' or m.restriction ? 'units'))
+        and (p.is_kept_when_restricted or not (m.restriction ? 'buildings' or m.restriction ? 'units'))
     ));
 end;
 
