@@ -211,6 +211,7 @@ insert into app.state_transitions (table_id, from_state, to_state, permission_ke
   ('public.profiles', 'active', 'suspended', 'users.manage', 'Bar the account for a time'),
   ('public.profiles', 'active', 'banned', 'users.manage', 'Bar the account'),
   ('public.profiles', 'suspended', 'banned', 'users.manage', 'Bar the account for good'),
+  ('public.profiles', 'banned', 'suspended', 'users.manage', 'Bar the account for a time only'),
   ('public.profiles', 'inactive', 'active', 'users.manage', 'Take the account up again'),
   ('public.profiles', 'suspended', 'active', 'users.manage', 'Let the account in again'),
   ('public.profiles', 'banned', 'active', 'users.manage', 'Let the account in again');
