@@ -43,7 +43,7 @@ end;
 $$;
 
 comment on function app.bump_access(uuid[]) is
-  'Makes the tokens of these users stale from the commit on. Called by the triggers of every table that access is computed from; rows are locked in order of id.';
+  'Makes the tokens of these users stale from the commit on. Called by the triggers of every table that access is computed from; rows are locked in order of id. Definer: nobody else may write private.user_access.';
 
 -- Whose access -------------------------------------------------------------------------------------------------------
 
