@@ -1,0 +1,16 @@
+import { defineConfig } from 'vitest/config';
+import { pgtapFiles } from './tests/support/pgtap-plugin.ts';
+
+export default defineConfig({
+  plugins: [pgtapFiles()],
+  test: {
+    include: ['tests/database/**/*.sql', 'tests/api/**/*.test.ts', 'tests/*.test.ts'],
+    globalSetup: ['tests/support/global-setup.ts'],
+    // Each file has a database, and where it asks for one a stack, of its own, so files run side by side.
+    pool: 'forks',
+    // Enough for a machine under load; nothing waits for this long unless something is wrong.
+    testTimeout: 60_000,
+    hookTimeout: 60_000,
+    teardownTimeout: 30_000,
+  },
+});
