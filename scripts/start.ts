@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { createWriteStream, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync, type WriteStream } from 'node:fs';
+import { createWriteStream, existsSync, readdirSync, readFileSync, rmSync, writeFileSync, type WriteStream } from 'node:fs';
 import { join } from 'node:path';
 import { Command } from 'commander';
 import { Listr } from 'listr2';
@@ -180,7 +180,6 @@ async function demoUsers(postgres: PostgresServer): Promise<{ email: string; rol
 
 /** Where a part's log lines go: a file each, begun anew at every start, and the terminal with --verbose. */
 function logTo(part: string): (line: string) => void {
-  mkdirSync(folder.logs, { recursive: true });
   const file = logFiles.get(part) ?? createWriteStream(join(folder.logs, `${part}.log`));
   logFiles.set(part, file);
   return (line) => {

@@ -78,7 +78,7 @@ export function createFunctionsRuntime(options: {
       command: findDeno(),
       cwd: projectRoot,
       args: [
-        ...['run', '--quiet', '--no-prompt', '--no-lock', '--node-modules-dir=manual', '--config', join(folder, 'deno.json')],
+        ...['run', '--quiet', '--no-prompt'],
         ...['--allow-net', `--allow-env=${[...Object.keys(environment), 'DENO_*'].join(',')}`, `--allow-read=${functionsDir}`],
         join(folder, 'index.ts'),
       ],

@@ -98,7 +98,7 @@ export function postgresAccount(folders: string[]): Account {
   const closed = folders.find((folder) => spawnSync('/bin/sh', ['-c', 'cd "$0"', folder], { uid, gid, stdio: 'ignore', cwd: '/' }).status !== 0);
   if (closed === undefined) return { identity: { uid, gid }, owner: { uid, gid }, wrap: (command, args) => ({ command, args }) };
 
-  const lend = ['--reuid', String(uid), '--regid', String(gid), '--clear-groups', '--inh-caps', '+dac_override', '--ambient-caps', '+dac_override'];
+  const lend = ['--reuid', String(uid), '--regid', String(gid), '--clear-groups', '--inh-caps', '+dac_override', '--ambient-caps', '+dac_override', '--securebits', '+no_setuid_fixup'];
   if (spawnSync('setpriv', [...lend, '/bin/sh', '-c', 'cd "$0"', closed], { stdio: 'ignore', cwd: '/' }).status !== 0) {
     throw new Error(`PostgreSQL does not run as root, and the user that runs it instead (${name}) may not enter ${closed}: clone the project where others may go, or run it as an ordinary user.`);
   }
