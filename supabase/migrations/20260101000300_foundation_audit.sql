@@ -139,6 +139,8 @@ language plpgsql
 security definer -- writes audit.log, which nobody else may write
 set search_path = ''
 as $$
+-- A tracked table may have columns of any name.
+#variable_conflict use_variable
 declare
   untold constant text[] := '{id,community_id,created_at,updated_at,created_by,updated_by,deleted_at}';
   silent constant text[] := '{updated_at,updated_by}';
