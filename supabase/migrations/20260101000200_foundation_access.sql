@@ -415,10 +415,11 @@ set search_path = ''
 as $$
 declare
   most constant integer := 50;
-  subject constant uuid := event ->> 'user_id';
+  subject uuid;
   access jsonb;
   told jsonb;
 begin
+  subject := event ->> 'user_id'; -- here and not above, where no handler would catch what is no id
   access := app.compute_access(subject) || jsonb_build_object(
     'access_version', (select a.version from private.user_access a where a.user_id = subject));
 
