@@ -187,6 +187,25 @@ as $$ select public.grant_role(tests.id(member), role, tests.id(organization), t
 comment on function tests.grant_role(text, text, text, text, timestamptz, timestamptz) is
   'public.grant_role by identifiers: on the site unless an organization or a community is named. Returns the membership''s id.';
 
+create function tests.communities()
+returns uuid[] language sql stable security definer set search_path = ''
+as $$ select coalesce(array_agg(c.id), '{}') from public.communities c where c.slug like 'test-%' $$;
+comment on function tests.communities() is 'The communities that tests made. Definer: the caller may be unable to see them.';
+
+create function tests.seen(relation regclass, label name)
+returns text language plpgsql stable set search_path = ''
+as $$
+declare
+  labels text;
+begin
+  execute format('select string_agg(distinct %1$I::text, '', '' order by %1$I::text) from %2$s where community_id = any ($1)', label, relation)
+  into labels using tests.communities();
+  return coalesce(labels, 'nothing');
+end;
+$$;
+comment on function tests.seen(regclass, name) is
+  'What the caller sees of a table, in the communities that tests made: the values of one column, in order; or "nothing".';
+
 -- What a test keeps for later ----------------------------------------------------------------------------------------
 
 create function tests.keep(name text, value anyelement)

@@ -71,6 +71,7 @@ export function parseTap(text: string): TapReport {
     for (const failure of results.failures) {
       if ('tapError' in failure && failure.tapError) problems.push(String(failure.tapError));
     }
+    if (results.plan.end !== null && results.plan.end !== assertions.length) problems.push(`planned ${results.plan.end} tests, ran ${assertions.length}`);
     if (assertions.length === 0) problems.push('no test was run');
   });
   parser.end(text);
