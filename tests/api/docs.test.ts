@@ -36,7 +36,9 @@ describe('an example in the documentation prints what the page says', () => {
     mkdirSync(scratch, { recursive: true });
     const file = join(scratch, `${title.replace(/[^a-z0-9]+/gi, '-')}.mts`);
     writeFileSync(file, code);
-    const { stdout } = await promisify(execFile)(process.execPath, ['--import', 'tsx', file], {
+    // Node 20 has WebSocket, which supabase-js wants, behind a flag.
+    const flags = 'WebSocket' in globalThis ? [] : ['--experimental-websocket'];
+    const { stdout } = await promisify(execFile)(process.execPath, [...flags, '--import', 'tsx', file], {
       cwd: projectRoot,
       env: { ...process.env, SUPABASE_URL: stack.url, SUPABASE_PUBLISHABLE_KEY: stack.keys.publishable, SUPABASE_SECRET_KEY: stack.keys.secret },
     });
