@@ -4,12 +4,13 @@ import { join } from 'node:path';
 import { Command } from 'commander';
 import { Listr } from 'listr2';
 import pc from 'picocolors';
+import { demoPassword, demoUsers } from './stack/demo-users.ts';
 import { onParentGone, takeInstallation } from './stack/installation.ts';
 import { loadOrCreateKeys, type StackKeys } from './stack/keys.ts';
 import { migrate, seed } from './stack/migrations.ts';
 import { home, ports, projectRoot, type Home } from './stack/paths.ts';
 import { isPortFree } from './stack/ports.ts';
-import { startPostgres, stopLeftoverPostgres, withClient, type PostgresServer } from './stack/postgres.ts';
+import { startPostgres, stopLeftoverPostgres, type PostgresServer } from './stack/postgres.ts';
 import { findPostgrest } from './stack/postgrest.ts';
 import { memoryOf } from './stack/process-table.ts';
 import { startStack, type Stack } from './stack/stack.ts';
@@ -145,7 +146,7 @@ async function shapeOnce(postgres: PostgresServer): Promise<void> {
 
 /** Says where everything is. */
 async function announce(stack: Stack, postgres: PostgresServer): Promise<void> {
-  const users = await demoUsers(postgres);
+  const users = await demoUsers(postgres.url());
   // performance.now() counts from the start of this process.
   const seconds = (performance.now() / 1000).toFixed(1);
   const megabytes = Math.round(memoryOf([process.pid, postgres.pid, ...stack.pids()]) / 1e6);
@@ -163,19 +164,9 @@ async function announce(stack: Stack, postgres: PostgresServer): Promise<void> {
   ];
   if (users.length > 0) {
     const width = Math.max(...users.map(({ email }) => email.length));
-    lines.push('', `  Demo users ${pc.dim('(password vicinia-demo)')}`, ...users.map(({ email, roles }) => `  ${email.padEnd(width + 2)}${pc.dim(roles)}`));
+    lines.push('', `  Demo users ${pc.dim(`(password ${demoPassword})`)}`, ...users.map(({ email, roles }) => `  ${email.padEnd(width + 2)}${pc.dim(roles)}`));
   }
   console.log([...lines, '', `  ${pc.dim('Ctrl-C stops everything.')}`, ''].join('\n'));
-}
-
-/** The users that seed.sql made, with the roles they hold, where it provides `app.demo_users()`. */
-async function demoUsers(postgres: PostgresServer): Promise<{ email: string; roles: string }[]> {
-  return withClient(postgres.url(), async (client) => {
-    const { rows } = await client.query<{ found: boolean }>(`select to_regprocedure('app.demo_users()') is not null as found`);
-    if (!rows[0]?.found) return [];
-    const users = await client.query<{ email: string; roles: string[] | string }>('select email, roles from app.demo_users()');
-    return users.rows.map(({ email, roles }) => ({ email, roles: Array.isArray(roles) ? roles.join(', ') : roles }));
-  });
 }
 
 /** Where a part's log lines go: a file each, begun anew at every start, and the terminal with --verbose. */
