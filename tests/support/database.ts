@@ -13,6 +13,8 @@ declare module 'vitest' {
 
 /** The databases that test files copy. */
 export const templates = {
+  /** Migrated, and otherwise empty. */
+  migrated: 'vicinia_template_migrated',
   /** Migrated and seeded: what an app sees. */
   seeded: 'vicinia_template',
   /** The same with pgTAP and the helpers of `tests/database/000_helpers.sql`. */

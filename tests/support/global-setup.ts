@@ -13,8 +13,8 @@ import { runStatements } from './pgtap-run.ts';
 export const helperFiles = ['000_helpers.sql', '001_catalog_rules.sql'];
 
 /**
- * One PostgreSQL for the whole run, in a temporary folder, with two templates: the migrated and seeded database that apps
- * see, and the same with pgTAP and the test helpers. Every test file copies the one it needs.
+ * One PostgreSQL for the whole run, in a temporary folder, with three templates: the migrated database, the same seeded,
+ * and that with pgTAP and the test helpers. Every test file copies the one it needs.
  */
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
   const folder = mkdtempSync(join(tmpdir(), 'vicinia-test-'));
@@ -52,9 +52,10 @@ const testSettings = {
 async function prepareTemplates(server: PostgresServer): Promise<void> {
   await shapeCluster(server);
   await withClient(server.url('postgres', 'supabase_admin'), async (admin) => {
-    await admin.query(`create database ${templates.seeded} owner postgres`);
-    await shapeDatabase(server, templates.seeded);
-    await migrate(server.url(templates.seeded));
+    await admin.query(`create database ${templates.migrated} owner postgres`);
+    await shapeDatabase(server, templates.migrated);
+    await migrate(server.url(templates.migrated));
+    await admin.query(`create database ${templates.seeded} template ${templates.migrated} owner postgres`);
     await seed(server.url(templates.seeded));
     await admin.query(`create database ${templates.pgtap} template ${templates.seeded} owner postgres`);
     await shapeDatabase(server, templates.pgtap, { pgtap: true });

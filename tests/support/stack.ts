@@ -20,6 +20,8 @@ export type TestStackOptions = {
   jobs?: boolean;
   /** What the database is copied from; the migrated and seeded one by default. */
   template?: Template;
+  /** Runs before anything looks at the database. */
+  prepare?: (database: { databaseUrl: string; sql: Sql; adminSql: Sql }) => Promise<void>;
 };
 
 /** A stack with a database of its own, and what a test needs to look behind it. */
@@ -46,14 +48,16 @@ const realtime = { transport: WebSocket } as unknown as NonNullable<ClientOption
  * Starts everything an app sees of Supabase, in front of a fresh copy of the template database. `stop` it when the file's tests
  * are done.
  */
-export async function startTestStack({ functions = false, jobs = false, template = 'seeded' }: TestStackOptions = {}): Promise<TestStack> {
+export async function startTestStack({ functions = false, jobs = false, template = 'seeded', prepare }: TestStackOptions = {}): Promise<TestStack> {
   const postgres = testServer();
   const database = await createDatabaseFromTemplate(template);
+  const databaseUrl = postgres.url(database);
+  const adminUrl = postgres.url(database, 'supabase_admin');
+  const owner = connect(databaseUrl);
+  const admin = connect(adminUrl);
+  await prepare?.({ databaseUrl, sql: owner.sql, adminSql: admin.sql });
   const storageDir = mkdtempSync(join(tmpdir(), 'vicinia-storage-'));
   const stack = await startStack({ postgres, database, port: 0, keys: testKeys(), functions, jobs, storageDir, passwordCost: 4 });
-  const adminUrl = postgres.url(database, 'supabase_admin');
-  const owner = connect(stack.databaseUrl);
-  const admin = connect(adminUrl);
   const passwords = new Map<string, string>();
 
   const newClient = (key: string) =>
