@@ -20,6 +20,9 @@ parallel safe
 set search_path = ''
 as $$
 begin
+  if value ~ '^[!-~]+( [!-~]+)*$' then
+    return value;
+  end if;
   -- Joiners (U+200C, U+200D) belong to the spelling of Hindi and Persian names and stay; other invisible characters go.
   return nullif(btrim(regexp_replace(regexp_replace(normalize(value, nfc),
     '[\u00ad\u200b\u200e\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff]+', '', 'g'),
@@ -54,6 +57,9 @@ parallel safe
 set search_path = ''
 as $$
 begin
+  if value ~ '^[0-9a-z]*$' then
+    return value;
+  end if;
   return regexp_replace(lower(app.roster_digits(normalize(value, nfkc)) collate pg_catalog.pg_c_utf8), '[[:space:]\u200b-\u200f]+', '', 'g');
 end;
 $$;
@@ -134,6 +140,7 @@ comment on column public.roster_fields.position is 'Its place in a template.';
 comment on column public.roster_fields.entity is 'What it tells of.';
 comment on column public.roster_fields.kind is 'How its cells are read; docs/roster-import.md says what each accepts.';
 comment on column public.roster_fields.vocabulary is 'For terms: whose synonyms its cells are looked up in.';
+comment on column public.roster_fields.description is 'What it holds, for whoever maps a header to it.';
 comment on column public.roster_fields.max_length is 'For texts: how many characters a cell may have.';
 
 select app.track('public.roster_fields');
@@ -197,6 +204,7 @@ create unique index roster_header_synonyms_template_key on public.roster_header_
 
 comment on table public.roster_header_synonyms is 'What rosters call their columns. Add a row in Studio, and the next import understands the header.';
 comment on column public.roster_header_synonyms.header is 'As a person would write it.';
+comment on column public.roster_header_synonyms.field is 'What the column holds: a key of roster_fields.';
 comment on column public.roster_header_synonyms.language is 'ISO 639: en, es, bg, hi, th.';
 comment on column public.roster_header_synonyms.example is 'Set on the one header per field and language that a template shows: a cell that could stand under it.';
 comment on column public.roster_header_synonyms.header_key is 'By what headers are compared.';
@@ -566,7 +574,7 @@ from (values
 
   ('legal_form', 'after', 'en', '{ltd,limited,llc,llp,plc,inc,corp,corporation,co ltd,pvt ltd,private limited,gmbh,trust,foundation}'),
   ('legal_form', 'after', 'es', '{sa,sa de cv,s de rl,s de rl de cv,sapi de cv,sl,slu,sc,sas,ac}'),
-  ('legal_form', 'after', 'bg', '{ООД,ЕООД,АД,ЕАД,СД,КД,КДА,ДЗЗД}'),
+  ('legal_form', 'after', 'bg', '{ООД,ЕООД,АД,ЕАД,СД,КД,КДА,ДЗЗД,OOD,EOOD,EAD}'),
   ('legal_form', 'before', 'bg', '{ЕТ,Община,Фондация,Сдружение}'),
   ('legal_form', 'after', 'hi', '{लिमिटेड,प्राइवेट लिमिटेड,प्रा लि}'),
   ('legal_form', 'before', 'th', '{บริษัท,ห้างหุ้นส่วน,หจก,บจก,บมจ}'),

@@ -223,11 +223,17 @@ parallel safe
 set search_path = ''
 as $$
 declare
-  t constant text := regexp_replace(translate(app.roster_digits(cell), '‐‑‒–—−', '------'), '[\u200c\u200d]', '', 'g');
-  -- A comma, semicolon or line parts two numbers; so does a slash between two long ones.
-  parts constant text[] := array(
-    select p from regexp_split_to_table(regexp_replace(t, '([0-9][0-9 ()./-]{5,}[0-9]) ?/ ?([+0-9][0-9 ()./-]{5,}[0-9])', '\1;\2'), '[;,|]') p where p ~ '[0-9]');
+  t text;
+  parts text[];
 begin
+  if cell ~ '^\+?[0-9][0-9 .-]*$' then
+    value := cell;
+    return;
+  end if;
+  t := regexp_replace(translate(app.roster_digits(cell), '‐‑‒–—−', '------'), '[\u200c\u200d]', '', 'g');
+  -- A comma, semicolon or bar parts two numbers; so does a slash between two long ones.
+  parts := array(
+    select p from regexp_split_to_table(regexp_replace(t, '([0-9][0-9 ()./-]{5,}[0-9]) ?/ ?([+0-9][0-9 ()./-]{5,}[0-9])', '\1;\2'), '[;,|]') p where p ~ '[0-9]');
   value := btrim(regexp_replace(regexp_replace(regexp_replace(parts[1], '^[^0-9+(]+', ''), '^(\+[0-9 -]*)\(0\)', '\1'), '[ ()]+', ' ', 'g'));
   others := nullif(btrim(array_to_string(parts[2:], ',')), '');
 end;
@@ -252,13 +258,6 @@ begin
   case field.kind
     when 'text' then
       value := cell;
-      if length(cell) > field.max_length then
-        reason := 'too_long';
-      elsif cell ~ '[[:cntrl:]]' then
-        reason := 'invalid_text';
-      elsif field.key = 'identity_number' and length(cell) < 3 then
-        reason := 'too_short';
-      end if;
 
     when 'term' then
       value := app.roster_term(field.vocabulary, cell);
@@ -291,6 +290,7 @@ begin
             remark := case unit when '%' then 'percent' else 'permille' end;
             if field.kind = 'share' and remark = 'permille' then
               number := number / 10;
+              remark := 'percent';
             end if;
           end if;
         end if;
@@ -322,7 +322,10 @@ begin
       select x.value::text, x.reason into value, reason from app.roster_date(cell, date_order) x;
 
     when 'email' then
-      parts := array(select p from regexp_split_to_table(regexp_replace(cell, '^.*<([^<>]+)>$|^mailto:', '\1'), '[;,/ ]+') p where p <> '');
+      parts := case
+        when cell ~ '^[^][ ,;:/<>()]+$' then array[cell]
+        else array(select p from regexp_split_to_table(regexp_replace(cell, '^.*<([^<>]+)>$|^mailto:', '\1'), '[;,/ ]+') p where p <> '')
+      end;
       value := lower(parts[1] collate pg_catalog.pg_c_utf8);
       reason := case when app.is_email(value) is not true then 'invalid_email' end;
       remark := nullif(array_to_string(parts[2:], ', '), '');
@@ -346,6 +349,7 @@ begin
   end case;
   if reason is not null then
     value := null;
+    remark := null;
   end if;
 end;
 $$;

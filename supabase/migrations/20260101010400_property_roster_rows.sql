@@ -6,7 +6,8 @@
 --             topic, the import itself in the one after.
 -- Invariants  Nothing is written here but those tables. A row that could be about two units is refused, not guessed.
 --
--- Rows, units, people and occupancies are numbered by the row of the file that names them first.
+-- Rows, units, people and occupancies are numbered by the row of the file that names them first. The steps join sets of thousands of rows of
+-- whose size the planner knows nothing yet: without `enable_nestloop = off` it takes them for one row, and the square of it for little.
 
 create function app.roster_begin()
 returns void
@@ -14,17 +15,23 @@ language plpgsql
 volatile
 set search_path = ''
 as $$
+declare
+  left_over name;
 begin
   -- A second import in the same transaction begins afresh.
-  if to_regclass('pg_temp.roster_columns') is not null then
-    drop table pg_temp.roster_columns, pg_temp.roster_cells, pg_temp.roster_rows, pg_temp.roster_units, pg_temp.roster_people,
-      pg_temp.roster_occupancies, pg_temp.roster_keys, pg_temp.roster_after, pg_temp.roster_problems, pg_temp.roster_changes;
-  end if;
+  for left_over in
+    select c.relname from pg_catalog.pg_class c where c.relnamespace = pg_catalog.pg_my_temp_schema() and c.relname like 'roster\_%' and c.relkind = 'r'
+  loop
+    execute format('drop table pg_temp.%I', left_over);
+  end loop;
   create temporary table roster_columns (
     position integer not null, header text not null, key text not null, field text, language text, is_mapped boolean not null default false, decimal_mark text
   ) on commit drop;
+  create temporary table roster_told (
+    row integer not null, position integer not null, field text, told text collate "C" not null, is_number boolean not null, reason text
+  ) on commit drop;
   create temporary table roster_cells (
-    row integer not null, position integer not null, field text, told text not null, is_number boolean not null, value text, reason text, remark text
+    row integer not null, position integer not null, field text not null, told text collate "C" not null, value text collate "C", reason text, remark text
   ) on commit drop;
   create temporary table roster_rows (
     row integer not null, unit integer, person integer, occupancy integer,
@@ -166,53 +173,47 @@ returns void
 language plpgsql
 volatile
 set search_path = ''
+set enable_nestloop = off
 as $$
 declare
-  file_mark text;
+  vacant constant text[] := array(
+    select s.term_key from public.roster_value_synonyms s where s.vocabulary = 'unit_status' and s.value = 'vacant' and s.deleted_at is null);
   width constant integer := (select count(*) from pg_temp.roster_columns);
 begin
-  insert into pg_temp.roster_cells (row, position, field, told, is_number, reason)
+  insert into pg_temp.roster_told (row, position, field, told, is_number, reason)
   select first_row + e.row_n - 1, e.cell_n, c.field, e.told, e.is_number, e.reason
   from (
-    select r.n as row_n, x.n as cell_n, jsonb_typeof(x.cell) = 'number' as is_number,
-      case when length(x.cell #>> '{}') > 10000 then left(x.cell #>> '{}', 200) else app.roster_clean(x.cell #>> '{}') end as told,
-      case when length(x.cell #>> '{}') > 10000 then 'too_long' end as reason
-    from jsonb_array_elements(rows) with ordinality r (cells, n)
-    cross join lateral jsonb_array_elements(r.cells) with ordinality x (cell, n)
-    where x.cell <> 'null'
+    select x.row_n, x.cell_n, x.is_number, case when length(x.cell) > 10000 then left(x.cell, 200) when x.cell ~ '^[!-~]+( [!-~]+)*$' then x.cell else app.roster_clean(x.cell) end as told,
+      case when length(x.cell) > 10000 then 'too_long' end as reason
+    from (
+      select r.n as row_n, c.n as cell_n, jsonb_typeof(c.cell) = 'number' as is_number, c.cell #>> '{}' as cell
+      from jsonb_array_elements(rows) with ordinality r (cells, n)
+      cross join lateral jsonb_array_elements(r.cells) with ordinality c (cell, n)
+      offset 0
+    ) x
+    where x.cell <> ''
     offset 0
   ) e
   left join pg_temp.roster_columns c on c.position = e.cell_n
   where e.told is not null;
 
   insert into pg_temp.roster_problems (row, position, value, reason, message, is_refusal)
-  select distinct on (c.row) c.row, c.position, c.told, 'extra_cells', 'The row has more cells than there are headers.', true
-  from pg_temp.roster_cells c
-  where c.position > width
-  order by c.row, c.position;
+  select distinct on (t.row) t.row, t.position, t.told, 'extra_cells', 'The row has more cells than there are headers.', true
+  from pg_temp.roster_told t
+  where t.position > width
+  order by t.row, t.position;
   insert into pg_temp.roster_problems (row, position, header, reason, message, is_refusal)
   select first_row - 1, h.position, h.header, 'unmapped_column', 'Nobody has said what this header means: the column is left out.', false
   from pg_temp.roster_columns h
-  where h.field is null and not h.is_mapped and exists (select from pg_temp.roster_cells c where c.position = h.position);
-  delete from pg_temp.roster_cells c where c.field is null;
-
-  -- Dashes and words such as "n/a" stand for nothing.
-  delete from pg_temp.roster_cells c
-  where c.told !~ ('[[:alnum:]]' collate pg_catalog.pg_c_utf8)
-    and not exists (select from public.roster_value_synonyms s where s.vocabulary = 'flag' and s.term_key = c.told);
-  delete from pg_temp.roster_cells c
-  using (
-    select distinct d.told from pg_temp.roster_cells d
-    where length(d.told) <= 40 and d.told !~ '[0-9@]' and app.roster_term('blank', d.told) is not null
-  ) b
-  where c.told = b.told;
+  where h.field is null and not h.is_mapped and exists (select from pg_temp.roster_told t where t.position = h.position);
 
   -- The decimal mark: what the column shows, else what the file shows, else the country's. A column that shows both has none.
   with shown as (
-    select c.position, app.roster_decimal_mark(c.told) as mark
-    from pg_temp.roster_cells c
-    join public.roster_fields f on f.key = c.field and f.kind in ('number', 'share')
-    where not c.is_number and c.reason is null and c.told ~ '[.,]'
+    select t.position, app.roster_decimal_mark(t.told) as mark
+    from pg_temp.roster_told t
+    join public.roster_fields f on f.key = t.field and f.kind in ('number', 'share')
+    where not t.is_number and t.reason is null and t.told ~ '[.,]'
+    group by 1, t.told
   ),
   marks as (
     select s.position, array_agg(distinct s.mark) filter (where s.mark <> '?') as marks from shown s group by s.position
@@ -228,23 +229,49 @@ begin
   left join marks s on s.position = x.position
   where x.position = h.position;
 
-  analyze pg_temp.roster_cells;
-
-  -- Each different cell of a column is read once.
-  with told as (
-    select distinct c.position, c.field, c.told, c.is_number from pg_temp.roster_cells c where c.reason is null
+  -- Dashes and words such as "n/a" stand for nothing. Texts stand for themselves; each other different cell of a column is read once.
+  with blanks as materialized (
+    select d.told
+    from (
+      select distinct t.told from pg_temp.roster_told t
+      where t.field is not null and length(t.told) <= 20 and t.told !~ '[0-9@]|^[^ ]+ [^ ]+ [^ ]+ '
+    ) d
+    join public.roster_value_synonyms s on s.vocabulary = 'blank' and s.deleted_at is null and s.term_key = app.roster_words(d.told) collate pg_catalog."default"
+    union
+    select d.told
+    from (select distinct t.told from pg_temp.roster_told t where length(t.told) <= 20 and t.told !~ ('[[:alnum:]]' collate pg_catalog.pg_c_utf8)) d
+    where not exists (select from public.roster_value_synonyms s where s.vocabulary = 'flag' and s.deleted_at is null and s.term_key = d.told collate pg_catalog."default")
+  ),
+  different as materialized (
+    select distinct t.position, t.field, t.told, t.is_number
+    from pg_temp.roster_told t
+    join public.roster_fields f on f.key = t.field and f.kind <> 'text'
+    where t.reason is null and not exists (select from blanks b where b.told = t.told)
   ),
   read as materialized (
-    select t.position, t.told, t.is_number, r.value, r.reason, r.remark
-    from told t
-    join public.roster_fields f on f.key = t.field
-    join pg_temp.roster_columns h on h.position = t.position
-    cross join lateral app.roster_read(f, t.told, t.is_number, h.decimal_mark, date_order) r
+    select d.position, d.told, d.is_number, r.value, r.reason, r.remark
+    from different d
+    join public.roster_fields f on f.key = d.field
+    join pg_temp.roster_columns h on h.position = d.position
+    cross join lateral app.roster_read(f, d.told, d.is_number, h.decimal_mark, date_order) r
   )
-  update pg_temp.roster_cells c
-  set value = r.value, reason = r.reason, remark = r.remark
-  from read r
-  where r.position = c.position and r.told = c.told and r.is_number = c.is_number;
+  insert into pg_temp.roster_cells (row, position, field, told, value, reason, remark)
+  select t.row, t.position, t.field, t.told,
+    case when f.kind <> 'text' then r.value when x.reason is null then t.told end, case when f.kind <> 'text' then coalesce(t.reason, r.reason) else x.reason end, r.remark
+  from pg_temp.roster_told t
+  join public.roster_fields f on f.key = t.field
+  cross join lateral (
+    select case
+      when f.kind <> 'text' then null
+      when t.reason is not null then t.reason
+      when length(t.told) > f.max_length then 'too_long'
+      when t.told ~ '[[:cntrl:]]' then 'invalid_text'
+      when f.key = 'identity_number' and length(t.told) < 3 then 'too_short'
+    end as reason
+  ) x
+  left join read r on r.position = t.position and r.told = t.told and r.is_number = t.is_number
+  where not exists (select from blanks b where b.told = t.told);
+  analyze pg_temp.roster_cells;
 
   -- Shares all at most 1, without a sign, are parts of one; ideal parts with a sign are parts of what the community declares.
   if (select bool_and(c.value::numeric <= 1 and c.remark is distinct from 'percent') and bool_or(c.value::numeric > 0)
@@ -282,8 +309,8 @@ begin
   select r.row, null, null, null,
     r.building, app.roster_key(r.building), r.entrance, app.roster_key(r.entrance), r.unit_number, app.roster_key(r.unit_number),
     r.unit_type::public.unit_type, r.layout, r.floor::smallint, coalesce(r.area, r.area_sq_ft)::numeric, r.ideal_parts::numeric,
-    r.occupant_count::smallint, r.intercom_extension, coalesce(r.unit_status, v.vacant)::public.unit_status,
-    n.full_name, app.roster_words(n.full_name), r.person_kind::public.resident_kind, r.reference, app.roster_key(r.reference),
+    r.occupant_count::smallint, r.intercom_extension, coalesce(r.unit_status, case when k.is_vacant then 'vacant' end)::public.unit_status,
+    case when not k.is_vacant then n.full_name end, case when not k.is_vacant then n.name_key end, r.person_kind::public.resident_kind, r.reference, app.roster_key(r.reference),
     r.identity_number, app.roster_words(r.identity_number), r.email, r.phone, right(regexp_replace(r.phone, '[^0-9]', '', 'g'), 9),
     r.locale, r.postal_address, r.note,
     r.role::public.occupancy_role, r.ownership_share::numeric, r.lives_in::boolean, r.primary_contact::boolean, r.since::date, r.until::date
@@ -320,15 +347,19 @@ begin
     from pg_temp.roster_cells c
     group by c.row
   ) r
-  -- "Vacant" in the place of a name says that there is nobody.
-  cross join lateral (select case when r.full_name is not null and length(r.full_name) <= 40 and r.full_name !~ ' .* ' and app.roster_term('unit_status', r.full_name) = 'vacant' then 'vacant' end as vacant) v
   cross join lateral (
-    select case
-      when v.vacant is not null then null
-      when r.family_name is null or right(r.full_name, length(r.family_name)) = r.family_name then r.full_name
-      else left(concat_ws(' ', r.full_name, r.family_name), 200)
-    end as full_name
-  ) n;
+    select x.full_name, app.roster_words(x.full_name) as name_key
+    from (
+      select case
+        when r.family_name is null or right(r.full_name, length(r.family_name)) = r.family_name then r.full_name
+        else left(concat_ws(' ', r.full_name, r.family_name), 200)
+      end as full_name
+      offset 0
+    ) x
+    offset 0
+  ) n
+  -- "Vacant" in the place of a name says that there is nobody.
+  cross join lateral (select coalesce(n.name_key = any (vacant), false) as is_vacant) k;
 
   -- A legal form makes a name a company's. One of two letters has to stand in capitals.
   with forms as (
@@ -355,6 +386,8 @@ begin
   update pg_temp.roster_rows r set kind = 'company' from companies c where c.full_name = r.full_name and r.kind is null;
 
   create unique index on pg_temp.roster_rows (row);
+  create index on pg_temp.roster_rows (unit);
+  create index on pg_temp.roster_rows (person);
   analyze pg_temp.roster_rows;
 end;
 $$;
@@ -369,6 +402,7 @@ returns void
 language plpgsql
 volatile
 set search_path = ''
+set enable_nestloop = off
 as $$
 declare
   home text;
@@ -485,7 +519,6 @@ begin
     where x.unit_key = s.unit_key and x.building_key is not distinct from s.building_key
     order by x.number = s.number desc, x.id limit 1
   ) k on true;
-  drop table pg_temp.roster_known_units;
   analyze pg_temp.roster_units;
 
   -- Buildings and entrances, found or to be made: one id for all units that name them.

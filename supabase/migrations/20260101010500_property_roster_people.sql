@@ -11,22 +11,25 @@ returns void
 language plpgsql
 volatile
 set search_path = ''
+set enable_nestloop = off
 as $$
 begin
   -- A row is about a person if it says which; what else it says needs one.
   update pg_temp.roster_rows r set person = r.row
   where coalesce(r.full_name, r.reference, r.identity_number, r.email, r.phone) is not null;
-  insert into pg_temp.roster_problems (row, header, value, reason, message, is_refusal)
-  select distinct on (c.row) c.row, app.roster_header(c.field), c.told,
-    case when c.field in ('note', 'postal_address') then 'not_stored' else 'name_missing' end,
-    case when c.field in ('note', 'postal_address') then 'The row names nobody whom this could be stored with.' else 'The row names nobody whom this could be true of.' end,
-    c.field not in ('note', 'postal_address')
-  from pg_temp.roster_cells c
-  join pg_temp.roster_rows r on r.row = c.row and r.person is null
-  join public.roster_fields f on f.key = c.field and f.entity in ('resident', 'occupancy')
-  where c.value is not null and c.value <> 'false' and c.field not in ('full_name', 'family_name')
-    and not exists (select from pg_temp.roster_cells x where x.row = c.row and x.field in ('full_name', 'family_name', 'reference', 'identity_number') and x.reason is not null)
-  order by c.row, c.field in ('note', 'postal_address'), c.position;
+  if exists (select from pg_temp.roster_rows r where r.person is null) then
+    insert into pg_temp.roster_problems (row, header, value, reason, message, is_refusal)
+    select distinct on (c.row) c.row, app.roster_header(c.field), c.told,
+      case when c.field in ('note', 'postal_address') then 'not_stored' else 'name_missing' end,
+      case when c.field in ('note', 'postal_address') then 'The row names nobody whom this could be stored with.' else 'The row names nobody whom this could be true of.' end,
+      c.field not in ('note', 'postal_address')
+    from pg_temp.roster_cells c
+    join pg_temp.roster_rows r on r.row = c.row and r.person is null
+    join public.roster_fields f on f.key = c.field and f.entity in ('resident', 'occupancy')
+    where c.value is not null and c.value <> 'false' and c.field not in ('full_name', 'family_name')
+      and not exists (select from pg_temp.roster_cells x where x.row = c.row and x.field in ('full_name', 'family_name', 'reference', 'identity_number') and x.reason is not null)
+    order by c.row, c.field in ('note', 'postal_address'), c.position;
+  end if;
 
   -- By what each row, and each resident, can be recognized.
   insert into pg_temp.roster_keys (row, strength, key)
@@ -129,14 +132,15 @@ begin
 
   -- Whom the community knows already: each resident is found once, by the strongest sign; between several, who is in the same unit.
   for pass in 1 .. 6 loop
-    with candidates as materialized (
-      select distinct p.person, b.resident_id,
-        exists (
-          select from pg_temp.roster_rows r
-          join pg_temp.roster_units u on u.unit = r.unit
-          join public.occupancies o on o.community_id = community and o.unit_id = u.id and o.resident_id = b.resident_id and o.deleted_at is null
-          where r.person = p.person
-        ) as is_neighbour
+    with neighbours as materialized (
+      select distinct r.person, o.resident_id
+      from pg_temp.roster_rows r
+      join pg_temp.roster_units u on u.unit = r.unit and not u.is_new
+      join public.occupancies o on o.community_id = community and o.unit_id = u.id and o.deleted_at is null
+      where r.person is not null
+    ),
+    candidates as materialized (
+      select distinct p.person, b.resident_id, (p.person, b.resident_id) in (select n.person, n.resident_id from neighbours n) as is_neighbour
       from pg_temp.roster_people p
       join pg_temp.roster_rows r on r.person = p.person
       join pg_temp.roster_keys a on a.row = r.row and a.strength = pass
@@ -148,8 +152,7 @@ begin
         and (pass <= 2 or p.identity_number is null or k.identity_number is null or app.roster_words(p.identity_number) = k.identity_key)
     ),
     best as (
-      select distinct on (c.person) c.person, c.resident_id,
-        (select count(*) from candidates x where x.person = c.person and x.is_neighbour = c.is_neighbour) as rivals
+      select distinct on (c.person) c.person, c.resident_id, count(*) over (partition by c.person, c.is_neighbour) as rivals
       from candidates c
       order by c.person, c.is_neighbour desc, c.resident_id
     ),
@@ -201,7 +204,6 @@ begin
   join public.occupancies o on o.community_id = community and o.unit_id = u.id and o.resident_id = k.id and o.deleted_at is null
   where p.is_new and not exists (select from pg_temp.roster_people x where x.id = k.id)
   order by p.person, k.id;
-  drop table pg_temp.roster_known;
 end;
 $$;
 
@@ -215,6 +217,7 @@ returns void
 language plpgsql
 volatile
 set search_path = ''
+set enable_nestloop = off
 as $$
 declare
   has_roles constant boolean := exists (select from pg_temp.roster_columns c where c.field = 'role');
@@ -296,7 +299,8 @@ begin
   group by r.occupancy;
   analyze pg_temp.roster_occupancies;
 
-  -- Which of them exist: that which began the same day, else the latest that the told days meet.
+  -- Which of them exist: that which began the same day, else of those that the told days meet the one in which the first day lies, or the
+  -- nearest to it; where no first day is told, the latest.
   for pass in 1 .. 2 loop
     with candidates as (
       select distinct on (f.occupancy) f.occupancy, o.id
@@ -307,7 +311,7 @@ begin
       where f.is_new
         and not exists (select from pg_temp.roster_occupancies x where x.id = o.id)
         and case when pass = 1 then o.starts_on = f.since else f.since is null or (f.since <= coalesce(o.ends_on, 'infinity') and coalesce(f.until, 'infinity') >= o.starts_on) end
-      order by f.occupancy, o.starts_on desc, o.id
+      order by f.occupancy, f.since between o.starts_on and coalesce(o.ends_on, 'infinity') desc nulls last, abs(o.starts_on - f.since), o.starts_on desc, o.id
     ),
     chosen as (
       select distinct on (c.id) c.id, c.occupancy from candidates c order by c.id, c.occupancy
@@ -347,20 +351,27 @@ returns void
 language plpgsql
 volatile
 set search_path = ''
+set enable_nestloop = off
 as $$
 begin
   -- Rows about one thing must not contradict each other.
-  with cells as (
+  with several as (
+    select r.*,
+      count(*) over (partition by r.unit) as of_unit, count(*) over (partition by r.person) as of_person, count(*) over (partition by r.occupancy) as of_occupancy
+    from pg_temp.roster_rows r
+  ),
+  cells as (
     select c.row, c.position, c.field, c.told, f.entity,
       case f.entity when 'resident' then r.person when 'occupancy' then r.occupancy else r.unit end as thing,
       case c.field
         when 'full_name' then r.name_key when 'reference' then r.reference_key when 'identity_number' then r.identity_key when 'phone' then r.phone_key
         when 'entrance' then r.entrance_key when 'layout' then app.roster_words(c.value) else c.value
-      end as value
+      end collate "C" as value
     from pg_temp.roster_cells c
     join public.roster_fields f on f.key = c.field
-    join pg_temp.roster_rows r on r.row = c.row
-    where c.value is not null and c.field not in ('building', 'unit_number', 'family_name', 'role', 'note')
+    join several r on r.row = c.row
+    where 1 < case f.entity when 'resident' then r.of_person when 'occupancy' then r.of_occupancy else r.of_unit end
+      and c.value is not null and c.field not in ('building', 'unit_number', 'family_name', 'role', 'note')
   ),
   told as (
     select c.*, first_value(c.row) over w as first_row, first_value(c.value) over w as first_value, first_value(c.told) over w as first_told
@@ -417,7 +428,7 @@ begin
     format('%s is the primary contact of %s at the same time%s.', b.full_name, b.label, coalesce(' (row ' || b.row || ')', '')), true
   from pg_temp.roster_after a
   join pg_temp.roster_after b on b.unit = a.unit and b.id <> a.id and b.is_primary_contact
-  where a.is_primary_contact and a.row is not null and a.told_primary is not distinct from b.told_primary
+  where a.is_primary_contact and a.row is not null and a.told_primary is not distinct from b.told_primary and (a.resident_id, a.role) <> (b.resident_id, b.role)
     and (coalesce(b.row, 0) < a.row)
     and daterange(a.starts_on, a.ends_on, '[]') && daterange(b.starts_on, b.ends_on, '[]')
   order by a.row, b.row;

@@ -14,6 +14,7 @@ returns void
 language plpgsql
 volatile
 set search_path = ''
+set enable_nestloop = off
 as $$
 begin
   insert into pg_temp.roster_changes (row, entity, name, action)
@@ -109,12 +110,13 @@ returns jsonb
 language plpgsql
 stable
 set search_path = ''
+set enable_nestloop = off
 as $$
 begin
   return (
     with problems as (
       select p.is_refusal, row_number() over w as nth, jsonb_build_object(
-        'row', p.row, 'column', coalesce(p.header, format('(column %s)', p.position)), 'value', left(p.value, 200), 'reason', p.reason, 'message', p.message) as told
+        'row', p.row, 'column', coalesce(p.header, '(column ' || p.position || ')'), 'value', left(p.value, 200), 'reason', p.reason, 'message', p.message) as told
       from pg_temp.roster_problems p
       window w as (partition by p.is_refusal order by p.row nulls first, p.position, p.reason, p.message)
     ),
@@ -183,7 +185,7 @@ comment on function app.roster_report(public.communities, date, boolean) is 'Wha
 
 -- Storing ------------------------------------------------------------------------------------------------------------
 
-create function app.roster_write(community uuid)
+create function app.roster_write(community uuid, today date)
 returns void
 language plpgsql
 volatile
@@ -202,7 +204,13 @@ begin
   select u.id, community, u.building_id, u.entrance_id, u.number,
     coalesce(u.type, case when u.building_id is null then 'house' else 'apartment' end::public.unit_type),
     u.layout, u.floor, u.area, u.ideal_parts, u.occupant_count, u.intercom_extension,
-    case u.status when 'under_maintenance' then u.status else 'vacant' end
+    case
+      when u.status = 'under_maintenance' then u.status
+      when exists (
+        select from pg_temp.roster_after a
+        where a.unit = u.unit and a.is_living_in and a.starts_on <= today and (a.ends_on is null or a.ends_on >= today)) then 'occupied'
+      else 'vacant'
+    end
   from pg_temp.roster_units u where u.is_new order by u.unit;
 
   perform from public.units d join pg_temp.roster_units u on u.id = d.id and u.is_changed order by d.id for no key update of d;
@@ -278,7 +286,7 @@ begin
 end;
 $$;
 
-comment on function app.roster_write(uuid) is 'Step 8: stores what the plan says, set by set, touching no row that does not change.';
+comment on function app.roster_write(uuid, date) is 'Step 8: stores what the plan says, set by set, touching no row that does not change.';
 
 -- The import ---------------------------------------------------------------------------------------------------------
 
@@ -289,6 +297,7 @@ volatile
 security definer -- units.status is in no column grant, and all of it is stored or nothing
 set search_path = ''
 set jit = off
+set work_mem = '32MB'
 as $$
 declare
   most_rows constant integer := 20000;
@@ -381,7 +390,7 @@ begin
   end if;
 
   perform set_config('app.reason', coalesce(nullif(former_reason, ''), 'Roster import'), true);
-  perform app.roster_write(home.id);
+  perform app.roster_write(home.id, today);
   perform app.emit('roster.imported', home.id, (report -> 'totals') || jsonb_build_object('rows', report -> 'rows'));
   perform set_config('app.reason', coalesce(former_reason, ''), true);
   return report;
