@@ -65,7 +65,7 @@ begin
     row integer, position integer, header text, value text, reason text not null, message text not null, is_refusal boolean not null
   ) on commit drop;
   create temporary table roster_changes (
-    row integer not null, entity public.roster_entity not null, name text not null, action text not null, field text, before text, after text
+    row integer not null, entity public.roster_entity not null, id uuid, name text not null, action text not null, field text, before text, after text
   ) on commit drop;
 end;
 $$;

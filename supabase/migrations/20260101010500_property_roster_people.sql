@@ -174,7 +174,12 @@ begin
   where x.person = p.person;
 
   insert into pg_temp.roster_problems (row, header, value, reason, message, is_refusal)
-  select p.person, app.roster_header('full_name'), coalesce(p.reference, p.identity_number, p.email, p.phone), 'name_missing', 'Nobody is known by this, and the row says no name.', true
+  select p.person,
+    app.roster_header(case
+      when exists (select from pg_temp.roster_columns c where c.field = 'full_name') then 'full_name'
+      when p.reference is not null then 'reference' when p.identity_number is not null then 'identity_number' when p.email is not null then 'email' else 'phone'
+    end),
+    coalesce(p.reference, p.identity_number, p.email, p.phone), 'name_missing', 'Nobody is known by this, and the row says no name.', true
   from pg_temp.roster_people p
   where p.is_new and p.full_name is null
     and not exists (select from pg_temp.roster_cells c where c.row = p.person and c.field in ('full_name', 'family_name') and c.reason is not null);

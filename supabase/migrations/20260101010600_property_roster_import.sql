@@ -34,8 +34,8 @@ begin
   join pg_temp.roster_people p on p.person = f.person
   where f.is_new;
 
-  insert into pg_temp.roster_changes (row, entity, name, action, field, before, after)
-  select u.unit, 'unit'::public.roster_entity, u.label, 'update', v.field, v.before, v.after
+  insert into pg_temp.roster_changes (row, entity, id, name, action, field, before, after)
+  select u.unit, 'unit'::public.roster_entity, u.id, u.label, 'update', v.field, v.before, v.after
   from pg_temp.roster_units u
   join public.units d on d.id = u.id
   left join public.entrances e on e.community_id = d.community_id and e.building_id = d.building_id and e.id = d.entrance_id
@@ -52,7 +52,7 @@ begin
   ) v (field, before, after)
   where not u.is_new and v.after <> coalesce(v.before, '')
   union all
-  select p.person, 'resident', d.full_name, 'update', v.field, v.before, v.after
+  select p.person, 'resident', p.id, d.full_name, 'update', v.field, v.before, v.after
   from pg_temp.roster_people p
   join public.residents d on d.id = p.id
   left join public.resident_details t on t.community_id = d.community_id and t.resident_id = d.id
@@ -69,7 +69,7 @@ begin
   ) v (field, before, after)
   where not p.is_new and v.after <> coalesce(v.before, '')
   union all
-  select coalesce(a.row, a.moved_by), 'occupancy', format('%s: %s (%s)', a.label, re.full_name, a.role), 'update', v.field, v.before, v.after
+  select coalesce(a.row, a.moved_by), 'occupancy', a.id, format('%s: %s (%s)', a.label, re.full_name, a.role), 'update', v.field, v.before, v.after
   from pg_temp.roster_after a
   join public.occupancies d on d.id = a.id
   join public.residents re on re.id = d.resident_id
@@ -83,13 +83,13 @@ begin
   where v.after <> coalesce(v.before, '');
 
   update pg_temp.roster_units u set is_changed = true
-  where not u.is_new and u.unit in (select c.row from pg_temp.roster_changes c where c.entity = 'unit' and c.action = 'update');
+  where u.id in (select c.id from pg_temp.roster_changes c where c.entity = 'unit');
   update pg_temp.roster_people p
   set is_changed = c.fields && '{full_name,person_kind,reference,locale}', is_detailed = c.fields && '{email,phone,identity_number,postal_address,note}'
   from (
-    select x.row, array_agg(x.field) as fields from pg_temp.roster_changes x where x.entity = 'resident' and x.action = 'update' group by x.row
+    select x.id, array_agg(x.field) as fields from pg_temp.roster_changes x where x.entity = 'resident' and x.action = 'update' group by x.id
   ) c
-  where c.row = p.person and not p.is_new;
+  where c.id = p.id;
   update pg_temp.roster_people p set is_detailed = true
   where p.is_new and coalesce(p.email, p.phone, p.identity_number, p.postal_address, p.note) is not null;
 
@@ -132,7 +132,7 @@ begin
       select 4, 'residents', count(*) filter (where p.is_new), count(*) filter (where not p.is_new and (p.is_changed or p.is_detailed)), count(*) from pg_temp.roster_people p
       union all
       select 5, 'occupancies', count(*) filter (where f.is_new),
-        (select count(distinct c.name) from pg_temp.roster_changes c where c.entity = 'occupancy' and c.action = 'update'),
+        (select count(distinct c.id) from pg_temp.roster_changes c where c.entity = 'occupancy'),
         (select count(*) from pg_temp.roster_after a where a.row is not null or a.moved_by is not null)
       from pg_temp.roster_occupancies f
     ),
@@ -233,7 +233,7 @@ begin
     select p.id, jsonb_build_object('full_name', x.full_name, 'person_kind', x.kind, 'reference', x.reference, 'locale', x.locale) || jsonb_object_agg(h.field, h.after) as values
     from pg_temp.roster_people p
     join public.residents x on x.id = p.id
-    join pg_temp.roster_changes h on h.row = p.person and h.entity = 'resident' and h.action = 'update'
+    join pg_temp.roster_changes h on h.id = p.id
     where p.is_changed
     group by p.id, x.id
   ) c
@@ -282,7 +282,7 @@ begin
   perform app.refresh_unit_status(array(
     select u.id from pg_temp.roster_units u
     where u.is_changed and u.status <> 'under_maintenance' and exists (
-      select from pg_temp.roster_changes c where c.row = u.unit and c.entity = 'unit' and c.field = 'unit_status')));
+      select from pg_temp.roster_changes c where c.id = u.id and c.field = 'unit_status')));
 end;
 $$;
 
