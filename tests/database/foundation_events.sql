@@ -2,7 +2,7 @@
 -- Two workers at once are in tests/api/outbox.test.ts: that takes two sessions.
 
 begin;
-select plan(35);
+select plan(37);
 
 create function pg_temp.take(event app.outbox) returns void language plpgsql as $$
 begin
@@ -19,8 +19,8 @@ $$;
 update app.outbox_consumers set is_enabled = false;
 delete from app.outbox;
 insert into app.outbox_consumers (name, topics, handler, description) values
-  ('all', 'test.%', (pg_my_temp_schema()::regnamespace || '.take(app.outbox)')::regprocedure, 'Takes every event of the test.'),
-  ('none', 'test.refused', (pg_my_temp_schema()::regnamespace || '.refuse(app.outbox)')::regprocedure, 'Fails at every event.');
+  ('all', 'test.%', pg_my_temp_schema()::regnamespace || '.take(app.outbox)', 'Takes every event of the test.'),
+  ('none', 'test.refused', pg_my_temp_schema()::regnamespace || '.refuse(app.outbox)', 'Fails at every event.');
 
 -- Told in the transaction of the change --------------------------------------------------------------------------------
 
@@ -91,7 +91,7 @@ begin
 end;
 $$;
 insert into app.outbox_consumers (name, topics, handler, description) values
-  ('half', 'half.done', (pg_my_temp_schema()::regnamespace || '.half(app.outbox)')::regprocedure, 'Breaks half-way.');
+  ('half', 'half.done', pg_my_temp_schema()::regnamespace || '.half(app.outbox)', 'Breaks half-way.');
 select app.emit('half.done', null, '{}');
 select app.run_outbox();
 select is_empty($$select from public.organizations where id = tests.id('half done')$$, 'what a consumer did before it failed is undone');
@@ -109,6 +109,11 @@ select results_eq(
   $$select topic, community_id, payload ->> 'user_id' from app.outbox where payload ->> 'membership_id' = tests.kept('membership')$$,
   $$values ('membership.revoked', tests.id('Alder'), tests.id('ana')::text)$$, 'a role that is taken is told of');
 
+select throws_ok($$insert into app.outbox_consumers (name, topics, handler, description) values ('ghost', '%', 'app.no_such_function(app.outbox)', 'Nobody.')$$,
+  '23514', null, 'a consumer is a function that exists');
+select throws_ok($$insert into app.scheduled_jobs (name, schedule, handler, description) values ('ghost', '* * * * *', 'app.no_such_function()', 'Nothing.')$$,
+  '23514', null, 'and so is a job');
+
 -- Nobody else tells or listens -----------------------------------------------------------------------------------------
 
 select tests.authenticate_as('ana');
@@ -122,8 +127,8 @@ select tests.as_studio();
 create function pg_temp.work() returns void language plpgsql as $$ begin perform set_config('tests.worked', current_setting('app.actor'), true); end; $$;
 create function pg_temp.fail() returns void language plpgsql as $$ begin perform tests.create_organization('by a job'); raise exception 'no luck'; end; $$;
 insert into app.scheduled_jobs (name, schedule, handler, description) values
-  ('test-work', '0 0 1 1 *', (pg_my_temp_schema()::regnamespace || '.work()')::regprocedure, 'Works.'),
-  ('test-fail', '0 0 1 1 *', (pg_my_temp_schema()::regnamespace || '.fail()')::regprocedure, 'Fails.');
+  ('test-work', '0 0 1 1 *', pg_my_temp_schema()::regnamespace || '.work()', 'Works.'),
+  ('test-fail', '0 0 1 1 *', pg_my_temp_schema()::regnamespace || '.fail()', 'Fails.');
 select ok(app.run_job('test-work'), 'a job that works says so');
 select is(current_setting('tests.worked', true), 'job:test-work', 'and acts under its name');
 select ok(not app.run_job('test-fail'), 'a job that fails says so');
