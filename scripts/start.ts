@@ -35,6 +35,8 @@ let isToldByTasks = false;
 process.once('SIGINT', () => void shutDown(0));
 process.once('SIGTERM', () => void shutDown(0));
 process.once('SIGHUP', () => void shutDown(0));
+process.on('uncaughtException', (error) => void shutDown(1, `Vicinia failed: ${error.stack ?? error.message}`));
+process.on('unhandledRejection', (error) => void shutDown(1, `Vicinia failed: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`));
 onParentGone(() => void shutDown(1));
 
 try {

@@ -6,7 +6,6 @@ import { startJobRunner } from './jobs.ts';
 import type { StackKeys } from './keys.ts';
 import { liteStorage } from './lite.ts';
 import { createMailCatcher, type Mail, type MailCatcher } from './mail.ts';
-import { freePort } from './ports.ts';
 import type { PostgresServer } from './postgres.ts';
 import { startPostgrest } from './postgrest.ts';
 import { storageRequests } from './storage/requests.ts';
@@ -55,8 +54,8 @@ export type Stack = {
 export async function startStack(options: StackOptions): Promise<Stack> {
   const { postgres, database, keys } = options;
   const config = readSupabaseConfig();
-  const port = options.port === 0 ? await freePort() : options.port;
-  const url = `http://127.0.0.1:${port}`;
+  const server = await listen(options.port);
+  const url = `http://127.0.0.1:${server.port}`;
   const databaseUrl = postgres.url(database);
   const logFrom = (part: string) => (line: string) => options.onLog?.(part, line);
   const failureCallbacks: ((reason: string) => void)[] = [];
@@ -65,6 +64,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
 
   const stop = async () => {
     isStopping = true;
+    await server.close();
     for (const close of closers.splice(0).reverse()) await close();
   };
 
@@ -97,18 +97,18 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     const functions = options.functions ? createFunctionsRuntime({ keys, config, url, databaseUrl, onLog: logFrom('functions') }) : undefined;
     if (functions) closers.push(() => functions.stop());
 
-    const gateway = createGateway({
-      keys,
-      postgrestUrl: postgrest.url,
-      auth,
-      storage: storageRequests({ lite: storage, pool: storagePool, jwtSecret: keys.jwtSecret }),
-      functions,
-      mails,
-      status: () => ({ pid: process.pid }),
-      onLog: logFrom('gateway'),
-    });
-    const server = await listen(gateway, port);
-    closers.push(() => server.close());
+    server.serve(
+      createGateway({
+        keys,
+        postgrestUrl: postgrest.url,
+        auth,
+        storage: storageRequests({ lite: storage, pool: storagePool, jwtSecret: keys.jwtSecret }),
+        functions,
+        mails,
+        status: () => ({ pid: process.pid }),
+        onLog: logFrom('gateway'),
+      }),
+    );
 
     if (options.jobs) {
       const jobs = await startJobRunner({ databaseUrl, onLog: logFrom('jobs'), ...(options.onEvent && { onEvent: options.onEvent }) });

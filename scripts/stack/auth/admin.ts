@@ -1,6 +1,7 @@
 import { Hono, type Context } from 'hono';
 import { jwtVerify } from 'jose';
 import { z } from 'zod';
+import { bearerOf } from '../gateway/caller.ts';
 import { AuthError, notInLocalStack } from './errors.ts';
 import type { AuthMails, LinkType } from './mails.ts';
 import { userNotFound, type UserRow, type Users } from './users.ts';
@@ -40,7 +41,7 @@ export function authAdmin(options: { users: Users; mails: AuthMails; jwtSecret: 
   const api = new Hono();
 
   const onlyAdministrators = async (c: Context, next: () => Promise<void>) => {
-    const token = c.req.header('authorization')?.replace(/^Bearer /i, '');
+    const token = bearerOf(c);
     if (!token) throw new AuthError(401, 'no_authorization', 'This endpoint requires a valid Bearer token');
     const { payload } = await jwtVerify(token, secret, { algorithms: ['HS256'] }).catch(() => {
       throw new AuthError(401, 'bad_jwt', 'invalid JWT: unable to parse or verify signature');

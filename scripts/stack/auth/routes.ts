@@ -1,5 +1,6 @@
 import { Hono, type Context } from 'hono';
 import pg from 'pg';
+import { headersOf } from '../gateway/caller.ts';
 import type { StackKeys } from '../keys.ts';
 import { liteAuth } from '../lite.ts';
 import type { MailCatcher } from '../mail.ts';
@@ -132,8 +133,7 @@ export function createAuth(options: AuthOptions): AuthService {
 
   /** Hands a request on to @supabase/lite, with another body or address where given. */
   async function forward(c: Context, change: { body?: Body; url?: URL } = {}): Promise<Response> {
-    const headers = new Headers(c.req.raw.headers);
-    headers.delete('apikey');
+    const headers = headersOf(c);
     headers.delete('content-length');
     const init: RequestInit & { duplex?: 'half' } = { method: c.req.method, headers };
     if (change.body) init.body = JSON.stringify(change.body);

@@ -90,19 +90,37 @@ export function createGateway(parts: GatewayParts): Hono {
   }
 }
 
-/** A server that answers on 127.0.0.1. */
-export type GatewayServer = { close(): Promise<void> };
+/** A server on 127.0.0.1. */
+export type GatewayServer = {
+  port: number;
+  /** Lets a gateway answer; until then every request is told to come back. */
+  serve(gateway: Hono): void;
+  close(): Promise<void>;
+};
 
-/** @throws in one sentence when the port is taken */
-export async function listen(gateway: Hono, port: number): Promise<GatewayServer> {
-  const server = createAdaptorServer({ fetch: gateway.fetch, hostname: '127.0.0.1' });
+/**
+ * Takes a port, before anything is started that has to know it.
+ *
+ * @param port 0 takes any free one
+ * @throws in one sentence when it is taken
+ */
+export async function listen(port: number): Promise<GatewayServer> {
+  let gateway: Hono | undefined;
+  const server = createAdaptorServer({
+    hostname: '127.0.0.1',
+    fetch: (request, environment) =>
+      gateway?.fetch(request, environment) ?? Response.json({ message: 'The stack is starting.' }, { status: 503, headers: { 'retry-after': '1' } }),
+  });
   await new Promise<void>((resolve, reject) => {
     server.once('error', (error: NodeJS.ErrnoException) =>
       reject(error.code === 'EADDRINUSE' ? new Error(`Port ${port} is already taken by another program: free it, or choose another with VICINIA_PORT.`) : error),
     );
     server.listen(port, '127.0.0.1', resolve);
   });
+  const address = server.address();
   return {
+    port: typeof address === 'object' && address ? address.port : port,
+    serve: (ready) => void (gateway = ready),
     close: () =>
       new Promise((resolve) => {
         server.close(() => resolve());

@@ -2,6 +2,7 @@ import type { Context } from 'hono';
 import { jwtVerify } from 'jose';
 import pg from 'pg';
 import { z } from 'zod';
+import { bearerOf } from '../gateway/caller.ts';
 
 type Claims = Record<string, unknown>;
 
@@ -52,7 +53,7 @@ export function folderListing(pool: pg.Pool, jwtSecret: string) {
   };
 
   async function callerClaims(c: Context): Promise<Claims | undefined> {
-    const bearer = /^Bearer\s+(.+)$/i.exec(c.req.header('authorization') ?? '')?.[1];
+    const bearer = bearerOf(c);
     if (!bearer) return { role: 'anon' };
     return jwtVerify(bearer, secret, { algorithms: ['HS256'] }).then(({ payload }) => ({ ...payload }), () => undefined);
   }

@@ -2,6 +2,7 @@ import type { Context } from 'hono';
 import { errors, jwtVerify } from 'jose';
 import type pg from 'pg';
 import { z } from 'zod';
+import { headersOf } from '../gateway/caller.ts';
 import type { LiteService } from '../lite.ts';
 import { folderListing } from './listing.ts';
 
@@ -62,7 +63,8 @@ export function storageRequests(options: { lite: LiteService; pool: pg.Pool; jwt
     const parsed = manyToSign.safeParse(await c.req.json().catch(() => undefined));
     if (!parsed.success) return c.json({ statusCode: '400', error: 'InvalidRequest', message: z.prettifyError(parsed.error) }, 400);
     const { expiresIn, paths } = parsed.data;
-    const headers = { 'content-type': 'application/json', authorization: c.req.header('authorization') ?? '' };
+    const headers = headersOf(c);
+    headers.delete('content-length');
     const signed = await Promise.all(
       paths.map(async (key) => {
         const address = new URL(`/storage/v1${path}/${key.split('/').map(encodeURIComponent).join('/')}`, c.req.url);
@@ -103,8 +105,7 @@ function invalidKey(c: Context, key: string): Response {
 /** The file of a form as the body of a plain request, which is what @supabase/lite takes. */
 async function readUpload(c: Context): Promise<{ request: Request; metadata: Json | undefined }> {
   const form = await c.req.formData();
-  const headers = new Headers(c.req.raw.headers);
-  headers.delete('apikey');
+  const headers = headersOf(c);
   const cacheControl = form.get('cacheControl');
   if (typeof cacheControl === 'string') headers.set('cache-control', /^\d+$/.test(cacheControl) ? `max-age=${cacheControl}` : cacheControl);
   const file = [...form.values()].find((value) => typeof value !== 'string');
@@ -119,9 +120,7 @@ async function readUpload(c: Context): Promise<{ request: Request; metadata: Jso
 }
 
 function withoutKey(c: Context): Request {
-  const headers = new Headers(c.req.raw.headers);
-  headers.delete('apikey');
-  return new Request(c.req.raw, { headers });
+  return new Request(c.req.raw, { headers: headersOf(c) });
 }
 
 /** A signed address relative to Storage, under the names storage-js reads: `signedURL` for downloads, `url` for uploads. */

@@ -1,11 +1,11 @@
 import { execFile } from 'node:child_process';
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { functionNames } from '../../../scripts/stack/functions-runtime.ts';
 import { functionsDir, projectRoot } from '../../../scripts/stack/paths.ts';
 import { readSupabaseConfig } from '../../../scripts/stack/supabase-config.ts';
@@ -21,6 +21,8 @@ describe('a function is served under /functions/v1', () => {
   });
   afterAll(() => stack.stop());
 
+  /** The first of the stack's processes is PostgREST. */
+  const functionPids = () => stack.pids().slice(1);
   const address = () => `${stack.url}/functions/v1/roster-template?language=bg`;
 
   test('to a user, through supabase-js', async () => {
@@ -63,6 +65,21 @@ describe('a function is served under /functions/v1', () => {
   test('one that does not exist is a 404', async () => {
     const response = await fetch(`${stack.url}/functions/v1/nothing`, { headers: { apikey: stack.keys.publishable } });
     expect([response.status, await response.json()]).toMatchObject([404, { code: 'NOT_FOUND' }]);
+  });
+
+  test('one that has died, or whose code has changed, is started anew', async () => {
+    const call = async () => (await fetch(address(), { headers: { apikey: stack.keys.secret } })).status;
+    expect(await call()).toBe(200);
+    const [first] = functionPids();
+    process.kill(first ?? 0, 'SIGKILL');
+    await vi.waitFor(() => expect(functionPids()).toEqual([]));
+    expect(await Promise.all(Array.from({ length: 8 }, call))).toEqual(Array<number>(8).fill(200));
+    const [second, ...more] = functionPids();
+    expect([second === first, more]).toEqual([false, []]);
+    const now = new Date();
+    utimesSync(join(functionsDir, '_shared/log.ts'), now, now);
+    expect(await call()).toBe(200);
+    expect(functionPids()).not.toContain(second);
   });
 
   test('none runs after the stack has stopped', async () => {
