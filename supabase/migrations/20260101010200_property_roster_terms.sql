@@ -57,8 +57,8 @@ parallel safe
 set search_path = ''
 as $$
 begin
-  if value ~ '^[0-9a-z]*$' then
-    return value;
+  if value ~ '^[ -~]*$' then
+    return lower(replace(value, ' ', '') collate pg_catalog."C");
   end if;
   return regexp_replace(lower(app.roster_digits(normalize(value, nfkc)) collate pg_catalog.pg_c_utf8), '[[:space:]\u200b-\u200f]+', '', 'g');
 end;
@@ -75,6 +75,9 @@ parallel safe
 set search_path = ''
 as $$
 begin
+  if value ~ '^[ -~]*$' then
+    return regexp_replace(lower(value collate pg_catalog."C"), '[^0-9a-z]+', '', 'g');
+  end if;
   return regexp_replace(lower(normalize(
     regexp_replace(normalize(value, nfkd), '[\u0300-\u036f]+', '', 'g'), nfc) collate pg_catalog.pg_c_utf8),
     '[[:punct:][:space:]\u00ad\u200b-\u200f\u2060\ufeff]+', '', 'g');

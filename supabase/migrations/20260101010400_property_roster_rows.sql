@@ -178,6 +178,8 @@ as $$
 declare
   vacant constant text[] := array(
     select s.term_key from public.roster_value_synonyms s where s.vocabulary = 'unit_status' and s.value = 'vacant' and s.deleted_at is null);
+  blanks constant text[] := array(select s.term_key from public.roster_value_synonyms s where s.vocabulary = 'blank' and s.deleted_at is null);
+  signs constant text[] := array(select s.term_key from public.roster_value_synonyms s where s.vocabulary = 'flag' and s.deleted_at is null);
   width constant integer := (select count(*) from pg_temp.roster_columns);
 begin
   insert into pg_temp.roster_told (row, position, field, told, is_number, reason)
@@ -229,48 +231,32 @@ begin
   left join marks s on s.position = x.position
   where x.position = h.position;
 
-  -- Dashes and words such as "n/a" stand for nothing. Texts stand for themselves; each other different cell of a column is read once.
-  with blanks as materialized (
-    select d.told
-    from (
-      select distinct t.told from pg_temp.roster_told t
-      where t.field is not null and length(t.told) <= 20 and t.told !~ '[0-9@]|^[^ ]+ [^ ]+ [^ ]+ '
-    ) d
-    join public.roster_value_synonyms s on s.vocabulary = 'blank' and s.deleted_at is null and s.term_key = app.roster_words(d.told) collate pg_catalog."default"
-    union
-    select d.told
-    from (select distinct t.told from pg_temp.roster_told t where length(t.told) <= 20 and t.told !~ ('[[:alnum:]]' collate pg_catalog.pg_c_utf8)) d
-    where not exists (select from public.roster_value_synonyms s where s.vocabulary = 'flag' and s.deleted_at is null and s.term_key = d.told collate pg_catalog."default")
-  ),
-  different as materialized (
-    select distinct t.position, t.field, t.told, t.is_number
-    from pg_temp.roster_told t
-    join public.roster_fields f on f.key = t.field and f.kind <> 'text'
-    where t.reason is null and not exists (select from blanks b where b.told = t.told)
+  -- Each different cell of a column is read once. Dashes and words such as "n/a" stand for nothing; texts stand for themselves.
+  analyze pg_temp.roster_told;
+  with different as materialized (
+    select d.*, case when length(d.told) <= 20 and d.told !~ '[0-9@]|^[^ ]+ [^ ]+ [^ ]+ ' then app.roster_words(d.told) end as words
+    from (select t.position, t.field, t.told, t.is_number, t.reason from pg_temp.roster_told t where t.field is not null group by 1, 2, 3, 4, 5) d
   ),
   read as materialized (
-    select d.position, d.told, d.is_number, r.value, r.reason, r.remark
+    select d.position, d.field, d.told, d.is_number, x.value, coalesce(d.reason, x.reason) as reason, x.remark
     from different d
     join public.roster_fields f on f.key = d.field
     join pg_temp.roster_columns h on h.position = d.position
-    cross join lateral app.roster_read(f, d.told, d.is_number, h.decimal_mark, date_order) r
+    left join lateral app.roster_read(f, d.told, d.is_number, h.decimal_mark, date_order) r on f.kind <> 'text'
+    cross join lateral (
+      select case when f.kind = 'text' then d.told else r.value end as value, r.remark, case
+        when f.kind <> 'text' then r.reason
+        when length(d.told) > f.max_length then 'too_long'
+        when d.told ~ '[[:cntrl:]]' then 'invalid_text'
+        when f.key = 'identity_number' and length(d.told) < 3 then 'too_short'
+      end as reason
+    ) x
+    where (d.words = any (blanks)) is not true and (d.words = '' and d.told <> all (signs)) is not true
   )
   insert into pg_temp.roster_cells (row, position, field, told, value, reason, remark)
-  select t.row, t.position, t.field, t.told,
-    case when f.kind <> 'text' then r.value when x.reason is null then t.told end, case when f.kind <> 'text' then coalesce(t.reason, r.reason) else x.reason end, r.remark
+  select t.row, r.position, r.field, r.told, case when r.reason is null then r.value end, r.reason, r.remark
   from pg_temp.roster_told t
-  join public.roster_fields f on f.key = t.field
-  cross join lateral (
-    select case
-      when f.kind <> 'text' then null
-      when t.reason is not null then t.reason
-      when length(t.told) > f.max_length then 'too_long'
-      when t.told ~ '[[:cntrl:]]' then 'invalid_text'
-      when f.key = 'identity_number' and length(t.told) < 3 then 'too_short'
-    end as reason
-  ) x
-  left join read r on r.position = t.position and r.told = t.told and r.is_number = t.is_number
-  where not exists (select from blanks b where b.told = t.told);
+  join read r on r.position = t.position and r.told = t.told and r.is_number = t.is_number;
   analyze pg_temp.roster_cells;
 
   -- Shares all at most 1, without a sign, are parts of one; ideal parts with a sign are parts of what the community declares.
@@ -329,7 +315,6 @@ begin
       max(c.value) filter (where c.field = 'intercom_extension') as intercom_extension,
       max(c.value) filter (where c.field = 'unit_status') as unit_status,
       max(c.value) filter (where c.field = 'full_name') as full_name,
-      string_agg(c.value, ' ' order by c.position) filter (where c.field = 'family_name') as family_name,
       max(c.value) filter (where c.field = 'person_kind') as person_kind,
       max(c.value) filter (where c.field = 'role') as role,
       max(c.value) filter (where c.field = 'ownership_share') as ownership_share,
@@ -347,12 +332,15 @@ begin
     from pg_temp.roster_cells c
     group by c.row
   ) r
+  left join (
+    select c.row, string_agg(c.value, ' ' order by c.position) as family_name from pg_temp.roster_cells c where c.field = 'family_name' group by c.row
+  ) y on y.row = r.row
   cross join lateral (
     select x.full_name, app.roster_words(x.full_name) as name_key
     from (
       select case
-        when r.family_name is null or right(r.full_name, length(r.family_name)) = r.family_name then r.full_name
-        else left(concat_ws(' ', r.full_name, r.family_name), 200)
+        when y.family_name is null or right(r.full_name, length(y.family_name)) = y.family_name then r.full_name
+        else left(concat_ws(' ', r.full_name, y.family_name), 200)
       end as full_name
       offset 0
     ) x

@@ -298,6 +298,7 @@ security definer -- units.status is in no column grant, and all of it is stored 
 set search_path = ''
 set jit = off
 set work_mem = '32MB'
+set default_statistics_target = 10
 as $$
 declare
   most_rows constant integer := 20000;
