@@ -8,7 +8,9 @@ import { withTemporaryDatabase } from './stack/temporary-database.ts';
 import { generateTypes } from './types/generate.ts';
 
 const options = new Command('types')
-  .description('Writes types/database.ts (Kysely) and types/supabase.ts (supabase-js) from the migrations, on a temporary database.')
+  .description(
+    'Writes types/database.ts (Kysely) and types/supabase.ts (supabase-js) from the migrations, on a temporary database.',
+  )
   .option('--local', 'reads the database of `npm start` instead')
   .option('--db-url <url>', 'reads another database instead, as role postgres')
   .option('--check', 'writes nothing, and ends with 1 when the files differ')
@@ -28,7 +30,11 @@ try {
     else console.log('The types match the migrations.');
   } else {
     for (const [name, content] of stale) writeFileSync(join(folder, name), content);
-    console.log(stale.length > 0 ? stale.map(([name]) => `${pc.green('✔')} types/${name}`).join('\n') : 'The types match the migrations already.');
+    console.log(
+      stale.length > 0
+        ? stale.map(([name]) => `${pc.green('✔')} types/${name}`).join('\n')
+        : 'The types match the migrations already.',
+    );
   }
 } catch (error) {
   console.error(pc.red((error as Error).message));

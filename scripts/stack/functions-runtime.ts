@@ -1,7 +1,7 @@
 import { existsSync, readdirSync, statSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
-import { startProcess, type ManagedProcess } from './child-process.ts';
+import { type ManagedProcess, startProcess } from './child-process.ts';
 import type { StackKeys } from './keys.ts';
 import { functionsDir, projectRoot } from './paths.ts';
 import { freePort } from './ports.ts';
@@ -135,7 +135,7 @@ export function functionNames(): string[] {
 /** When a file of a function, or of what functions share, was last written. */
 function lastChangeOf(name: string): number {
   const files = [join(functionsDir, name), join(functionsDir, '_shared')].flatMap((folder) =>
-    existsSync(folder) ? readdirSync(folder, { recursive: true, encoding: 'utf8' }).map((file) => join(folder, file)) : [],
+    existsSync(folder) ? readdirSync(folder, { recursive: true, encoding: 'utf8' }).map((file) => join(folder, file)) : []
   );
   return Math.max(0, ...files.map((file) => statSync(file).mtimeMs));
 }
@@ -146,12 +146,16 @@ export function findDeno(): string {
   const folder = dirname(require.resolve('deno/package.json'));
   const platform = `${process.platform}-${process.arch}${process.platform === 'linux' ? '-glibc' : ''}`;
   const program = [join(folder, 'deno'), join(dirname(folder), '@deno', platform, 'deno')].find(existsSync);
-  if (!program) throw new Error(`There is no Deno for ${process.platform} on ${process.arch}, which the edge functions need: run \`npm install\` without --omit=optional.`);
+  if (!program) {
+    throw new Error(
+      `There is no Deno for ${process.platform} on ${process.arch}, which the edge functions need: run \`npm install\` without --omit=optional.`,
+    );
+  }
   return program;
 }
 
 async function untilListening(url: string, server: ManagedProcess): Promise<void> {
-  for (const deadline = Date.now() + 20_000; ; await new Promise((resolve) => setTimeout(resolve, 25))) {
+  for (const deadline = Date.now() + 20_000;; await new Promise((resolve) => setTimeout(resolve, 25))) {
     try {
       await fetch(url, { method: 'OPTIONS' });
       return;

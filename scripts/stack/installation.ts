@@ -34,7 +34,7 @@ export function takeInstallation(home: Home, url: string): () => void {
     throw folderError(home, error);
   }
   const mine = JSON.stringify({ pid: process.pid, url, startedAt: new Date().toISOString() } satisfies RunningInstallation);
-  for (let attempt = 0; ; attempt += 1) {
+  for (let attempt = 0;; attempt += 1) {
     try {
       writeFileSync(home.lock, mine, { flag: 'wx' });
       break;
@@ -42,7 +42,11 @@ export function takeInstallation(home: Home, url: string): () => void {
       if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw folderError(home, error);
       const other = whoRuns(home);
       if (other ?? attempt > 2) {
-        throw new Error(`Vicinia is running here already${other ? `, at ${other.url} (process ${other.pid})` : ''}: stop it with Ctrl-C there, or use it as it is.`);
+        throw new Error(
+          `Vicinia is running here already${
+            other ? `, at ${other.url} (process ${other.pid})` : ''
+          }: stop it with Ctrl-C there, or use it as it is.`,
+        );
       }
       rmSync(home.lock, { force: true });
     }
@@ -59,7 +63,9 @@ export function takeInstallation(home: Home, url: string): () => void {
 function folderError({ root }: Home, error: unknown): Error {
   const { code, message } = error as NodeJS.ErrnoException;
   const isForeign = code === 'EACCES' || code === 'EPERM';
-  return new Error(isForeign ? `${root} belongs to another user: run this as that user, or choose another folder with VICINIA_HOME.` : message);
+  return new Error(
+    isForeign ? `${root} belongs to another user: run this as that user, or choose another folder with VICINIA_HOME.` : message,
+  );
 }
 
 /** Calls back when npm, or whoever started this process, is gone without having told us. */

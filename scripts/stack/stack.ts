@@ -91,10 +91,17 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     storagePool.on('error', (error) => logFrom('storage')(error.message));
     closers.push(async () => void (await Promise.all([storage.close(), storagePool.end()])));
 
-    const postgrest = await startPostgrest({ databaseUrl: postgres.url(database, 'authenticator'), keys, config, onLog: logFrom('postgrest') });
+    const postgrest = await startPostgrest({
+      databaseUrl: postgres.url(database, 'authenticator'),
+      keys,
+      config,
+      onLog: logFrom('postgrest'),
+    });
     closers.push(() => postgrest.process.stop());
 
-    const functions = options.functions ? createFunctionsRuntime({ keys, config, url, databaseUrl, onLog: logFrom('functions') }) : undefined;
+    const functions = options.functions
+      ? createFunctionsRuntime({ keys, config, url, databaseUrl, onLog: logFrom('functions') })
+      : undefined;
     if (functions) closers.push(() => functions.stop());
 
     server.serve(
@@ -111,14 +118,20 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     );
 
     if (options.jobs) {
-      const jobs = await startJobRunner({ databaseUrl, onLog: logFrom('jobs'), ...(options.onEvent && { onEvent: options.onEvent }) });
+      const jobs = await startJobRunner({
+        databaseUrl,
+        onLog: logFrom('jobs'),
+        ...(options.onEvent && { onEvent: options.onEvent }),
+      });
       closers.push(() => jobs.stop());
     }
 
     const watch = (name: string, exited: Promise<{ code: number | null; signal: string | null }>) =>
       void exited.then(({ code, signal }) => {
         if (isStopping) return;
-        for (const callback of failureCallbacks) callback(`${name} ended unexpectedly (${signal ? `signal ${signal}` : `exit code ${code}`}).`);
+        for (const callback of failureCallbacks) {
+          callback(`${name} ended unexpectedly (${signal ? `signal ${signal}` : `exit code ${code}`}).`);
+        }
       });
     watch('PostgreSQL', postgres.exited);
     watch('PostgREST', postgrest.process.exited);

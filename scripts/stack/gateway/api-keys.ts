@@ -27,7 +27,11 @@ export function apiKeys(keys: StackKeys, options: { required: boolean }): Middle
     const role = await roleOf(key);
     if (!role) return refuse(c, 'Invalid API key', 'Double check your Supabase `anon` or `service_role` API key.');
     if (key === keys.secret && /^\s*Mozilla\/5\.0/i.test(c.req.header('user-agent') ?? '')) {
-      return refuse(c, 'Forbidden use of secret API key in browser', 'Secret keys are for servers: use the publishable key here.');
+      return refuse(
+        c,
+        'Forbidden use of secret API key in browser',
+        'Secret keys are for servers: use the publishable key here.',
+      );
     }
     if (!bearer || bearer === key || bearerIsKey) setBearer(c, jwtOf[role]);
     return next();

@@ -32,7 +32,9 @@ export function storageRequests(options: { lite: LiteService; pool: pg.Pool; jwt
     const { method } = c.req;
     const isUpload = ['POST', 'PUT'].includes(method) && /^\/object\/(?!list\/|sign\/|move$|copy$|info\/|public\/)/.test(path);
 
-    if (method === 'POST' && path.startsWith('/object/list/')) return listFolder(c, decodeURIComponent(path.slice('/object/list/'.length)));
+    if (method === 'POST' && path.startsWith('/object/list/')) {
+      return listFolder(c, decodeURIComponent(path.slice('/object/list/'.length)));
+    }
     if (method === 'POST' && /^\/object\/sign\/[^/]+$/.test(path)) return signMany(c, path);
     if (isUpload) {
       const { key } = objectAt(path);
@@ -52,7 +54,9 @@ export function storageRequests(options: { lite: LiteService; pool: pg.Pool; jwt
     const upload = isUpload && isForm ? await readUpload(c) : undefined;
     const response = await lite.fetch(upload?.request ?? withoutKey(c));
     if (!response.ok) return response;
-    if (method === 'POST' && /^\/object\/(upload\/)?sign\//.test(path)) return Response.json(withRelativeUrl((await response.json()) as Json));
+    if (method === 'POST' && /^\/object\/(upload\/)?sign\//.test(path)) {
+      return Response.json(withRelativeUrl((await response.json()) as Json));
+    }
     const userMetadata = upload?.metadata ?? decodeMetadata(c.req.header('x-metadata'));
     if (isUpload && userMetadata) await keepMetadata(path, userMetadata);
     return response;
@@ -61,7 +65,9 @@ export function storageRequests(options: { lite: LiteService; pool: pg.Pool; jwt
   /** Signs each path by itself; @supabase/lite takes the request for one that names no object. */
   async function signMany(c: Context, path: string): Promise<Response> {
     const parsed = manyToSign.safeParse(await c.req.json().catch(() => undefined));
-    if (!parsed.success) return c.json({ statusCode: '400', error: 'InvalidRequest', message: z.prettifyError(parsed.error) }, 400);
+    if (!parsed.success) {
+      return c.json({ statusCode: '400', error: 'InvalidRequest', message: z.prettifyError(parsed.error) }, 400);
+    }
     const { expiresIn, paths } = parsed.data;
     const headers = headersOf(c);
     headers.delete('content-length');
@@ -107,7 +113,9 @@ async function readUpload(c: Context): Promise<{ request: Request; metadata: Jso
   const form = await c.req.formData();
   const headers = headersOf(c);
   const cacheControl = form.get('cacheControl');
-  if (typeof cacheControl === 'string') headers.set('cache-control', /^\d+$/.test(cacheControl) ? `max-age=${cacheControl}` : cacheControl);
+  if (typeof cacheControl === 'string') {
+    headers.set('cache-control', /^\d+$/.test(cacheControl) ? `max-age=${cacheControl}` : cacheControl);
+  }
   const file = [...form.values()].find((value) => typeof value !== 'string');
   const content = file ? Buffer.from(await file.arrayBuffer()) : Buffer.alloc(0);
   headers.set('content-type', file?.type || 'application/octet-stream');

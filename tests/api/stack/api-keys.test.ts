@@ -31,7 +31,11 @@ const bearer = (token: string) => ({ authorization: `Bearer ${token}` });
 describe('an API key stands for a role', () => {
   test.each([
     ['the publishable key', () => ({ apikey: stack.keys.publishable }), 'anon'],
-    ['the publishable key, repeated as supabase-js repeats it', () => ({ apikey: stack.keys.publishable, ...bearer(stack.keys.publishable) }), 'anon'],
+    [
+      'the publishable key, repeated as supabase-js repeats it',
+      () => ({ apikey: stack.keys.publishable, ...bearer(stack.keys.publishable) }),
+      'anon',
+    ],
     ['the secret key', () => ({ apikey: stack.keys.secret }), 'service_role'],
     ['the secret key, repeated', () => ({ apikey: stack.keys.secret, ...bearer(stack.keys.secret) }), 'service_role'],
     ['the older anon key', () => ({ apikey: stack.keys.anonJwt }), 'anon'],

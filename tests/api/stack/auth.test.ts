@@ -11,7 +11,9 @@ const password = 'correct horse';
 let count = 0;
 const newAddress = () => `person${(count += 1)}@auth.example`;
 
-function claimsOf(token: string | undefined): Record<string, unknown> & { app_metadata: Record<string, unknown>; user_metadata: Record<string, unknown> } {
+function claimsOf(
+  token: string | undefined,
+): Record<string, unknown> & { app_metadata: Record<string, unknown>; user_metadata: Record<string, unknown> } {
   return JSON.parse(Buffer.from(token?.split('.')[1] ?? '', 'base64url').toString()) as never;
 }
 
@@ -50,7 +52,11 @@ describe('signing up and in', () => {
     const target = new URL(response.headers.get('location') ?? '');
     expect(target.origin + target.pathname).toBe('http://127.0.0.1:3000/welcome');
     const fragment = new URLSearchParams(target.hash.slice(1));
-    expect(claimsOf(fragment.get('access_token') ?? '')).toMatchObject({ email, role: 'authenticated', app_metadata: { provider: 'email' } });
+    expect(claimsOf(fragment.get('access_token') ?? '')).toMatchObject({
+      email,
+      role: 'authenticated',
+      app_metadata: { provider: 'email' },
+    });
     expect(fragment.get('type')).toBe('signup');
   });
 
@@ -81,7 +87,9 @@ describe('signing up and in', () => {
     expect(data.user).toMatchObject({ email, identities: [] });
     expect(data.user?.id).not.toBe(user?.id);
     expect(stack.mails.list()).toHaveLength(mails);
-    expect((await client.auth.signInWithPassword({ email, password: 'another password' })).error?.code).toBe('invalid_credentials');
+    expect((await client.auth.signInWithPassword({ email, password: 'another password' })).error?.code).toBe(
+      'invalid_credentials',
+    );
   });
 
   test('who has lost the first mail gets another', async () => {
@@ -147,11 +155,13 @@ describe('every token has the claims that Supabase puts in', () => {
     const { client, email, user, token } = await signUp();
     const signedIn = await client.auth.signInWithPassword({ email, password });
     const refreshed = await client.auth.refreshSession();
-    for (const [occasion, jwt, method] of [
-      ['confirmed', token, 'otp'],
-      ['signed in', signedIn.data.session?.access_token, 'password'],
-      ['refreshed', refreshed.data.session?.access_token, 'password'],
-    ] as const) {
+    for (
+      const [occasion, jwt, method] of [
+        ['confirmed', token, 'otp'],
+        ['signed in', signedIn.data.session?.access_token, 'password'],
+        ['refreshed', refreshed.data.session?.access_token, 'password'],
+      ] as const
+    ) {
       expect(claimsOf(jwt), occasion).toMatchObject({
         iss: `${stack.url}/auth/v1`,
         sub: user?.id,
@@ -166,7 +176,9 @@ describe('every token has the claims that Supabase puts in', () => {
         user_metadata: { full_name: 'Ана Петрова' },
       });
     }
-    expect(claimsOf(refreshed.data.session?.access_token).session_id).toBe(claimsOf(signedIn.data.session?.access_token).session_id);
+    expect(claimsOf(refreshed.data.session?.access_token).session_id).toBe(
+      claimsOf(signedIn.data.session?.access_token).session_id,
+    );
   });
 
   test('metadata is stored as objects, not as strings of JSON', async () => {
@@ -197,9 +209,16 @@ describe('the access token hook of config.toml', () => {
       grant execute on function app.access_token(jsonb) to supabase_auth_admin`);
 
   test('adds to every token what it decides, as role supabase_auth_admin', async () => {
-    await replaceHook(`return jsonb_set(event, '{claims,app_metadata}', event #> '{claims,app_metadata}' || jsonb_build_object('seen_by', current_user, 'how', event ->> 'authentication_method', 'who', event ->> 'user_id'));`);
+    await replaceHook(
+      `return jsonb_set(event, '{claims,app_metadata}', event #> '{claims,app_metadata}' || jsonb_build_object('seen_by', current_user, 'how', event ->> 'authentication_method', 'who', event ->> 'user_id'));`,
+    );
     const { client, email, user, token } = await signUp();
-    expect(claimsOf(token).app_metadata).toMatchObject({ provider: 'email', seen_by: 'supabase_auth_admin', how: 'otp', who: user?.id });
+    expect(claimsOf(token).app_metadata).toMatchObject({
+      provider: 'email',
+      seen_by: 'supabase_auth_admin',
+      how: 'otp',
+      who: user?.id,
+    });
     const signedIn = await client.auth.signInWithPassword({ email, password });
     expect(claimsOf(signedIn.data.session?.access_token).app_metadata).toMatchObject({ how: 'password' });
     const refreshed = await client.auth.refreshSession();
@@ -244,18 +263,28 @@ describe('what is not here answers one clear error', () => {
 
   test('signing in by telephone', async () => {
     const client = await stack.client();
-    expect((await client.auth.signInWithOtp({ phone: '+359888123456' })).error).toMatchObject({ status: 400, code: 'phone_provider_disabled' });
+    expect((await client.auth.signInWithOtp({ phone: '+359888123456' })).error).toMatchObject({
+      status: 400,
+      code: 'phone_provider_disabled',
+    });
   });
 
   test('a second factor', async () => {
     const { client } = await signUp();
     const { error } = await client.auth.mfa.enroll({ factorType: 'totp' });
-    expect(error).toMatchObject({ status: 422, code: 'not_implemented', message: expect.stringMatching(/^Multi-factor authentication is not part of the local stack/) as string });
+    expect(error).toMatchObject({
+      status: 422,
+      code: 'not_implemented',
+      message: expect.stringMatching(/^Multi-factor authentication is not part of the local stack/) as string,
+    });
   });
 
   test('single sign-on', async () => {
     const client = await stack.client();
-    expect((await client.auth.signInWithSSO({ domain: 'corporation.example' })).error).toMatchObject({ status: 422, code: 'not_implemented' });
+    expect((await client.auth.signInWithSSO({ domain: 'corporation.example' })).error).toMatchObject({
+      status: 422,
+      code: 'not_implemented',
+    });
   });
 });
 
@@ -272,7 +301,12 @@ describe('mails', () => {
   test('are not shown to a page that calls this machine by another name', async () => {
     const { request } = await import('node:http');
     const { port } = new URL(stack.url);
-    const status = await new Promise((resolve) => request({ port, host: '127.0.0.1', path: '/mail', headers: { host: 'evil.example' } }, (response) => resolve(response.statusCode)).end());
+    const status = await new Promise((resolve) =>
+      request(
+        { port, host: '127.0.0.1', path: '/mail', headers: { host: 'evil.example' } },
+        (response) => resolve(response.statusCode),
+      ).end()
+    );
     expect(status).toBe(403);
   });
 });

@@ -15,7 +15,8 @@ beforeAll(async () => {
 });
 afterAll(() => postgres.end());
 
-const one = async (sql: string, parameters: unknown[] = []) => (await postgres.query<Record<string, unknown>>(sql, parameters)).rows[0];
+const one = async (sql: string, parameters: unknown[] = []) =>
+  (await postgres.query<Record<string, unknown>>(sql, parameters)).rows[0];
 
 /** Runs SQL as role postgres and takes it back. */
 async function attempt(sql: string): Promise<string> {
@@ -32,30 +33,54 @@ async function attempt(sql: string): Promise<string> {
 
 describe('role postgres is what it is on Supabase', () => {
   test('no superuser, but it bypasses row-level security and makes roles and databases', async () => {
-    expect(await one('select rolsuper, rolbypassrls, rolcreaterole, rolcreatedb, rolreplication from pg_roles where rolname = current_user')).toEqual({
+    expect(
+      await one(
+        'select rolsuper, rolbypassrls, rolcreaterole, rolcreatedb, rolreplication from pg_roles where rolname = current_user',
+      ),
+    ).toEqual({
       rolsuper: false,
       rolbypassrls: true,
       rolcreaterole: true,
       rolcreatedb: true,
       rolreplication: true,
     });
-    expect(await one('select datdba::regrole::text as owner from pg_database where datname = current_database()')).toEqual({ owner: 'postgres' });
+    expect(await one('select datdba::regrole::text as owner from pg_database where datname = current_database()')).toEqual({
+      owner: 'postgres',
+    });
   });
 
   test.each([
-    ['a trigger on auth.users', `create function public.t() returns trigger language plpgsql as $$ begin return new; end $$; create trigger t after insert on auth.users for each row execute function public.t()`],
+    [
+      'a trigger on auth.users',
+      `create function public.t() returns trigger language plpgsql as $$ begin return new; end $$; create trigger t after insert on auth.users for each row execute function public.t()`,
+    ],
     ['a foreign key to auth.users', 'create table public.x (user_id uuid references auth.users (id) on delete cascade)'],
     ['a view over auth.users', 'create view public.v as select id from auth.users'],
-    ['users by SQL', `insert into auth.users (instance_id, id, aud, role, email, is_super_admin) values (gen_random_uuid(), gen_random_uuid(), 'authenticated', 'authenticated', 'a@b.example', false)`],
-    ['a policy on auth.users, its change and its end', `create policy p on auth.users for select to authenticated using (false); alter policy p on auth.users using (true); drop policy p on auth.users`],
+    [
+      'users by SQL',
+      `insert into auth.users (instance_id, id, aud, role, email, is_super_admin) values (gen_random_uuid(), gen_random_uuid(), 'authenticated', 'authenticated', 'a@b.example', false)`,
+    ],
+    [
+      'a policy on auth.users, its change and its end',
+      `create policy p on auth.users for select to authenticated using (false); alter policy p on auth.users using (true); drop policy p on auth.users`,
+    ],
     ['a policy on storage.objects', `create policy p on storage.objects for select to authenticated using (bucket_id = 'x')`],
-    ['a bucket', `insert into storage.buckets (id, name, public, file_size_limit, allowed_mime_types) values ('b', 'b', false, 1, '{image/png}')`],
+    [
+      'a bucket',
+      `insert into storage.buckets (id, name, public, file_size_limit, allowed_mime_types) values ('b', 'b', false, 1, '{image/png}')`,
+    ],
     ['deleting objects, having said so', `set local storage.allow_delete_query = 'true'; delete from storage.objects`],
     ['becoming an API role', 'set local role anon; set local role authenticated; set local role service_role'],
     ['a role of its own', 'create role reporter; grant reporter to postgres; create schema s authorization reporter'],
     ['parameters of PostgREST', `alter role authenticator set pgrst.db_pre_request = 'app.pre_request'`],
-    ['extensions that Supabase lets it have', 'create extension btree_gist with schema extensions; create extension citext with schema extensions; create extension pg_trgm with schema extensions'],
-    ['adding to the publication of Realtime', 'create table public.y (id int primary key); alter publication supabase_realtime add table public.y'],
+    [
+      'extensions that Supabase lets it have',
+      'create extension btree_gist with schema extensions; create extension citext with schema extensions; create extension pg_trgm with schema extensions',
+    ],
+    [
+      'adding to the publication of Realtime',
+      'create table public.y (id int primary key); alter publication supabase_realtime add table public.y',
+    ],
     ['switching triggers off', 'set local session_replication_role = replica'],
   ])('it may do: %s', async (_, sql) => {
     expect(await attempt(sql)).toBe('done');
@@ -99,28 +124,40 @@ describe('the functions of schema auth read the claims of the caller', () => {
   test('and the older single settings go before them', async () => {
     await postgres.query('begin');
     const other = randomUUID();
-    await postgres.query(`select set_config('request.jwt.claims', $1, true), set_config('request.jwt.claim.sub', $2, true)`, [JSON.stringify(claims), other]);
+    await postgres.query(`select set_config('request.jwt.claims', $1, true), set_config('request.jwt.claim.sub', $2, true)`, [
+      JSON.stringify(claims),
+      other,
+    ]);
     expect(await one('select auth.uid() as uid')).toEqual({ uid: other });
     await postgres.query('rollback');
   });
 
   test('nobody is null, in all of them', async () => {
-    expect(await one('select auth.uid() as uid, auth.role() as role, auth.email() as email, auth.jwt() as jwt')).toEqual({ uid: null, role: null, email: null, jwt: null });
+    expect(await one('select auth.uid() as uid, auth.role() as role, auth.email() as email, auth.jwt() as jwt')).toEqual({
+      uid: null,
+      role: null,
+      email: null,
+      jwt: null,
+    });
   });
 
   test('API roles may call them, and see no users', async () => {
     for (const role of ['anon', 'authenticated', 'service_role']) {
-      expect(await attempt(`set local role ${role}; select auth.uid(), auth.role(), auth.email(), auth.jwt()`), role).toBe('done');
+      expect(await attempt(`set local role ${role}; select auth.uid(), auth.role(), auth.email(), auth.jwt()`), role).toBe(
+        'done',
+      );
       expect(await attempt(`set local role ${role}; select * from auth.users`), role).toBe('42501');
     }
   });
 });
 
 describe('what happens to a new table depends on the age of the project', () => {
-  test.each([
-    ['closed', 'Dxtm', ''],
-    ['open', 'arwdDxtm', 'rwU'],
-  ] as const)('%s', async (defaultPrivileges, onTables, onSequences) => {
+  test.each(
+    [
+      ['closed', 'Dxtm', ''],
+      ['open', 'arwdDxtm', 'rwU'],
+    ] as const,
+  )('%s', async (defaultPrivileges, onTables, onSequences) => {
     const name = await createEmptyDatabase();
     await shapeDatabase(testServer(), name, { defaultPrivileges });
     const { sql, end } = connect(testServer().url(name));
@@ -135,7 +172,8 @@ describe('what happens to a new table depends on the age of the project', () => 
     await end();
     const sorted = (text: string) => [...text].sort().join('');
     for (const role of ['anon', 'authenticated', 'service_role']) {
-      const on = (object: string) => sorted(grants.find((grant) => grant.object === object && grant.role === role)?.privileges ?? '');
+      const on = (object: string) =>
+        sorted(grants.find((grant) => grant.object === object && grant.role === role)?.privileges ?? '');
       expect([on('t'), on('s')], role).toEqual([sorted(onTables), sorted(onSequences)]);
     }
   });
@@ -145,7 +183,9 @@ test('letters of any script are letters: trigrams, order and lower case', async 
   await postgres.query('create extension if not exists pg_trgm with schema extensions');
   const trigrams = (await one(`select extensions.show_trgm('Обект') as trigrams`))?.trigrams as string[];
   expect(trigrams.length).toBe(6);
-  const { rows } = await postgres.query<{ name: string }>(`select name from unnest('{Zoe,ana,Ana,Élan,Борис,анна}'::text[]) name order by name`);
+  const { rows } = await postgres.query<{ name: string }>(
+    `select name from unnest('{Zoe,ana,Ana,Élan,Борис,анна}'::text[]) name order by name`,
+  );
   expect(rows.map(({ name }) => name)).toEqual(['ana', 'Ana', 'Élan', 'Zoe', 'анна', 'Борис']);
   expect(await one(`select lower('ÉЖ') as lowered`)).toEqual({ lowered: 'éж' });
 });

@@ -56,7 +56,11 @@ describe('a function is served under /functions/v1', () => {
   test('a page of another origin may ask first', async () => {
     const response = await fetch(address(), {
       method: 'OPTIONS',
-      headers: { origin: 'https://app.example', 'access-control-request-method': 'GET', 'access-control-request-headers': 'authorization,apikey' },
+      headers: {
+        origin: 'https://app.example',
+        'access-control-request-method': 'GET',
+        'access-control-request-headers': 'authorization,apikey',
+      },
     });
     expect(response.ok).toBe(true);
     expect(response.headers.get('access-control-allow-origin')).toBe('*');
@@ -103,10 +107,14 @@ describe('every function deploys', () => {
   });
 
   test('it pins the versions that are tested here', () => {
-    const versions = (JSON.parse(readFileSync(join(projectRoot, 'package.json'), 'utf8')) as { devDependencies: Record<string, string> }).devDependencies;
+    const versions =
+      (JSON.parse(readFileSync(join(projectRoot, 'package.json'), 'utf8')) as { devDependencies: Record<string, string> })
+        .devDependencies;
     for (const file of ['deno.json', ...functionNames().map((name) => `functions/${name}/deno.json`)]) {
       const { imports } = JSON.parse(readFileSync(join(projectRoot, file), 'utf8')) as { imports: Record<string, string> };
-      for (const [name, target] of Object.entries(imports)) expect(target, `${file}: ${name}`).toBe(`npm:${name}@${versions[name]}`);
+      for (const [name, target] of Object.entries(imports)) {
+        expect(target, `${file}: ${name}`).toBe(`npm:${name}@${versions[name]}`);
+      }
     }
   });
 
@@ -125,15 +133,28 @@ describe('every function deploys', () => {
           });
         }
         response.writeHead(request.method === 'GET' ? 200 : 201, { 'content-type': 'application/json' });
-        response.end(request.method === 'GET' ? '[]' : JSON.stringify({ id: slug, slug, name: slug, status: 'ACTIVE', version: 1 }));
+        response.end(
+          request.method === 'GET' ? '[]' : JSON.stringify({ id: slug, slug, name: slug, status: 'ACTIVE', version: 1 }),
+        );
       });
     });
     await new Promise<void>((resolve) => api.listen(0, '127.0.0.1', resolve));
     const scratch = mkdtempSync(join(tmpdir(), 'vicinia-deploy-'));
     try {
       const url = `http://127.0.0.1:${(api.address() as AddressInfo).port}`;
-      writeFileSync(join(scratch, 'profile.yaml'), `name: test\napi_url: ${url}\ndashboard_url: ${url}\nproject_host: localhost\n`);
-      await run(join(projectRoot, 'node_modules/.bin/supabase'), ['functions', 'deploy', '--use-api', '--project-ref', 'abcdefghijklmnopqrst', '--profile', join(scratch, 'profile.yaml')], {
+      writeFileSync(
+        join(scratch, 'profile.yaml'),
+        `name: test\napi_url: ${url}\ndashboard_url: ${url}\nproject_host: localhost\n`,
+      );
+      await run(join(projectRoot, 'node_modules/.bin/supabase'), [
+        'functions',
+        'deploy',
+        '--use-api',
+        '--project-ref',
+        'abcdefghijklmnopqrst',
+        '--profile',
+        join(scratch, 'profile.yaml'),
+      ], {
         cwd: projectRoot,
         env: { ...process.env, SUPABASE_ACCESS_TOKEN: `sbp_${'0'.repeat(40)}` },
       });
@@ -143,8 +164,15 @@ describe('every function deploys', () => {
     }
     expect([...uploads.keys()].sort()).toEqual(functionNames());
     for (const [name, { files, metadata }] of uploads) {
-      expect(metadata).toMatchObject({ name, entrypoint_path: `functions/${name}/index.ts`, import_map_path: `functions/${name}/deno.json`, verify_jwt: readSupabaseConfig().functions[name]?.verify_jwt });
-      for (const file of readdirSync(join(functionsDir, name)).map((entry) => `functions/${name}/${entry}`)) expect(files).toContain(file);
+      expect(metadata).toMatchObject({
+        name,
+        entrypoint_path: `functions/${name}/index.ts`,
+        import_map_path: `functions/${name}/deno.json`,
+        verify_jwt: readSupabaseConfig().functions[name]?.verify_jwt,
+      });
+      for (const file of readdirSync(join(functionsDir, name)).map((entry) => `functions/${name}/${entry}`)) {
+        expect(files).toContain(file);
+      }
       for (const file of files) expect(existsSync(join(projectRoot, file)), file).toBe(true);
     }
   });

@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, test, vi } from 'vitest';
-import { startJobRunner, type JobRunner } from '../../../scripts/stack/jobs.ts';
-import { connect, createEmptyDatabase, testServer, type Sql } from '../../support/database.ts';
+import { type JobRunner, startJobRunner } from '../../../scripts/stack/jobs.ts';
+import { connect, createEmptyDatabase, type Sql, testServer } from '../../support/database.ts';
 
 let runner: JobRunner | undefined;
 let end: (() => Promise<void>) | undefined;
@@ -19,7 +19,11 @@ async function start(prepare?: (sql: Sql) => Promise<unknown>) {
   await prepare?.(connection.sql);
   const logs: string[] = [];
   const events: string[] = [];
-  runner = await startJobRunner({ databaseUrl: url, onLog: (line) => logs.push(line), onEvent: (payload) => events.push(payload) });
+  runner = await startJobRunner({
+    databaseUrl: url,
+    onLog: (line) => logs.push(line),
+    onEvent: (payload) => events.push(payload),
+  });
   return { sql: connection.sql, logs, events };
 }
 
@@ -54,7 +58,10 @@ describe('the job runner', () => {
 
   test('runs enabled jobs by their schedules, and a failing one stops no other', async () => {
     const { sql, logs } = await start(jobs('* * * * * *'));
-    await vi.waitFor(async () => expect((await sql(`select from app.runs where job = 'tick'`)).length).toBeGreaterThan(1), patience);
+    await vi.waitFor(
+      async () => expect((await sql(`select from app.runs where job = 'tick'`)).length).toBeGreaterThan(1),
+      patience,
+    );
     await vi.waitFor(() => expect(logs.join('\n')).toMatch(/Job broken failed: .*no such thing/), patience);
     expect(await sql(`select from app.runs where job <> 'tick'`)).toEqual([]);
   });

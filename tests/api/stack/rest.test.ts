@@ -14,20 +14,29 @@ beforeAll(async () => {
     create function public.refuse() returns void language plpgsql set search_path = '' as
       $$ begin raise exception using errcode = 'PT409', message = 'booking_overlap', detail = 'taken', hint = 'try later'; end $$;
     grant execute on function public.refuse() to anon`);
-  await vi.waitFor(async () => expect((await fetch(`${stack.url}/rest/v1/rpc/refuse`, { headers: asService() })).status).not.toBe(404), { timeout: 10_000 });
+  await vi.waitFor(
+    async () => expect((await fetch(`${stack.url}/rest/v1/rpc/refuse`, { headers: asService() })).status).not.toBe(404),
+    { timeout: 10_000 },
+  );
 });
 afterAll(() => stack.stop());
 
 describe('the database API passes through the gateway unchanged', () => {
   test('status, headers and body of an answer', async () => {
-    const response = await fetch(`${stack.url}/rest/v1/shelves?select=id&limit=2&order=id`, { headers: { ...asService(), prefer: 'count=exact' } });
+    const response = await fetch(`${stack.url}/rest/v1/shelves?select=id&limit=2&order=id`, {
+      headers: { ...asService(), prefer: 'count=exact' },
+    });
     expect(response.status).toBe(206);
     expect(response.headers.get('content-range')).toBe('0-1/20000');
     expect(await response.json()).toEqual([{ id: 1 }, { id: 2 }]);
   });
 
   test('bodies of requests, and answers without one', async () => {
-    const insert = await fetch(`${stack.url}/rest/v1/shelves`, { method: 'POST', headers: asService(), body: '{"id": -1, "label": "Ж"}' });
+    const insert = await fetch(`${stack.url}/rest/v1/shelves`, {
+      method: 'POST',
+      headers: asService(),
+      body: '{"id": -1, "label": "Ж"}',
+    });
     expect(insert.status).toBe(201);
     const remove = await fetch(`${stack.url}/rest/v1/shelves?id=eq.-1`, { method: 'DELETE', headers: asService() });
     expect(remove.status).toBe(204);
@@ -36,7 +45,10 @@ describe('the database API passes through the gateway unchanged', () => {
   });
 
   test('an error keeps its token, and the status in its code', async () => {
-    const response = await fetch(`${stack.url}/rest/v1/rpc/refuse`, { method: 'POST', headers: { apikey: stack.keys.publishable } });
+    const response = await fetch(`${stack.url}/rest/v1/rpc/refuse`, {
+      method: 'POST',
+      headers: { apikey: stack.keys.publishable },
+    });
     expect(response.status).toBe(409);
     expect(await response.json()).toMatchObject({ message: 'booking_overlap', details: 'taken', hint: 'try later' });
   });
@@ -49,7 +61,11 @@ describe('the database API passes through the gateway unchanged', () => {
   test('a page of another origin may call, with any header', async () => {
     const response = await fetch(`${stack.url}/rest/v1/shelves`, {
       method: 'OPTIONS',
-      headers: { origin: 'https://app.example', 'access-control-request-method': 'PATCH', 'access-control-request-headers': 'apikey,authorization,prefer,x-anything' },
+      headers: {
+        origin: 'https://app.example',
+        'access-control-request-method': 'PATCH',
+        'access-control-request-headers': 'apikey,authorization,prefer,x-anything',
+      },
     });
     expect(response.ok).toBe(true);
     expect(response.headers.get('access-control-allow-origin')).toBe('*');
@@ -83,7 +99,9 @@ describe('what is not here says so in one sentence', () => {
   ])('%s', async (path, what) => {
     const response = await fetch(stack.url + path, { headers: asService() });
     expect(response.status).toBe(501);
-    expect((await response.json()) as { message: string }).toMatchObject({ message: expect.stringMatching(new RegExp(`^${what} is not part of the local stack`)) as string });
+    expect((await response.json()) as { message: string }).toMatchObject({
+      message: expect.stringMatching(new RegExp(`^${what} is not part of the local stack`)) as string,
+    });
   });
 
   test('a channel reports an error and does not wait for ever', async () => {
@@ -96,5 +114,10 @@ describe('what is not here says so in one sentence', () => {
 
 test('the landing page says where everything is', async () => {
   const response = await fetch(stack.url);
-  expect(await response.json()).toMatchObject({ status: 'running', rest: `${stack.url}/rest/v1`, auth: `${stack.url}/auth/v1`, mail: `${stack.url}/mail` });
+  expect(await response.json()).toMatchObject({
+    status: 'running',
+    rest: `${stack.url}/rest/v1`,
+    auth: `${stack.url}/auth/v1`,
+    mail: `${stack.url}/mail`,
+  });
 });

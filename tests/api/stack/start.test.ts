@@ -1,4 +1,4 @@
-import { spawn, type ChildProcess } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { createClient } from '@supabase/supabase-js';
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
 import WebSocket from 'ws';
-import { homeAt, projectRoot, type Home } from '../../../scripts/stack/paths.ts';
+import { type Home, homeAt, projectRoot } from '../../../scripts/stack/paths.ts';
 import { freePort } from '../../../scripts/stack/ports.ts';
 import { listProcesses } from '../../../scripts/stack/process-table.ts';
 
@@ -22,7 +22,13 @@ beforeAll(async () => {
   home = homeAt(join(root, 'home'));
   const [api, database] = [await freePort(), await freePort()];
   url = `http://127.0.0.1:${api}`;
-  environment = { ...process.env, VICINIA_HOME: home.root, VICINIA_PORT: String(api), VICINIA_DB_PORT: String(database), NO_COLOR: '1' };
+  environment = {
+    ...process.env,
+    VICINIA_HOME: home.root,
+    VICINIA_PORT: String(api),
+    VICINIA_DB_PORT: String(database),
+    NO_COLOR: '1',
+  };
 });
 afterEach(async () => {
   for (const child of started.splice(0)) if (child.exitCode === null && child.signalCode === null) child.kill('SIGKILL');
@@ -43,7 +49,9 @@ function script(name: string, args: string[] = [], overrides: NodeJS.ProcessEnv 
   let output = '';
   child.stdout.on('data', (chunk: Buffer) => (output += chunk.toString()));
   child.stderr.on('data', (chunk: Buffer) => (output += chunk.toString()));
-  const ended = new Promise<number | string>((resolve) => child.once('close', (code, signal) => resolve(code ?? signal ?? 'unknown')));
+  const ended = new Promise<number | string>((resolve) =>
+    child.once('close', (code, signal) => resolve(code ?? signal ?? 'unknown'))
+  );
   return { child, output: () => output, ended };
 }
 
@@ -76,7 +84,10 @@ describe('npm start', () => {
     const keys = JSON.parse(readFileSync(home.keys, 'utf8')) as { publishable: string; secret: string };
     expect(run.output()).toContain(keys.publishable);
     expect(run.output()).toContain(keys.secret);
-    const client = createClient(url, keys.secret, { auth: { persistSession: false }, realtime: { transport: WebSocket as never } });
+    const client = createClient(url, keys.secret, {
+      auth: { persistSession: false },
+      realtime: { transport: WebSocket as never },
+    });
     const { data, error } = await client.auth.admin.listUsers();
     expect(error).toBeNull();
     expect(data.users.length).toBeGreaterThan(3);
@@ -87,7 +98,9 @@ describe('npm start', () => {
 
   test('keeps its secrets and mails from other users of the machine', () => {
     expect(statSync(home.keys).mode & 0o077).toBe(0);
-    for (const folder of [home.mails, home.storage, home.logs, home.postgres]) expect(statSync(folder).mode & 0o077, folder).toBe(0);
+    for (const folder of [home.mails, home.storage, home.logs, home.postgres]) {
+      expect(statSync(folder).mode & 0o077, folder).toBe(0);
+    }
   });
 
   test.each(['SIGINT', 'SIGTERM', 'SIGHUP'] as const)('ends in order on %s: nothing keeps running', async (signal) => {
@@ -131,10 +144,12 @@ describe('npm start', () => {
 
   test('a second one, and a reset, say that the first is running', async () => {
     const run = await start();
-    for (const [name, message] of [
-      ['start.ts', `Vicinia is running here already, at ${url} (process ${run.child.pid})`],
-      ['reset.ts', `Vicinia is running at ${url} (process ${run.child.pid}): stop it first`],
-    ] as const) {
+    for (
+      const [name, message] of [
+        ['start.ts', `Vicinia is running here already, at ${url} (process ${run.child.pid})`],
+        ['reset.ts', `Vicinia is running at ${url} (process ${run.child.pid}): stop it first`],
+      ] as const
+    ) {
       const second = script(name);
       expect(await second.ended).toBe(1);
       expect(second.output()).toContain(message);
@@ -151,7 +166,9 @@ describe('npm start', () => {
     const port = typeof address === 'object' && address ? address.port : 0;
     const run = script('start.ts', [], { [variable]: String(port) });
     expect(await run.ended).toBe(1);
-    expect(run.output()).toContain(`Port ${port} is already taken by another program: free it, or choose another with ${variable}.`);
+    expect(run.output()).toContain(
+      `Port ${port} is already taken by another program: free it, or choose another with ${variable}.`,
+    );
     blocker.close();
   });
 

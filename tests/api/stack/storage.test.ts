@@ -53,7 +53,10 @@ describe('a file goes up and comes down', () => {
     ],
   ])('as %s', async (name, content, contentType) => {
     const path = `${anaId}/${name}.txt`;
-    const { data, error } = await ana.storage.from('own').upload(path, content(), { ...(contentType && { contentType }), duplex: 'half' });
+    const { data, error } = await ana.storage.from('own').upload(path, content(), {
+      ...(contentType && { contentType }),
+      duplex: 'half',
+    });
     expect(error).toBeNull();
     expect(data).toMatchObject({ path, fullPath: `own/${path}`, id: expect.any(String) as string });
     const { data: blob } = await ana.storage.from('own').download(path);
@@ -67,13 +70,21 @@ describe('a file goes up and comes down', () => {
     expect(error).toBeNull();
     expect(await (await ana.storage.from('own').download(path)).data?.text()).toBe('план');
     const { data } = await ana.storage.from('own').info(path);
-    expect(data).toMatchObject({ name: path, metadata: { size: 8, mimetype: 'text/plain', cacheControl: 'max-age=60' }, userMetadata: { floor: 3 } });
+    expect(data).toMatchObject({
+      name: path,
+      metadata: { size: 8, mimetype: 'text/plain', cacheControl: 'max-age=60' },
+      userMetadata: { floor: 3 },
+    });
     expect((await ana.storage.from('own').exists(path)).data).toBe(true);
   });
 
   test('and its metadata is stored as objects', async () => {
     await ana.storage.from('own').upload(`${anaId}/kinds.txt`, file('x'), { metadata: { a: 1 } });
-    expect(await stack.sql(`select jsonb_typeof(metadata) as system, jsonb_typeof(user_metadata) as own, owner_id from storage.objects where name like '%/kinds.txt'`)).toEqual([
+    expect(
+      await stack.sql(
+        `select jsonb_typeof(metadata) as system, jsonb_typeof(user_metadata) as own, owner_id from storage.objects where name like '%/kinds.txt'`,
+      ),
+    ).toEqual([
       { system: 'object', own: 'object', owner_id: anaId },
     ]);
   });
@@ -107,15 +118,21 @@ describe('a file goes up and comes down', () => {
       expect((await ana.storage.from('own').upload(`${anaId}/${name}`, file('x'))).error, name).toMatchObject(refusal);
       expect((await ana.storage.from('own').createSignedUploadUrl(`${anaId}/${name}`)).error, name).toMatchObject(refusal);
       for (const step of ['move', 'copy'] as const) {
-        expect((await ana.storage.from('own')[step](`${anaId}/plain.txt`, `${anaId}/${name}`)).error, name).toMatchObject(refusal);
+        expect((await ana.storage.from('own')[step](`${anaId}/plain.txt`, `${anaId}/${name}`)).error, name).toMatchObject(
+          refusal,
+        );
       }
     }
     expect((await ana.storage.from('own').exists(`${anaId}/plain.txt`)).data).toBe(true);
   });
 
   test('within the limits of its bucket', async () => {
-    expect((await ana.storage.from('own').upload(`${anaId}/big.txt`, file('x'.repeat(1001)))).error).toMatchObject({ statusCode: '413' });
-    expect((await admin.storage.from('plans').upload('a.png', file('x', 'image/png'))).error).toMatchObject({ statusCode: '415' });
+    expect((await ana.storage.from('own').upload(`${anaId}/big.txt`, file('x'.repeat(1001)))).error).toMatchObject({
+      statusCode: '413',
+    });
+    expect((await admin.storage.from('plans').upload('a.png', file('x', 'image/png'))).error).toMatchObject({
+      statusCode: '415',
+    });
     expect((await ana.storage.from('own').exists(`${anaId}/big.txt`)).data).toBe(false);
   });
 });
@@ -123,8 +140,11 @@ describe('a file goes up and comes down', () => {
 describe('a list shows one folder', () => {
   test('files and folders below a prefix, sorted, searched and paged', async () => {
     const base = `${anaId}/list`;
-    for (const name of ['b.txt', 'a.txt', 'deeper/c.txt', 'deeper/still/d.txt']) await ana.storage.from('own').upload(`${base}/${name}`, file(name));
-    const names = async (path: string, options?: object) => (await ana.storage.from('own').list(path, options)).data?.map(({ name }) => name);
+    for (const name of ['b.txt', 'a.txt', 'deeper/c.txt', 'deeper/still/d.txt']) {
+      await ana.storage.from('own').upload(`${base}/${name}`, file(name));
+    }
+    const names = async (path: string, options?: object) =>
+      (await ana.storage.from('own').list(path, options)).data?.map(({ name }) => name);
     expect(await names(base)).toEqual(['deeper', 'a.txt', 'b.txt']);
     expect(await names(`${base}/deeper`)).toEqual(['still', 'c.txt']);
     expect(await names(base, { sortBy: { column: 'name', order: 'desc' } })).toEqual(['deeper', 'b.txt', 'a.txt']);
@@ -199,7 +219,8 @@ describe('addresses', () => {
     expect(data?.signedUrl).toMatch(new RegExp(`^${stack.url}/storage/v1/object/upload/sign/own/`));
     const guest = nobody.storage.from('own');
     expect((await guest.uploadToSignedUrl(`${anaId}/elsewhere.txt`, data?.token ?? '', file('x'))).error).not.toBeNull();
-    expect((await guest.uploadToSignedUrl(path, data?.token ?? '', file('by link'), { contentType: 'text/plain' })).error).toBeNull();
+    expect((await guest.uploadToSignedUrl(path, data?.token ?? '', file('by link'), { contentType: 'text/plain' })).error)
+      .toBeNull();
     expect(await (await ana.storage.from('own').download(path)).data?.text()).toBe('by link');
   });
 
