@@ -73,7 +73,7 @@ export interface AppOutboxConsumers {
    */
   description: string;
   /**
-   * A function f(app.outbox) returning void; raising means: try again later.
+   * A function f(app.outbox) returning void, as schema.name(argument types); raising means: try again later. Text, because pg_upgrade cannot carry regprocedure.
    */
   handler: string;
   /**
@@ -150,7 +150,7 @@ export interface AppScheduledJobs {
    */
   description: string;
   /**
-   * A function f() that may run twice without harm.
+   * A function f() that may run twice without harm, as schema.name(). Text, because pg_upgrade cannot carry regprocedure.
    */
   handler: string;
   /**
@@ -973,6 +973,9 @@ export interface RosterFields {
    * When the row was archived; null while it is live.
    */
   deleted_at: Timestamp | null;
+  /**
+   * What it holds, for whoever maps a header to it.
+   */
   description: string;
   /**
    * What it tells of.
@@ -1029,6 +1032,9 @@ export interface RosterHeaderSynonyms {
    * Set on the one header per field and language that a template shows: a cell that could stand under it.
    */
   example: string | null;
+  /**
+   * What the column holds: a key of roster_fields.
+   */
   field: string;
   /**
    * As a person would write it.

@@ -1072,6 +1072,18 @@ export type Database = {
         }
         Returns: string
       }
+      import_roster: {
+        Args: {
+          community_id: string
+          date_order?: string
+          dry_run?: boolean
+          first_row?: number
+          headers: string[]
+          mapping?: Json
+          rows: Json
+        }
+        Returns: Json
+      }
       my_permissions: {
         Args: { community_id?: string; organization_id?: string }
         Returns: string[]
