@@ -20,7 +20,11 @@ try {
   if (options.seed && (await seed(databaseUrl)) === 'seeded') console.log(`${pc.green('✔')} seed.sql`);
 } catch (error) {
   const { code, message } = error as NodeJS.ErrnoException;
-  console.error(pc.red(code === 'ECONNREFUSED' ? 'No database answers there. Start it with `npm start`, or name another with --db-url.' : message));
+  console.error(
+    pc.red(
+      code === 'ECONNREFUSED' ? 'No database answers there. Start it with `npm start`, or name another with --db-url.' : message,
+    ),
+  );
   process.exitCode = 1;
 }
 

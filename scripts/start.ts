@@ -1,18 +1,19 @@
 import { createHash } from 'node:crypto';
-import { createWriteStream, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync, type WriteStream } from 'node:fs';
+import { createWriteStream, existsSync, readdirSync, readFileSync, rmSync, writeFileSync, type WriteStream } from 'node:fs';
 import { join } from 'node:path';
 import { Command } from 'commander';
 import { Listr } from 'listr2';
 import pc from 'picocolors';
+import { demoPassword, demoUsers } from './stack/demo-users.ts';
 import { onParentGone, takeInstallation } from './stack/installation.ts';
 import { loadOrCreateKeys, type StackKeys } from './stack/keys.ts';
 import { migrate, seed } from './stack/migrations.ts';
-import { home, ports, projectRoot, type Home } from './stack/paths.ts';
+import { type Home, home, ports, projectRoot } from './stack/paths.ts';
 import { isPortFree } from './stack/ports.ts';
-import { startPostgres, stopLeftoverPostgres, withClient, type PostgresServer } from './stack/postgres.ts';
+import { type PostgresServer, startPostgres, stopLeftoverPostgres } from './stack/postgres.ts';
 import { findPostgrest } from './stack/postgrest.ts';
 import { memoryOf } from './stack/process-table.ts';
-import { startStack, type Stack } from './stack/stack.ts';
+import { type Stack, startStack } from './stack/stack.ts';
 import { shapeCluster, shapeDatabase } from './stack/supabase-shape.ts';
 
 const options = new Command('start')
@@ -34,6 +35,11 @@ let isToldByTasks = false;
 process.once('SIGINT', () => void shutDown(0));
 process.once('SIGTERM', () => void shutDown(0));
 process.once('SIGHUP', () => void shutDown(0));
+process.on('uncaughtException', (error) => void shutDown(1, `Vicinia failed: ${error.stack ?? error.message}`));
+process.on(
+  'unhandledRejection',
+  (error) => void shutDown(1, `Vicinia failed: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`),
+);
 onParentGone(() => void shutDown(1));
 
 try {
@@ -81,7 +87,9 @@ async function bringUp(): Promise<void> {
         task: async (progress, task) => {
           const url = (progress.postgres as PostgresServer).url();
           const { applied, already } = await migrate(url, { onMigration: (file) => void (task.output = file) });
-          task.title = applied.length > 0 ? `Migrations ${pc.dim(`${applied.length} applied`)}` : `Migrations ${pc.dim(`up to date, ${already}`)}`;
+          task.title = applied.length > 0
+            ? `Migrations ${pc.dim(`${applied.length} applied`)}`
+            : `Migrations ${pc.dim(`up to date, ${already}`)}`;
         },
       },
       {
@@ -105,7 +113,10 @@ async function bringUp(): Promise<void> {
             functions: true,
             jobs: true,
             onLog: (part, line) => logTo(part)(line),
-            onMail: (mail) => console.log(`${pc.cyan('✉')} ${mail.subject} ${pc.dim('to')} ${mail.to}${mail.link ? ` ${pc.underline(mail.link)}` : ''}`),
+            onMail: (mail) =>
+              console.log(
+                `${pc.cyan('✉')} ${mail.subject} ${pc.dim('to')} ${mail.to}${mail.link ? ` ${pc.underline(mail.link)}` : ''}`,
+              ),
             ...(options.verbose && { onEvent: (payload: string) => console.log(`${pc.magenta('◆')} ${payload}`) }),
           });
         },
@@ -125,9 +136,13 @@ async function bringUp(): Promise<void> {
 /** Says in one sentence what would keep us from starting, before anything is started. */
 async function checkSurroundings({ root, postgres }: Home): Promise<void> {
   findPostgrest();
-  if (await stopLeftoverPostgres(postgres)) console.log(pc.dim(`  Stopped a PostgreSQL that an earlier run had left in ${root}.`));
+  if (await stopLeftoverPostgres(postgres)) {
+    console.log(pc.dim(`  Stopped a PostgreSQL that an earlier run had left in ${root}.`));
+  }
   for (const [port, variable] of [[ports.api, 'VICINIA_PORT'], [ports.database, 'VICINIA_DB_PORT']] as const) {
-    if (!(await isPortFree(port))) throw new Error(`Port ${port} is already taken by another program: free it, or choose another with ${variable}.`);
+    if (!(await isPortFree(port))) {
+      throw new Error(`Port ${port} is already taken by another program: free it, or choose another with ${variable}.`);
+    }
   }
 }
 
@@ -145,7 +160,7 @@ async function shapeOnce(postgres: PostgresServer): Promise<void> {
 
 /** Says where everything is. */
 async function announce(stack: Stack, postgres: PostgresServer): Promise<void> {
-  const users = await demoUsers(postgres);
+  const users = await demoUsers(postgres.url());
   // performance.now() counts from the start of this process.
   const seconds = (performance.now() / 1000).toFixed(1);
   const megabytes = Math.round(memoryOf([process.pid, postgres.pid, ...stack.pids()]) / 1e6);
@@ -163,24 +178,17 @@ async function announce(stack: Stack, postgres: PostgresServer): Promise<void> {
   ];
   if (users.length > 0) {
     const width = Math.max(...users.map(({ email }) => email.length));
-    lines.push('', `  Demo users ${pc.dim('(password vicinia-demo)')}`, ...users.map(({ email, roles }) => `  ${email.padEnd(width + 2)}${pc.dim(roles)}`));
+    lines.push(
+      '',
+      `  Demo users ${pc.dim(`(password ${demoPassword})`)}`,
+      ...users.map(({ email, roles }) => `  ${email.padEnd(width + 2)}${pc.dim(roles)}`),
+    );
   }
   console.log([...lines, '', `  ${pc.dim('Ctrl-C stops everything.')}`, ''].join('\n'));
 }
 
-/** The users that seed.sql made, with the roles they hold, where it provides `app.demo_users()`. */
-async function demoUsers(postgres: PostgresServer): Promise<{ email: string; roles: string }[]> {
-  return withClient(postgres.url(), async (client) => {
-    const { rows } = await client.query<{ found: boolean }>(`select to_regprocedure('app.demo_users()') is not null as found`);
-    if (!rows[0]?.found) return [];
-    const users = await client.query<{ email: string; roles: string[] | string }>('select email, roles from app.demo_users()');
-    return users.rows.map(({ email, roles }) => ({ email, roles: Array.isArray(roles) ? roles.join(', ') : roles }));
-  });
-}
-
 /** Where a part's log lines go: a file each, begun anew at every start, and the terminal with --verbose. */
 function logTo(part: string): (line: string) => void {
-  mkdirSync(folder.logs, { recursive: true });
   const file = logFiles.get(part) ?? createWriteStream(join(folder.logs, `${part}.log`));
   logFiles.set(part, file);
   return (line) => {

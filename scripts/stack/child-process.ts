@@ -1,4 +1,4 @@
-import { spawn, type ChildProcess } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 
@@ -87,7 +87,10 @@ function watchdog(): Watchdog {
 }
 
 function startWatchdog(): Watchdog {
-  const shell: ChildProcess = spawn('/bin/sh', [fileURLToPath(new URL('./watchdog.sh', import.meta.url))], { detached: true, stdio: ['pipe', 'ignore', 'ignore'] });
+  const shell: ChildProcess = spawn('/bin/sh', [fileURLToPath(new URL('./watchdog.sh', import.meta.url))], {
+    detached: true,
+    stdio: ['pipe', 'ignore', 'ignore'],
+  });
   shell.unref();
   const input = shell.stdin as NonNullable<typeof shell.stdin> & { unref?: () => void };
   input.unref?.();

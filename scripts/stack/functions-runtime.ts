@@ -1,7 +1,7 @@
-import { existsSync, readdirSync } from 'node:fs';
+import { existsSync, readdirSync, statSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
-import { startProcess, type ManagedProcess } from './child-process.ts';
+import { type ManagedProcess, startProcess } from './child-process.ts';
 import type { StackKeys } from './keys.ts';
 import { functionsDir, projectRoot } from './paths.ts';
 import { freePort } from './ports.ts';
@@ -19,14 +19,15 @@ export type FunctionsRuntime = {
   stop(): Promise<void>;
 };
 
-type RunningFunction = { url: string; process: ManagedProcess; idle: NodeJS.Timeout };
+type FunctionProcess = { url: string; process: ManagedProcess; startedAt: number };
 
 const idleAfterMs = 5 * 60_000;
 
 /**
  * Runs each folder of `functions/` that has an `index.ts` in a Deno process of its own, as Supabase isolates them: started
- * by the first request (a fifth of a second), ended after five idle minutes, with the network, its own environment and
- * the functions folder as its only permissions. Packages come from node_modules, in the versions that deno.json pins.
+ * by the first request (a fifth of a second), again after its code has changed, and ended after five idle minutes, with the
+ * network, its own environment and the functions folder as its only permissions. Packages come from node_modules, in the
+ * versions that deno.json pins.
  */
 export function createFunctionsRuntime(options: {
   keys: StackKeys;
@@ -38,8 +39,7 @@ export function createFunctionsRuntime(options: {
   onLog: (line: string) => void;
 }): FunctionsRuntime {
   const { keys, config, onLog } = options;
-  const running = new Map<string, Promise<RunningFunction>>();
-  const pids = new Set<number>();
+  const functions = new Map<string, EdgeFunction>();
   const environment = {
     SUPABASE_URL: options.url,
     SUPABASE_ANON_KEY: keys.anonJwt,
@@ -52,25 +52,17 @@ export function createFunctionsRuntime(options: {
   return {
     names: functionNames,
     verifiesJwt: (name) => config.functions[name]?.verify_jwt ?? true,
-    async urlOf(name) {
-      let starting = running.get(name);
-      if (!starting) {
-        starting = start(name);
-        running.set(name, starting);
-        starting.catch(() => running.delete(name));
-      }
-      const { url, idle } = await starting;
-      idle.refresh();
-      return url;
+    urlOf(name) {
+      const known = functions.get(name) ?? edgeFunction(() => launch(name), () => lastChangeOf(name));
+      functions.set(name, known);
+      return known.url();
     },
-    pids: () => [...pids],
-    async stop() {
-      const processes = await Promise.allSettled(running.values());
-      await Promise.all(processes.map((result) => (result.status === 'fulfilled' ? end(result.value) : undefined)));
-    },
+    pids: () => [...functions.values()].flatMap((known) => known.pid() ?? []),
+    stop: async () => void (await Promise.all([...functions.values()].map((known) => known.stop()))),
   };
 
-  async function start(name: string): Promise<RunningFunction> {
+  async function launch(name: string): Promise<FunctionProcess> {
+    const startedAt = Date.now();
     const folder = join(functionsDir, name);
     const port = await freePort();
     const server = await startProcess({
@@ -78,7 +70,7 @@ export function createFunctionsRuntime(options: {
       command: findDeno(),
       cwd: projectRoot,
       args: [
-        ...['run', '--quiet', '--no-prompt', '--no-lock', '--node-modules-dir=manual', '--config', join(folder, 'deno.json')],
+        ...['run', '--quiet', '--no-prompt'],
         ...['--allow-net', `--allow-env=${[...Object.keys(environment), 'DENO_*'].join(',')}`, `--allow-read=${functionsDir}`],
         join(folder, 'index.ts'),
       ],
@@ -92,22 +84,43 @@ export function createFunctionsRuntime(options: {
       },
       onLine: (line) => onLog(`${name}: ${line}`),
     });
-    pids.add(server.pid);
-    void server.exited.then(() => {
-      pids.delete(server.pid);
-      running.delete(name);
-    });
     const url = `http://127.0.0.1:${port}`;
     await untilListening(url, server);
-    const started: RunningFunction = { url, process: server, idle: setTimeout(() => void end(started), idleAfterMs) };
-    started.idle.unref();
-    return started;
+    return { url, process: server, startedAt };
   }
+}
 
-  async function end({ idle, process: server }: RunningFunction): Promise<void> {
+type EdgeFunction = { url(): Promise<string>; pid(): number | undefined; stop(): Promise<void> };
+
+/** One function: at most one process at a time, however many ask for it at once. */
+function edgeFunction(launch: () => Promise<FunctionProcess>, lastChange: () => number): EdgeFunction {
+  let running: FunctionProcess | undefined;
+  let turn: Promise<unknown> = Promise.resolve();
+  let idle: NodeJS.Timeout | undefined;
+
+  const inTurn = <T>(work: () => Promise<T>): Promise<T> => {
+    const result = turn.then(work);
+    turn = result.catch(() => undefined);
+    return result;
+  };
+  const halt = async () => {
     clearTimeout(idle);
-    await server.stop(2000);
-  }
+    await running?.process.stop(2000);
+    running = undefined;
+  };
+
+  return {
+    url: () =>
+      inTurn(async () => {
+        if (running && (!running.process.isRunning() || running.startedAt < lastChange())) await halt();
+        running ??= await launch();
+        clearTimeout(idle);
+        idle = setTimeout(() => void inTurn(halt), idleAfterMs).unref();
+        return running.url;
+      }),
+    pid: () => (running?.process.isRunning() ? running.process.pid : undefined),
+    stop: () => inTurn(halt),
+  };
 }
 
 /** The names of the functions in `functions/`. */
@@ -119,18 +132,30 @@ export function functionNames(): string[] {
     .sort();
 }
 
+/** When a file of a function, or of what functions share, was last written. */
+function lastChangeOf(name: string): number {
+  const files = [join(functionsDir, name), join(functionsDir, '_shared')].flatMap((folder) =>
+    existsSync(folder) ? readdirSync(folder, { recursive: true, encoding: 'utf8' }).map((file) => join(folder, file)) : []
+  );
+  return Math.max(0, ...files.map((file) => statSync(file).mtimeMs));
+}
+
 /** The Deno program that npm installed. */
 export function findDeno(): string {
   const require = createRequire(import.meta.url);
   const folder = dirname(require.resolve('deno/package.json'));
   const platform = `${process.platform}-${process.arch}${process.platform === 'linux' ? '-glibc' : ''}`;
   const program = [join(folder, 'deno'), join(dirname(folder), '@deno', platform, 'deno')].find(existsSync);
-  if (!program) throw new Error(`There is no Deno for ${process.platform} on ${process.arch}, which the edge functions need: run \`npm install\` without --omit=optional.`);
+  if (!program) {
+    throw new Error(
+      `There is no Deno for ${process.platform} on ${process.arch}, which the edge functions need: run \`npm install\` without --omit=optional.`,
+    );
+  }
   return program;
 }
 
 async function untilListening(url: string, server: ManagedProcess): Promise<void> {
-  for (const deadline = Date.now() + 20_000; ; await new Promise((resolve) => setTimeout(resolve, 25))) {
+  for (const deadline = Date.now() + 20_000;; await new Promise((resolve) => setTimeout(resolve, 25))) {
     try {
       await fetch(url, { method: 'OPTIONS' });
       return;

@@ -28,17 +28,25 @@ export function whoRuns(home: Home): RunningInstallation | undefined {
  * @throws in one sentence when another process runs it
  */
 export function takeInstallation(home: Home, url: string): () => void {
-  home.create();
+  try {
+    home.create();
+  } catch (error) {
+    throw folderError(home, error);
+  }
   const mine = JSON.stringify({ pid: process.pid, url, startedAt: new Date().toISOString() } satisfies RunningInstallation);
-  for (let attempt = 0; ; attempt += 1) {
+  for (let attempt = 0;; attempt += 1) {
     try {
       writeFileSync(home.lock, mine, { flag: 'wx' });
       break;
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw folderError(home, error);
       const other = whoRuns(home);
       if (other ?? attempt > 2) {
-        throw new Error(`Vicinia is running here already${other ? `, at ${other.url} (process ${other.pid})` : ''}: stop it with Ctrl-C there, or use it as it is.`);
+        throw new Error(
+          `Vicinia is running here already${
+            other ? `, at ${other.url} (process ${other.pid})` : ''
+          }: stop it with Ctrl-C there, or use it as it is.`,
+        );
       }
       rmSync(home.lock, { force: true });
     }
@@ -50,6 +58,14 @@ export function takeInstallation(home: Home, url: string): () => void {
       // already gone
     }
   };
+}
+
+function folderError({ root }: Home, error: unknown): Error {
+  const { code, message } = error as NodeJS.ErrnoException;
+  const isForeign = code === 'EACCES' || code === 'EPERM';
+  return new Error(
+    isForeign ? `${root} belongs to another user: run this as that user, or choose another folder with VICINIA_HOME.` : message,
+  );
 }
 
 /** Calls back when npm, or whoever started this process, is gone without having told us. */

@@ -28,7 +28,9 @@ export async function startJobRunner(options: {
   let isStopping = false;
 
   const reread = everyInterval(rereadEveryMs, async () => {
-    const jobs = (await hasJobs()) ? (await pool.query<ScheduledJob>('select name, schedule from app.scheduled_jobs where is_enabled')).rows : [];
+    const jobs = (await hasJobs())
+      ? (await pool.query<ScheduledJob>('select name, schedule from app.scheduled_jobs where is_enabled')).rows
+      : [];
     for (const [name, { cron }] of crons) {
       if (jobs.some((job) => job.name === name && job.schedule === crons.get(name)?.schedule)) continue;
       cron.stop();
@@ -61,7 +63,13 @@ export async function startJobRunner(options: {
 
   function plan(name: string, schedule: string): void {
     try {
-      const cron = new Cron(schedule, { name, protect: true, timezone: 'UTC', unref: true, catch: (error) => onLog(`Job ${name} failed: ${String(error)}`) }, async () => {
+      const cron = new Cron(schedule, {
+        name,
+        protect: true,
+        timezone: 'UTC',
+        unref: true,
+        catch: (error) => onLog(`Job ${name} failed: ${String(error)}`),
+      }, async () => {
         if (!isStopping) await pool.query('select app.run_job($1)', [name]);
       });
       crons.set(name, { schedule, cron });

@@ -68,6 +68,8 @@ function createKeys(random: (label: string) => string): StackKeys {
 function legacyKey(role: 'anon' | 'service_role', secret: string): string {
   const issuedAt = Date.UTC(2026, 0, 1) / 1000;
   const encode = (value: object) => Buffer.from(JSON.stringify(value)).toString('base64url');
-  const body = `${encode({ alg: 'HS256', typ: 'JWT' })}.${encode({ iss: 'supabase', role, iat: issuedAt, exp: issuedAt + tenYears })}`;
+  const body = `${encode({ alg: 'HS256', typ: 'JWT' })}.${
+    encode({ iss: 'supabase', role, iat: issuedAt, exp: issuedAt + tenYears })
+  }`;
   return `${body}.${createHmac('sha256', secret).update(body).digest('base64url')}`;
 }

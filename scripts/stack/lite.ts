@@ -1,4 +1,4 @@
-import { App, setExperimental, type EmailDriver } from '@supabase/lite';
+import { App, type EmailDriver, setExperimental } from '@supabase/lite';
 import { createPostgresConnection } from '@supabase/lite/postgres';
 import type { StackKeys } from './keys.ts';
 import { createFileStore } from './storage/file-store.ts';
@@ -8,7 +8,9 @@ import type { SupabaseConfig } from './supabase-config.ts';
 export type LiteService = { fetch(request: Request): Promise<Response>; close(): Promise<void> };
 
 /** Sign-up, sign-in, refresh, verification and recovery. What is missing or differs is in `auth/`. */
-export function liteAuth(options: { databaseUrl: string; keys: StackKeys; config: SupabaseConfig; email: EmailDriver }): LiteService {
+export function liteAuth(
+  options: { databaseUrl: string; keys: StackKeys; config: SupabaseConfig; email: EmailDriver },
+): LiteService {
   const { auth } = options.config;
   const connection = connect(options.databaseUrl, 5);
   const app = new App({
@@ -37,7 +39,9 @@ export function liteAuth(options: { databaseUrl: string; keys: StackKeys; config
 }
 
 /** Buckets and objects under row-level security. What differs is in `storage/`. */
-export async function liteStorage(options: { databaseUrl: string; keys: StackKeys; config: SupabaseConfig; directory: string }): Promise<LiteService> {
+export async function liteStorage(
+  options: { databaseUrl: string; keys: StackKeys; config: SupabaseConfig; directory: string },
+): Promise<LiteService> {
   const connection = connect(options.databaseUrl, 4);
   const app = new App({
     connection,
@@ -54,7 +58,12 @@ export async function liteStorage(options: { databaseUrl: string; keys: StackKey
 function connect(url: string, max: number) {
   const connection = createPostgresConnection({
     url,
-    postgresOptions: { max, idle_timeout: 60, onnotice: () => undefined, types: { json: jsonType(114), jsonb: jsonType(3802), timestamptz: isoTimestamp } },
+    postgresOptions: {
+      max,
+      idle_timeout: 60,
+      onnotice: () => undefined,
+      types: { json: jsonType(114), jsonb: jsonType(3802), timestamptz: isoTimestamp },
+    },
   });
   // Otherwise the first request would grant everything in every schema to the API roles. The property is private, but
   // there is no other way to say that row-level security is set up already.

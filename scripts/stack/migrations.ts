@@ -98,18 +98,26 @@ function checkHistory(files: MigrationFile[], history: Map<string, string[] | nu
   const known = new Set(files.map((migration) => migration.version));
   const foreign = [...history.keys()].filter((version) => !known.has(version));
   if (foreign.length > 0) {
-    throw new Error(`The database has migrations that are not in the migrations folder (${foreign.join(', ')}): it was made by another version of the project, or they were renamed. \`npm run reset\` starts from empty.`);
+    throw new Error(
+      `The database has migrations that are not in the migrations folder (${
+        foreign.join(', ')
+      }): it was made by another version of the project, or they were renamed. \`npm run reset\` starts from empty.`,
+    );
   }
   for (const { file, version, sql } of files) {
     const recorded = history.get(version);
     if (recorded && essence(recorded) !== essence(splitStatements(sql))) {
-      throw new Error(`${file} was changed after it had been applied: \`npm run reset\` starts from empty; a database that must live on gets a new migration instead.`);
+      throw new Error(
+        `${file} was changed after it had been applied: \`npm run reset\` starts from empty; a database that must live on gets a new migration instead.`,
+      );
     }
   }
   const newest = [...history.keys()].at(-1) ?? '';
   const late = files.find(({ version }) => !history.has(version) && version < newest);
   if (late) {
-    throw new Error(`${late.file} is older than ${newest}, which has been applied already: give it a later version, or start from empty with \`npm run reset\`.`);
+    throw new Error(
+      `${late.file} is older than ${newest}, which has been applied already: give it a later version, or start from empty with \`npm run reset\`.`,
+    );
   }
 }
 

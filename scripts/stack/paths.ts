@@ -24,7 +24,7 @@ export type Home = ReturnType<typeof homeAt>;
  * The data folder of this installation: `.vicinia/` in the repository, or what `VICINIA_HOME` names.
  * Nothing is created by asking for it.
  */
-export const home = (): Home => homeAt(resolve(process.env.VICINIA_HOME ?? join(projectRoot, '.vicinia')));
+export const home = (): Home => homeAt(resolve(process.env.VICINIA_HOME || join(projectRoot, '.vicinia')));
 
 /** The layout of a data folder at `root`. */
 export const homeAt = (root: string) => ({
@@ -41,7 +41,11 @@ export const homeAt = (root: string) => ({
   unseeded: join(root, 'unseeded'),
   /** Whether an installation has been made here before. */
   exists: () => existsSync(join(root, 'postgres', 'PG_VERSION')),
-  create: () => mkdirSync(root, { recursive: true, mode: 0o755 }),
+  /** Makes the folders: PostgreSQL's user may pass through, and what others must not read is closed to them. */
+  create: () => {
+    mkdirSync(root, { recursive: true, mode: 0o755 });
+    for (const folder of ['storage', 'mails', 'logs']) mkdirSync(join(root, folder), { recursive: true, mode: 0o700 });
+  },
 });
 
 function portFromEnvironment(name: string, fallback: number): number {

@@ -89,20 +89,44 @@ export type Account = {
  */
 export function postgresAccount(folders: string[]): Account {
   if (process.getuid?.() !== 0) return { identity: {}, wrap: (command, args) => ({ command, args }) };
-  const name = [process.env.VICINIA_POSTGRES_USER, 'postgres', 'nobody'].find((candidate) => candidate && idOf(candidate, '-u') !== undefined);
+  const name = [process.env.VICINIA_POSTGRES_USER, 'postgres', 'nobody'].find((candidate) =>
+    candidate && idOf(candidate, '-u') !== undefined
+  );
   const uid = name && idOf(name, '-u');
   const gid = name && idOf(name, '-g');
   if (typeof uid !== 'number' || typeof gid !== 'number') {
-    throw new Error('PostgreSQL does not run as root, and there is no user `postgres` or `nobody` to run it: name one in VICINIA_POSTGRES_USER.');
+    throw new Error(
+      'PostgreSQL does not run as root, and there is no user `postgres` or `nobody` to run it: name one in VICINIA_POSTGRES_USER.',
+    );
   }
-  const closed = folders.find((folder) => spawnSync('/bin/sh', ['-c', 'cd "$0"', folder], { uid, gid, stdio: 'ignore', cwd: '/' }).status !== 0);
+  const closed = folders.find((folder) =>
+    spawnSync('/bin/sh', ['-c', 'cd "$0"', folder], { uid, gid, stdio: 'ignore', cwd: '/' }).status !== 0
+  );
   if (closed === undefined) return { identity: { uid, gid }, owner: { uid, gid }, wrap: (command, args) => ({ command, args }) };
 
-  const lend = ['--reuid', String(uid), '--regid', String(gid), '--clear-groups', '--inh-caps', '+dac_override', '--ambient-caps', '+dac_override'];
+  const lend = [
+    '--reuid',
+    String(uid),
+    '--regid',
+    String(gid),
+    '--clear-groups',
+    '--inh-caps',
+    '+dac_override',
+    '--ambient-caps',
+    '+dac_override',
+    '--securebits',
+    '+no_setuid_fixup',
+  ];
   if (spawnSync('setpriv', [...lend, '/bin/sh', '-c', 'cd "$0"', closed], { stdio: 'ignore', cwd: '/' }).status !== 0) {
-    throw new Error(`PostgreSQL does not run as root, and the user that runs it instead (${name}) may not enter ${closed}: clone the project where others may go, or run it as an ordinary user.`);
+    throw new Error(
+      `PostgreSQL does not run as root, and the user that runs it instead (${name}) may not enter ${closed}: clone the project where others may go, or run it as an ordinary user.`,
+    );
   }
-  return { identity: {}, owner: { uid, gid }, wrap: (command, args) => ({ command: 'setpriv', args: [...lend, command, ...args] }) };
+  return {
+    identity: {},
+    owner: { uid, gid },
+    wrap: (command, args) => ({ command: 'setpriv', args: [...lend, command, ...args] }),
+  };
 }
 
 function idOf(user: string, flag: '-u' | '-g'): number | undefined {

@@ -1,12 +1,12 @@
 import { spawnSync } from 'node:child_process';
-import { chownSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { chownSync, existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import pg from 'pg';
-import { startProcess, type Exit } from './child-process.ts';
-import { testKeys, type DatabasePasswords } from './keys.ts';
+import { type Exit, startProcess } from './child-process.ts';
+import { type DatabasePasswords, testKeys } from './keys.ts';
 import { freePort } from './ports.ts';
-import { postgresAccount, postgresHome, type Account } from './postgres-binaries.ts';
+import { type Account, postgresAccount, postgresHome } from './postgres-binaries.ts';
 import { commandOf } from './process-table.ts';
 
 /** A role that may log in. */
@@ -60,14 +60,18 @@ const modestSettings = {
 export async function startPostgres(options: PostgresOptions): Promise<PostgresServer> {
   const { dataDir, onLog, passwords = testKeys().passwords } = options;
   const native = postgresHome();
-  mkdirSync(dataDir, { recursive: true, mode: 0o700 });
+  mkdirSync(dirname(dataDir), { recursive: true });
   const account = postgresAccount([join(native, 'bin'), dirname(dataDir)]);
   if (!existsSync(join(dataDir, 'PG_VERSION'))) createCluster(native, dataDir, account, passwords.supabase_admin);
   checkVersion(native, dataDir);
 
   const port = options.port === 0 ? await freePort() : options.port;
   const settings = { ...modestSettings, ...options.settings, port };
-  const program = account.wrap(join(native, 'bin/postgres'), ['-D', dataDir, ...Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`])]);
+  const program = account.wrap(join(native, 'bin/postgres'), [
+    '-D',
+    dataDir,
+    ...Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`]),
+  ]);
 
   const recentLines: string[] = [];
   let announceReady = () => {};
@@ -119,7 +123,9 @@ export async function withClient<T>(url: string, work: (client: pg.Client) => Pr
 /** Makes database `name` as a copy of `template`, to which nobody may be connected. Takes some 30 ms. */
 export async function createDatabaseFromTemplate(server: PostgresServer, template: string, name: string): Promise<void> {
   await withClient(server.url('postgres', 'supabase_admin'), async (client) => {
-    await client.query(`create database ${pg.escapeIdentifier(name)} template ${pg.escapeIdentifier(template)} owner postgres strategy file_copy`);
+    await client.query(
+      `create database ${pg.escapeIdentifier(name)} template ${pg.escapeIdentifier(template)} owner postgres strategy file_copy`,
+    );
   });
 }
 
@@ -143,32 +149,43 @@ export async function stopLeftoverPostgres(dataDir: string): Promise<boolean> {
   if (!isOurs()) return false;
   process.kill(pid, 'SIGINT');
   for (const deadline = Date.now() + 15_000; isOurs(); await new Promise((resolve) => setTimeout(resolve, 50))) {
-    if (Date.now() > deadline) throw new Error(`A PostgreSQL of an earlier run (process ${pid}) does not end: stop it with \`kill ${pid}\`.`);
+    if (Date.now() > deadline) {
+      throw new Error(`A PostgreSQL of an earlier run (process ${pid}) does not end: stop it with \`kill ${pid}\`.`);
+    }
   }
   return true;
 }
 
+/** Makes the data folder, whole or not at all: an interrupted attempt leaves nothing that looks like one. */
 function createCluster(native: string, dataDir: string, account: Account, password: string): void {
-  rmSync(dataDir, { recursive: true, force: true });
-  mkdirSync(dataDir, { recursive: true, mode: 0o700 });
+  const draft = `${dataDir}.new`;
+  rmSync(draft, { recursive: true, force: true });
+  mkdirSync(draft, { recursive: true, mode: 0o700 });
   const secrets = mkdtempSync(join(tmpdir(), 'vicinia-'));
   const passwordFile = join(secrets, 'password');
   writeFileSync(passwordFile, `${password}\n`, { mode: 0o600 });
   const { owner } = account;
-  if (owner) for (const path of [dataDir, secrets, passwordFile]) chownSync(path, owner.uid, owner.gid);
+  if (owner) {
+    for (const path of [draft, secrets, passwordFile]) chownSync(path, owner.uid, owner.gid);
+  }
   try {
     // Character classes of the operating system's locale decide what trigram search takes for a letter.
     const characterTypes = process.platform === 'darwin' ? ['en_US.UTF-8', 'C'] : ['C.UTF-8', 'en_US.UTF-8', 'C'];
     for (const [attempt, characterType] of characterTypes.entries()) {
       const { command, args } = account.wrap(join(native, 'bin/initdb'), [
-        ...['-D', dataDir, '-U', 'supabase_admin', '--pwfile', passwordFile, '--auth', 'scram-sha-256', '--encoding', 'UTF8'],
+        ...['-D', draft, '-U', 'supabase_admin', '--pwfile', passwordFile, '--auth', 'scram-sha-256', '--encoding', 'UTF8'],
         ...['--locale-provider', 'icu', '--icu-locale', 'en-US', '--locale', 'C', '--lc-ctype', characterType],
         ...['--no-sync', '--no-instructions'],
       ]);
       const { status, stderr, error } = spawnSync(command, args, { ...account.identity, encoding: 'utf8', cwd: '/' });
-      if (status === 0) return;
+      if (status === 0) {
+        rmSync(dataDir, { recursive: true, force: true });
+        return renameSync(draft, dataDir);
+      }
       const isLast = attempt === characterTypes.length - 1;
-      if (isLast || !/invalid locale/.test(stderr ?? '')) throw new Error(`PostgreSQL could not create its data folder ${dataDir}: ${error?.message ?? stderr.trim()}`);
+      if (isLast || !/invalid locale/.test(stderr ?? '')) {
+        throw new Error(`PostgreSQL could not create its data folder ${dataDir}: ${error?.message ?? stderr.trim()}`);
+      }
     }
   } finally {
     rmSync(secrets, { recursive: true, force: true });
@@ -179,13 +196,17 @@ function checkVersion(native: string, dataDir: string): void {
   const onDisk = readFileSync(join(dataDir, 'PG_VERSION'), 'utf8').trim();
   const program = spawnSync(join(native, 'bin/postgres'), ['--version'], { encoding: 'utf8', cwd: '/' }).stdout ?? '';
   if (program && !program.includes(` ${onDisk}.`)) {
-    throw new Error(`The data in ${dataDir} was made by PostgreSQL ${onDisk}, but this is ${program.trim()}: start from empty with \`npm run reset\`.`);
+    throw new Error(
+      `The data in ${dataDir} was made by PostgreSQL ${onDisk}, but this is ${program.trim()}: start from empty with \`npm run reset\`.`,
+    );
   }
 }
 
 function startFailure(port: number, dataDir: string, lines: string[]): Error {
   const log = lines.join('\n');
-  if (/Address already in use|could not bind/.test(log)) return new Error(`Port ${port} is already taken by another program: free it, or choose another with VICINIA_DB_PORT.`);
+  if (/Address already in use|could not bind/.test(log)) {
+    return new Error(`Port ${port} is already taken by another program: free it, or choose another with VICINIA_DB_PORT.`);
+  }
   if (/lock file "postmaster.pid" already exists/.test(log)) return new Error(`Another PostgreSQL is using ${dataDir}.`);
   return new Error(`PostgreSQL did not start:\n${log}`);
 }

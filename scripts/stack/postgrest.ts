@@ -1,7 +1,7 @@
 import { accessSync, constants, existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { delimiter, dirname, join } from 'node:path';
-import { startProcess, type ManagedProcess } from './child-process.ts';
+import { type ManagedProcess, startProcess } from './child-process.ts';
 import type { StackKeys } from './keys.ts';
 import { freePort } from './ports.ts';
 import type { SupabaseConfig } from './supabase-config.ts';
@@ -20,11 +20,18 @@ export function findPostgrest(): string {
     if (!isExecutable(named)) throw new Error(`POSTGREST_BIN names ${named}, which is not a program.`);
     return named;
   }
-  const candidates = [packagedPostgrest(), ...(process.env.PATH ?? '').split(delimiter).map((folder) => join(folder, 'postgrest'))];
+  const candidates = [
+    packagedPostgrest(),
+    ...(process.env.PATH ?? '').split(delimiter).map((folder) => join(folder, 'postgrest')),
+  ];
   const found = candidates.find((file) => file !== undefined && isExecutable(file));
   if (found) return found;
-  const install = process.platform === 'darwin' ? '`brew install postgrest`' : 'a release from https://github.com/PostgREST/postgrest/releases on your PATH, or its path in POSTGREST_BIN';
-  throw new Error(`PostgREST is missing on ${process.platform} ${process.arch}: install it with ${install}, or use Docker with \`npx supabase start\`.`);
+  const install = process.platform === 'darwin'
+    ? '`brew install postgrest`'
+    : 'a release from https://github.com/PostgREST/postgrest/releases on your PATH, or its path in POSTGREST_BIN';
+  throw new Error(
+    `PostgREST is missing on ${process.platform} ${process.arch}: install it with ${install}, or use Docker with \`npx supabase start\`.`,
+  );
 }
 
 /** Starts PostgREST on a port of its own and waits until it has read the schema. */
@@ -64,7 +71,11 @@ export async function startPostgrest(options: {
   });
   let hasEnded = false;
   void server.exited.then(() => (hasEnded = true));
-  for (const deadline = Date.now() + 30_000; !(await isReady(adminPort)); await new Promise((resolve) => setTimeout(resolve, 20))) {
+  for (
+    const deadline = Date.now() + 30_000;
+    !(await isReady(adminPort));
+    await new Promise((resolve) => setTimeout(resolve, 20))
+  ) {
     if (hasEnded || Date.now() > deadline) {
       await server.stop();
       throw new Error(`PostgREST did not start:\n${recentLines.join('\n')}`);

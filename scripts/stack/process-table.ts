@@ -12,7 +12,9 @@ export function listProcesses(): ProcessEntry[] {
   const { stdout } = spawnSync('ps', ['-A', '-ww', '-o', 'pid=,ppid=,rss=,command='], { encoding: 'utf8' });
   return (stdout ?? '').split('\n').flatMap((line) => {
     const [, pid, parent, kilobytes, command] = /^\s*(\d+)\s+(\d+)\s+(\d+)\s+(.*)$/.exec(line) ?? [];
-    return pid ? [{ pid: Number(pid), parent: Number(parent), command: command ?? '', residentBytes: Number(kilobytes) * 1024 }] : [];
+    return pid
+      ? [{ pid: Number(pid), parent: Number(parent), command: command ?? '', residentBytes: Number(kilobytes) * 1024 }]
+      : [];
   });
 }
 
@@ -26,7 +28,11 @@ export function commandOf(pid: number): string {
 export function ancestors(): ProcessEntry[] {
   const processes = new Map(listProcesses().map((entry) => [entry.pid, entry]));
   const found: ProcessEntry[] = [];
-  for (let entry = processes.get(process.ppid); entry && entry.pid > 1 && found.length < 20; entry = processes.get(entry.parent)) found.push(entry);
+  for (
+    let entry = processes.get(process.ppid);
+    entry && entry.pid > 1 && found.length < 20;
+    entry = processes.get(entry.parent)
+  ) found.push(entry);
   return found;
 }
 
@@ -34,7 +40,7 @@ export function ancestors(): ProcessEntry[] {
 export function memoryOf(pids: number[]): number {
   const processes = listProcesses();
   const family = new Set(pids);
-  for (let size = 0; size !== family.size; ) {
+  for (let size = 0; size !== family.size;) {
     size = family.size;
     for (const { pid, parent } of processes) if (family.has(parent)) family.add(pid);
   }

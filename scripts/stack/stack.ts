@@ -6,7 +6,6 @@ import { startJobRunner } from './jobs.ts';
 import type { StackKeys } from './keys.ts';
 import { liteStorage } from './lite.ts';
 import { createMailCatcher, type Mail, type MailCatcher } from './mail.ts';
-import { freePort } from './ports.ts';
 import type { PostgresServer } from './postgres.ts';
 import { startPostgrest } from './postgrest.ts';
 import { storageRequests } from './storage/requests.ts';
@@ -55,8 +54,8 @@ export type Stack = {
 export async function startStack(options: StackOptions): Promise<Stack> {
   const { postgres, database, keys } = options;
   const config = readSupabaseConfig();
-  const port = options.port === 0 ? await freePort() : options.port;
-  const url = `http://127.0.0.1:${port}`;
+  const server = await listen(options.port);
+  const url = `http://127.0.0.1:${server.port}`;
   const databaseUrl = postgres.url(database);
   const logFrom = (part: string) => (line: string) => options.onLog?.(part, line);
   const failureCallbacks: ((reason: string) => void)[] = [];
@@ -65,6 +64,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
 
   const stop = async () => {
     isStopping = true;
+    await server.close();
     for (const close of closers.splice(0).reverse()) await close();
   };
 
@@ -91,34 +91,47 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     storagePool.on('error', (error) => logFrom('storage')(error.message));
     closers.push(async () => void (await Promise.all([storage.close(), storagePool.end()])));
 
-    const postgrest = await startPostgrest({ databaseUrl: postgres.url(database, 'authenticator'), keys, config, onLog: logFrom('postgrest') });
+    const postgrest = await startPostgrest({
+      databaseUrl: postgres.url(database, 'authenticator'),
+      keys,
+      config,
+      onLog: logFrom('postgrest'),
+    });
     closers.push(() => postgrest.process.stop());
 
-    const functions = options.functions ? createFunctionsRuntime({ keys, config, url, databaseUrl, onLog: logFrom('functions') }) : undefined;
+    const functions = options.functions
+      ? createFunctionsRuntime({ keys, config, url, databaseUrl, onLog: logFrom('functions') })
+      : undefined;
     if (functions) closers.push(() => functions.stop());
 
-    const gateway = createGateway({
-      keys,
-      postgrestUrl: postgrest.url,
-      auth,
-      storage: storageRequests({ lite: storage, pool: storagePool, jwtSecret: keys.jwtSecret }),
-      functions,
-      mails,
-      status: () => ({ pid: process.pid }),
-      onLog: logFrom('gateway'),
-    });
-    const server = await listen(gateway, port);
-    closers.push(() => server.close());
+    server.serve(
+      createGateway({
+        keys,
+        postgrestUrl: postgrest.url,
+        auth,
+        storage: storageRequests({ lite: storage, pool: storagePool, jwtSecret: keys.jwtSecret }),
+        functions,
+        mails,
+        status: () => ({ pid: process.pid }),
+        onLog: logFrom('gateway'),
+      }),
+    );
 
     if (options.jobs) {
-      const jobs = await startJobRunner({ databaseUrl, onLog: logFrom('jobs'), ...(options.onEvent && { onEvent: options.onEvent }) });
+      const jobs = await startJobRunner({
+        databaseUrl,
+        onLog: logFrom('jobs'),
+        ...(options.onEvent && { onEvent: options.onEvent }),
+      });
       closers.push(() => jobs.stop());
     }
 
     const watch = (name: string, exited: Promise<{ code: number | null; signal: string | null }>) =>
       void exited.then(({ code, signal }) => {
         if (isStopping) return;
-        for (const callback of failureCallbacks) callback(`${name} ended unexpectedly (${signal ? `signal ${signal}` : `exit code ${code}`}).`);
+        for (const callback of failureCallbacks) {
+          callback(`${name} ended unexpectedly (${signal ? `signal ${signal}` : `exit code ${code}`}).`);
+        }
       });
     watch('PostgreSQL', postgres.exited);
     watch('PostgREST', postgrest.process.exited);

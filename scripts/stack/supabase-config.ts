@@ -27,7 +27,8 @@ const configSchema = z.object({
     }),
     hook: z.object({ custom_access_token: z.object({ enabled: z.boolean(), uri: z.string() }).optional() }).optional(),
   }),
-  functions: z.record(z.string(), z.object({ enabled: z.boolean().default(true), verify_jwt: z.boolean().default(true) })).default({}),
+  functions: z.record(z.string(), z.object({ enabled: z.boolean().default(true), verify_jwt: z.boolean().default(true) }))
+    .default({}),
 });
 
 /** The part of `supabase/config.toml` that the local stack follows, in the file's own names. */
@@ -49,6 +50,12 @@ export function accessTokenHook(config: SupabaseConfig): { schema: string; name:
   const hook = config.auth.hook?.custom_access_token;
   if (!hook?.enabled) return undefined;
   const [, schema, name] = /^pg-functions:\/\/[^/]+\/([^/]+)\/([^/]+)$/.exec(hook.uri) ?? [];
-  if (!schema || !name) throw new Error(`supabase/config.toml: the access token hook ${JSON.stringify(hook.uri)} is not of the form pg-functions://postgres/<schema>/<function>.`);
+  if (!schema || !name) {
+    throw new Error(
+      `supabase/config.toml: the access token hook ${
+        JSON.stringify(hook.uri)
+      } is not of the form pg-functions://postgres/<schema>/<function>.`,
+    );
+  }
   return { schema, name };
 }

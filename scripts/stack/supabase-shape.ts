@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { getAuthSchemaSql, getStorageSchemaSql } from '@supabase/lite';
 import pg from 'pg';
-import { withClient, type PostgresServer } from './postgres.ts';
+import { type PostgresServer, withClient } from './postgres.ts';
 import { installPgtap } from './postgres-binaries.ts';
 
 /** What a Supabase project does with tables that migrations create, by its age. */
@@ -44,8 +44,12 @@ export async function shapeDatabase(server: PostgresServer, database = 'postgres
     await client.query('begin');
     await client.query('set local client_min_messages = warning');
     await client.query(sqlFile('database.sql'));
-    await client.query(`set local role supabase_auth_admin; ${withoutSchema(getAuthSchemaSql())}; ${sqlFile('auth.sql')}; reset role`);
-    await client.query(`set local role supabase_storage_admin; ${withoutSchema(getStorageSchemaSql())}; ${sqlFile('storage.sql')}; reset role`);
+    await client.query(
+      `set local role supabase_auth_admin; ${withoutSchema(getAuthSchemaSql())}; ${sqlFile('auth.sql')}; reset role`,
+    );
+    await client.query(
+      `set local role supabase_storage_admin; ${withoutSchema(getStorageSchemaSql())}; ${sqlFile('storage.sql')}; reset role`,
+    );
     await client.query(sqlFile('ownership.sql'));
     await client.query(defaultPrivilegesSql(options.defaultPrivileges ?? 'closed'));
     if (options.pgtap) await client.query('create extension if not exists pgtap with schema extensions');

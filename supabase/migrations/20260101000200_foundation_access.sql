@@ -45,7 +45,7 @@ end;
 $$;
 
 comment on function app.bump_access(uuid[]) is
-  'Makes the tokens of these users stale from the commit on. Called by the triggers of every table that access is computed from; rows are locked in order of id.';
+  'Makes the tokens of these users stale from the commit on. Called by the triggers of every table that access is computed from; rows are locked in order of id. Definer: nobody else may write private.user_access.';
 
 -- Whose access -------------------------------------------------------------------------------------------------------
 
@@ -440,10 +440,11 @@ set search_path = ''
 as $$
 declare
   most constant integer := 50;
-  subject constant uuid := event ->> 'user_id';
+  subject uuid;
   access jsonb;
   told jsonb;
 begin
+  subject := event ->> 'user_id'; -- here and not above, where no handler would catch what is no id
   access := app.compute_access(subject) || jsonb_build_object(
     'access_version', (select a.version from private.user_access a where a.user_id = subject));
 

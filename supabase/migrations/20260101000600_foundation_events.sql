@@ -31,17 +31,18 @@ comment on column app.outbox.created_at is 'When the transaction of the change b
 create table app.outbox_consumers (
   name text not null,
   topics text not null,
-  handler regprocedure not null,
+  handler text not null,
   description text not null,
   is_enabled boolean not null default true,
   constraint outbox_consumers_pkey primary key (name),
-  constraint outbox_consumers_name_check check (app.is_slug(name))
+  constraint outbox_consumers_name_check check (app.is_slug(name)),
+  constraint outbox_consumers_handler_check check (to_regprocedure(handler) is not null)
 );
 
 comment on table app.outbox_consumers is 'Who is told of events. Each topic of the system registers its own.';
 comment on column app.outbox_consumers.name is 'Short name, in deliveries and logs.';
 comment on column app.outbox_consumers.topics is 'LIKE pattern of the topics it is told of: % for all, occupancy.% for a family.';
-comment on column app.outbox_consumers.handler is 'A function f(app.outbox) returning void; raising means: try again later.';
+comment on column app.outbox_consumers.handler is 'A function f(app.outbox) returning void, as schema.name(argument types); raising means: try again later. Text, because pg_upgrade cannot carry regprocedure.';
 comment on column app.outbox_consumers.description is 'What it does with what it is told.';
 comment on column app.outbox_consumers.is_enabled is 'Whether it is told of new events; while false, its pending deliveries wait.';
 
@@ -120,7 +121,7 @@ begin
     for no key update of d skip locked
   loop
     begin
-      execute format('select %s($1)', due.handler::oid::regproc) using due.event;
+      execute format('select %s($1)', due.handler::regprocedure::oid::regproc) using due.event;
       update app.outbox_deliveries d
       set status = 'delivered', delivered_at = now(), attempts = d.attempts + 1, last_error = null
       where d.event_id = due.event_id and d.consumer = due.consumer;
@@ -188,7 +189,7 @@ insert into app.outbox_consumers (name, topics, handler, description) values
 create table app.scheduled_jobs (
   name text not null,
   schedule text not null,
-  handler regprocedure not null,
+  handler text not null,
   description text not null,
   is_enabled boolean not null default true,
   last_started_at timestamptz,
@@ -196,13 +197,14 @@ create table app.scheduled_jobs (
   last_error text,
   constraint scheduled_jobs_pkey primary key (name),
   constraint scheduled_jobs_name_check check (app.is_slug(name)),
+  constraint scheduled_jobs_handler_check check (to_regprocedure(handler) is not null),
   constraint scheduled_jobs_schedule_check check (schedule ~ '^([0-9*,/-]+ ){4}[0-9*,/-]+$')
 );
 
 comment on table app.scheduled_jobs is 'What is done on a schedule: by pg_cron where it exists (app.sync_jobs), by the local scheduler where it does not.';
 comment on column app.scheduled_jobs.name is 'Short name; pg_cron knows the job as vicinia:<name>.';
 comment on column app.scheduled_jobs.schedule is 'Five cron fields, UTC: minute hour day month weekday.';
-comment on column app.scheduled_jobs.handler is 'A function f() that may run twice without harm.';
+comment on column app.scheduled_jobs.handler is 'A function f() that may run twice without harm, as schema.name(). Text, because pg_upgrade cannot carry regprocedure.';
 comment on column app.scheduled_jobs.description is 'What it does, in a sentence.';
 comment on column app.scheduled_jobs.is_enabled is 'Whether the schedule starts it.';
 comment on column app.scheduled_jobs.last_started_at is 'When the last run began.';

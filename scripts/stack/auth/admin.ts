@@ -1,6 +1,7 @@
-import { Hono, type Context } from 'hono';
+import { type Context, Hono } from 'hono';
 import { jwtVerify } from 'jose';
 import { z } from 'zod';
+import { bearerOf } from '../gateway/caller.ts';
 import { AuthError, notInLocalStack } from './errors.ts';
 import type { AuthMails, LinkType } from './mails.ts';
 import { userNotFound, type UserRow, type Users } from './users.ts';
@@ -40,7 +41,7 @@ export function authAdmin(options: { users: Users; mails: AuthMails; jwtSecret: 
   const api = new Hono();
 
   const onlyAdministrators = async (c: Context, next: () => Promise<void>) => {
-    const token = c.req.header('authorization')?.replace(/^Bearer /i, '');
+    const token = bearerOf(c);
     if (!token) throw new AuthError(401, 'no_authorization', 'This endpoint requires a valid Bearer token');
     const { payload } = await jwtVerify(token, secret, { algorithms: ['HS256'] }).catch(() => {
       throw new AuthError(401, 'bad_jwt', 'invalid JWT: unable to parse or verify signature');
@@ -124,7 +125,9 @@ export function authAdmin(options: { users: Users; mails: AuthMails; jwtSecret: 
     return known ?? users.create({ email, userMetadata: data, invited: true });
   }
 
-  async function issueLink(request: z.infer<typeof linkRequest>): Promise<{ user: UserRow; type: LinkType; token: { code: string; hash: string } }> {
+  async function issueLink(
+    request: z.infer<typeof linkRequest>,
+  ): Promise<{ user: UserRow; type: LinkType; token: { code: string; hash: string } }> {
     const { email, data } = request;
     const known = await users.findByEmail(email);
     switch (request.type) {
@@ -148,7 +151,9 @@ export function authAdmin(options: { users: Users; mails: AuthMails; jwtSecret: 
       }
       case 'email_change_new': {
         if (!known) throw new AuthError(404, 'user_not_found', 'User with this email not found');
-        if (!request.new_email) throw new AuthError(400, 'validation_failed', 'An email_change link needs the new address in new_email');
+        if (!request.new_email) {
+          throw new AuthError(400, 'validation_failed', 'An email_change link needs the new address in new_email');
+        }
         return { user: known, type: 'email_change', token: await users.issueToken(known, 'email_change', request.new_email) };
       }
       case 'email_change_current':
@@ -166,7 +171,13 @@ async function body<T extends z.ZodType>(c: Context, schema: T): Promise<z.outpu
     throw new AuthError(400, 'bad_json', `Could not parse request body as JSON: ${(error as Error).message}`);
   }
   const parsed = schema.safeParse(value);
-  if (!parsed.success) throw new AuthError(400, 'validation_failed', parsed.error.issues.map((issue) => `${issue.path.join('.')}: ${issue.message}`).join('; '));
+  if (!parsed.success) {
+    throw new AuthError(
+      400,
+      'validation_failed',
+      parsed.error.issues.map((issue) => `${issue.path.join('.')}: ${issue.message}`).join('; '),
+    );
+  }
   return parsed.data;
 }
 
@@ -191,7 +202,11 @@ function milliseconds(duration: string): number | null {
   const units: Record<string, number> = { ns: 1e-6, us: 1e-3, µs: 1e-3, ms: 1, s: 1000, m: 60_000, h: 3_600_000 };
   const parts = [...duration.matchAll(/(\d+(?:\.\d+)?)(ns|us|µs|ms|s|m|h)/g)];
   if (parts.length === 0 || parts.map(([whole]) => whole).join('') !== duration) {
-    throw new AuthError(400, 'validation_failed', `invalid format for ban duration: time: invalid duration ${JSON.stringify(duration)}`);
+    throw new AuthError(
+      400,
+      'validation_failed',
+      `invalid format for ban duration: time: invalid duration ${JSON.stringify(duration)}`,
+    );
   }
   return parts.reduce((sum, [, amount, unit]) => sum + Number(amount) * (units[unit as string] as number), 0);
 }

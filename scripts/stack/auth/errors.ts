@@ -17,7 +17,11 @@ export class AuthError extends Error {
   }
 }
 
-/** What the local stack does not have, in one sentence that says where it can be had. */
+/** What the local stack does not have, in one sentence that says where it can be had. Not a 501: supabase-js would retry. */
 export function notInLocalStack(what: string): AuthError {
-  return new AuthError(501, 'not_implemented', `${what} is not part of the local stack. Try it with \`npx supabase start\` or on a hosted project.`);
+  return new AuthError(
+    422,
+    'not_implemented',
+    `${what} is not part of the local stack. Try it with \`npx supabase start\` or on a hosted project.`,
+  );
 }

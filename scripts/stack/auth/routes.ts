@@ -1,5 +1,6 @@
-import { Hono, type Context } from 'hono';
+import { type Context, Hono } from 'hono';
 import pg from 'pg';
+import { headersOf } from '../gateway/caller.ts';
 import type { StackKeys } from '../keys.ts';
 import { liteAuth } from '../lite.ts';
 import type { MailCatcher } from '../mail.ts';
@@ -7,7 +8,7 @@ import { accessTokenHook, type SupabaseConfig } from '../supabase-config.ts';
 import { authAdmin } from './admin.ts';
 import { AuthError, notInLocalStack } from './errors.ts';
 import { createAuthMails } from './mails.ts';
-import { createTokenMint, type AuthenticationMethod } from './tokens.ts';
+import { type AuthenticationMethod, createTokenMint } from './tokens.ts';
 import { createUsers, tokenHash } from './users.ts';
 
 type Body = Record<string, unknown>;
@@ -67,7 +68,11 @@ export function createAuth(options: AuthOptions): AuthService {
   });
 
   routes.post('/token', async (c) => {
-    const method: AuthenticationMethod = c.req.query('grant_type') === 'refresh_token' ? 'token_refresh' : c.req.query('grant_type') === 'pkce' ? 'oauth' : 'password';
+    const method: AuthenticationMethod = c.req.query('grant_type') === 'refresh_token'
+      ? 'token_refresh'
+      : c.req.query('grant_type') === 'pkce'
+      ? 'oauth'
+      : 'password';
     return session(await forward(c), method);
   });
 
@@ -86,7 +91,8 @@ export function createAuth(options: AuthOptions): AuthService {
 
   routes.post('/verify', async (c) => {
     const body = await readBody(c);
-    const hash = text(body.token_hash) || (text(body.email) && text(body.token) ? tokenHash(text(body.email), text(body.token)) : '');
+    const hash = text(body.token_hash) ||
+      (text(body.email) && text(body.token) ? tokenHash(text(body.email), text(body.token)) : '');
     return session(await forward(c, { body: { ...body, type: await verificationType(text(body.type), hash) } }), 'otp');
   });
 
@@ -105,7 +111,12 @@ export function createAuth(options: AuthOptions): AuthService {
       return c.json({});
     }
     if (body.type === 'email_change' && known?.email_change) {
-      mails.send(known.email_change, 'email_change', await users.issueToken(known, 'email_change', known.email_change), redirectTo(c));
+      mails.send(
+        known.email_change,
+        'email_change',
+        await users.issueToken(known, 'email_change', known.email_change),
+        redirectTo(c),
+      );
       return c.json({});
     }
     return forward(c, { body });
@@ -132,8 +143,7 @@ export function createAuth(options: AuthOptions): AuthService {
 
   /** Hands a request on to @supabase/lite, with another body or address where given. */
   async function forward(c: Context, change: { body?: Body; url?: URL } = {}): Promise<Response> {
-    const headers = new Headers(c.req.raw.headers);
-    headers.delete('apikey');
+    const headers = headersOf(c);
     headers.delete('content-length');
     const init: RequestInit & { duplex?: 'half' } = { method: c.req.method, headers };
     if (change.body) init.body = JSON.stringify(change.body);
@@ -166,7 +176,8 @@ export function createAuth(options: AuthOptions): AuthService {
       target.hash = fragment.toString();
     } catch (error) {
       if (!(error instanceof AuthError)) throw error;
-      target.hash = new URLSearchParams({ error: 'access_denied', error_code: error.code, error_description: error.message }).toString();
+      target.hash = new URLSearchParams({ error: 'access_denied', error_code: error.code, error_description: error.message })
+        .toString();
     }
     return new Response(null, { status: 303, headers: { location: target.toString() } });
   }

@@ -5,7 +5,15 @@ import { AuthError } from './errors.ts';
 import { userNotFound, type UserRow } from './users.ts';
 
 /** How a session came about, in the words of Supabase Auth. */
-export type AuthenticationMethod = 'password' | 'otp' | 'token_refresh' | 'oauth' | 'magiclink' | 'recovery' | 'invite' | 'email/signup';
+export type AuthenticationMethod =
+  | 'password'
+  | 'otp'
+  | 'token_refresh'
+  | 'oauth'
+  | 'magiclink'
+  | 'recovery'
+  | 'invite'
+  | 'email/signup';
 
 /** Turns the tokens that @supabase/lite issues into those that Supabase issues. */
 export type TokenMint = {
@@ -44,10 +52,11 @@ export function createTokenMint(options: {
     async remint(accessToken, method) {
       const { payload } = await jwtVerify(accessToken, secret, { algorithms: ['HS256'] });
       const sessionId = String(payload.session_id);
-      const user = (await pool.query<UserRow>('select * from auth.users where id = $1 and deleted_at is null', [payload.sub])).rows[0];
+      const user =
+        (await pool.query<UserRow>('select * from auth.users where id = $1 and deleted_at is null', [payload.sub])).rows[0];
       if (!user) throw userNotFound();
       if (user.banned_until && user.banned_until > new Date()) {
-        await pool.query('delete from auth.sessions where id = $1', [sessionId]);
+        if (method !== 'token_refresh') await pool.query('delete from auth.sessions where id = $1', [sessionId]);
         throw new AuthError(400, 'user_banned', 'User is banned');
       }
       const claims = await applyHook(user.id, method, {
@@ -88,7 +97,11 @@ export function createTokenMint(options: {
   }
 
   /** Runs the hook. What it cannot do must not keep anybody out, so a failing hook is reported and passed over. */
-  async function applyHook(userId: string, method: AuthenticationMethod, claims: Record<string, unknown>): Promise<Record<string, unknown>> {
+  async function applyHook(
+    userId: string,
+    method: AuthenticationMethod,
+    claims: Record<string, unknown>,
+  ): Promise<Record<string, unknown>> {
     if (!hook) return claims;
     const name = `${hook.schema}.${hook.name}`;
     const event = { user_id: userId, claims, authentication_method: method };
@@ -96,8 +109,12 @@ export function createTokenMint(options: {
     try {
       const exists = await pool.query<{ found: string | null }>('select to_regprocedure($1) as found', [`${name}(jsonb)`]);
       if (!exists.rows[0]?.found) return claims;
-      const { rows } = await pool.query<{ answer: unknown }>(`select ${pg.escapeIdentifier(hook.schema)}.${pg.escapeIdentifier(hook.name)}($1) as answer`, [event]);
-      answer = hookAnswer.parse(rows[0]?.answer);
+      answer = hookAnswer.parse(
+        await callWithin2Seconds(
+          `select ${pg.escapeIdentifier(hook.schema)}.${pg.escapeIdentifier(hook.name)}($1) as answer`,
+          event,
+        ),
+      );
     } catch (error) {
       onLog(`The access token hook ${name} failed, so a token was issued without it: ${(error as Error).message}`);
       return claims;
@@ -107,5 +124,21 @@ export function createTokenMint(options: {
     if (answer.claims && missing.length === 0) return answer.claims;
     onLog(`The access token hook ${name} dropped required claims (${missing.join(', ')}), so a token was issued without it.`);
     return claims;
+  }
+
+  /** The time Supabase gives a hook. */
+  async function callWithin2Seconds(statement: string, event: object): Promise<unknown> {
+    const client = await pool.connect();
+    try {
+      await client.query(`begin; set local statement_timeout = '2s'`);
+      const { rows } = await client.query<{ answer: unknown }>(statement, [event]);
+      await client.query('commit');
+      return rows[0]?.answer;
+    } catch (error) {
+      await client.query('rollback').catch(() => undefined);
+      throw error;
+    } finally {
+      client.release();
+    }
   }
 }

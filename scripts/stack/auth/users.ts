@@ -86,8 +86,11 @@ export function createUsers(pool: pg.Pool, options: { passwordCost: number; code
     (await client.query<UserRow>(sql, parameters)).rows[0];
   const hashPassword = (password: string) => bcrypt.hash(checkedPassword(password), options.passwordCost);
 
-  const findById = (id: string) => (isUuid(id) ? one('select * from auth.users where id = $1 and deleted_at is null', [id]) : undefined);
-  const findByEmail = (email: string) => one('select * from auth.users where email = lower($1) and not is_sso_user and deleted_at is null', [email]);
+  const findById = (
+    id: string,
+  ) => (isUuid(id) ? one('select * from auth.users where id = $1 and deleted_at is null', [id]) : undefined);
+  const findByEmail = (email: string) =>
+    one('select * from auth.users where email = lower($1) and not is_sso_user and deleted_at is null', [email]);
 
   return {
     findById,
@@ -124,7 +127,12 @@ export function createUsers(pool: pg.Pool, options: { passwordCost: number; code
           ],
           client,
         );
-        const identity = { sub: id, email_verified: changes.emailConfirmed ?? false, phone_verified: false, ...(email !== null && { email }) };
+        const identity = {
+          sub: id,
+          email_verified: changes.emailConfirmed ?? false,
+          phone_verified: false,
+          ...(email !== null && { email }),
+        };
         await client.query(
           `insert into auth.identities (id, provider_id, user_id, identity_data, provider, last_sign_in_at)
            values (gen_random_uuid(), $1::text, $1::uuid, $2, $3, now())`,
@@ -138,7 +146,9 @@ export function createUsers(pool: pg.Pool, options: { passwordCost: number; code
     async update(id: string, changes: UserChanges): Promise<UserRow> {
       const passwordHash = changes.password !== undefined ? await hashPassword(changes.password) : changes.passwordHash;
       return inTransaction(pool, async (client) => {
-        const before = isUuid(id) ? await one('select * from auth.users where id = $1 and deleted_at is null for update', [id], client) : undefined;
+        const before = isUuid(id)
+          ? await one('select * from auth.users where id = $1 and deleted_at is null for update', [id], client)
+          : undefined;
         if (!before) throw userNotFound();
         const email = changes.email?.toLowerCase();
         const after = await one(
@@ -212,7 +222,9 @@ export function createUsers(pool: pg.Pool, options: { passwordCost: number; code
 
     /** A user as the API shows it. */
     async present(user: UserRow): Promise<Json> {
-      const { rows } = await pool.query<IdentityRow>('select * from auth.identities where user_id = $1 order by created_at', [user.id]);
+      const { rows } = await pool.query<IdentityRow>('select * from auth.identities where user_id = $1 order by created_at', [
+        user.id,
+      ]);
       return presentUser(user, rows);
     },
   };
@@ -269,7 +281,9 @@ function banUntil(banFor: number | null | undefined): Date | null | undefined {
 }
 
 function checkedPassword(password: string): string {
-  if (Buffer.byteLength(password) > 72) throw new AuthError(422, 'validation_failed', 'Password cannot be longer than 72 characters');
+  if (Buffer.byteLength(password) > 72) {
+    throw new AuthError(422, 'validation_failed', 'Password cannot be longer than 72 characters');
+  }
   return password;
 }
 

@@ -1,6 +1,7 @@
 import type { Context, MiddlewareHandler } from 'hono';
 import { jwtVerify } from 'jose';
 import type { StackKeys } from '../keys.ts';
+import { bearerOf, setBearer } from './caller.ts';
 
 type ApiRole = 'anon' | 'service_role';
 
@@ -16,7 +17,7 @@ export function apiKeys(keys: StackKeys, options: { required: boolean }): Middle
   const jwtOf: Record<ApiRole, string> = { anon: keys.anonJwt, service_role: keys.serviceRoleJwt };
 
   return async (c, next) => {
-    const bearer = /^Bearer\s+(.+)$/i.exec(c.req.header('authorization') ?? '')?.[1];
+    const bearer = bearerOf(c);
     const bearerIsKey = bearer?.startsWith('sb_') ?? false;
     const key = c.req.header('apikey') ?? c.req.query('apikey') ?? (options.required || !bearerIsKey ? undefined : bearer);
     if (!key) {
@@ -26,9 +27,13 @@ export function apiKeys(keys: StackKeys, options: { required: boolean }): Middle
     const role = await roleOf(key);
     if (!role) return refuse(c, 'Invalid API key', 'Double check your Supabase `anon` or `service_role` API key.');
     if (key === keys.secret && /^\s*Mozilla\/5\.0/i.test(c.req.header('user-agent') ?? '')) {
-      return refuse(c, 'Forbidden use of secret API key in browser', 'Secret keys are for servers: use the publishable key here.');
+      return refuse(
+        c,
+        'Forbidden use of secret API key in browser',
+        'Secret keys are for servers: use the publishable key here.',
+      );
     }
-    if (!bearer || bearer === key || bearerIsKey) setHeader(c, 'authorization', `Bearer ${jwtOf[role]}`);
+    if (!bearer || bearer === key || bearerIsKey) setBearer(c, jwtOf[role]);
     return next();
   };
 
@@ -50,7 +55,7 @@ export function validJwt(keys: StackKeys): MiddlewareHandler {
   const secret = new TextEncoder().encode(keys.jwtSecret);
   return async (c, next) => {
     if (c.req.method === 'OPTIONS') return next();
-    const bearer = /^Bearer\s+(.+)$/i.exec(c.req.header('authorization') ?? '')?.[1];
+    const bearer = bearerOf(c);
     if (!bearer) return c.json({ code: 401, message: 'Missing authorization header' }, 401);
     try {
       await jwtVerify(bearer, secret, { algorithms: ['HS256'] });
@@ -63,10 +68,4 @@ export function validJwt(keys: StackKeys): MiddlewareHandler {
 
 function refuse(c: Context, message: string, hint: string): Response {
   return c.json({ message, hint }, 401);
-}
-
-function setHeader(c: Context, name: string, value: string): void {
-  const headers = new Headers(c.req.raw.headers);
-  headers.set(name, value);
-  c.req.raw = new Request(c.req.raw, { headers });
 }

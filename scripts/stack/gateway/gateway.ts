@@ -1,5 +1,5 @@
 import { createAdaptorServer } from '@hono/node-server';
-import { Hono, type Context } from 'hono';
+import { type Context, Hono } from 'hono';
 import { cors } from 'hono/cors';
 import type { AuthService } from '../auth/routes.ts';
 import type { FunctionsRuntime } from '../functions-runtime.ts';
@@ -35,7 +35,19 @@ export function createGateway(parts: GatewayParts): Hono {
   const crossOrigin = cors({
     origin: '*',
     allowMethods: ['GET', 'HEAD', 'PUT', 'PATCH', 'POST', 'DELETE', 'OPTIONS'],
-    exposeHeaders: ['Content-Encoding', 'Content-Location', 'Content-Range', 'Content-Type', 'Date', 'Link', 'Location', 'Preference-Applied', 'Server', 'X-Total-Count', 'X-Sb-Error-Code'],
+    exposeHeaders: [
+      'Content-Encoding',
+      'Content-Location',
+      'Content-Range',
+      'Content-Type',
+      'Date',
+      'Link',
+      'Location',
+      'Preference-Applied',
+      'Server',
+      'X-Total-Count',
+      'X-Sb-Error-Code',
+    ],
     maxAge: 3600,
   });
   for (const path of ['/rest/*', '/auth/*', '/storage/*', '/realtime/*', '/graphql/*']) gateway.use(path, crossOrigin);
@@ -74,7 +86,10 @@ export function createGateway(parts: GatewayParts): Hono {
   gateway.all('/functions/v1/:name', callFunction);
 
   const elsewhere = (what: string) => (c: Context) =>
-    c.json({ message: `${what} is not part of the local stack. Try it with \`npx supabase start\` or on a hosted project.` }, 501);
+    c.json(
+      { message: `${what} is not part of the local stack. Try it with \`npx supabase start\` or on a hosted project.` },
+      501,
+    );
   gateway.all('/realtime/v1/*', elsewhere('Realtime'));
   gateway.all('/graphql/v1', elsewhere('GraphQL'));
 
@@ -83,26 +98,53 @@ export function createGateway(parts: GatewayParts): Hono {
 
   async function callFunction(c: Context): Promise<Response> {
     const name = c.req.param('name') ?? '';
-    if (!functions?.names().includes(name)) return c.json({ code: 'NOT_FOUND', message: 'Requested function was not found' }, 404);
+    if (!functions?.names().includes(name)) {
+      return c.json({ code: 'NOT_FOUND', message: 'Requested function was not found' }, 404);
+    }
     const call = async () => passOn(c, (await functions.urlOf(name)) + pathBelow(c, '/functions/v1'));
     if (!functions.verifiesJwt(name)) return call();
     return (await validJwt(keys)(c, async () => void (c.res = await call()))) ?? c.res;
   }
 }
 
-/** A server that answers on 127.0.0.1. */
-export type GatewayServer = { close(): Promise<void> };
+/** A server on 127.0.0.1. */
+export type GatewayServer = {
+  port: number;
+  /** Lets a gateway answer; until then every request is told to come back. */
+  serve(gateway: Hono): void;
+  close(): Promise<void>;
+};
 
-/** @throws in one sentence when the port is taken */
-export async function listen(gateway: Hono, port: number): Promise<GatewayServer> {
-  const server = createAdaptorServer({ fetch: gateway.fetch, hostname: '127.0.0.1' });
+/**
+ * Takes a port, before anything is started that has to know it.
+ *
+ * @param port 0 takes any free one
+ * @throws in one sentence when it is taken
+ */
+export async function listen(port: number): Promise<GatewayServer> {
+  let gateway: Hono | undefined;
+  const server = createAdaptorServer({
+    hostname: '127.0.0.1',
+    fetch: (request, environment) =>
+      gateway?.fetch(request, environment) ??
+        Response.json({ message: 'The stack is starting.' }, { status: 503, headers: { 'retry-after': '1' } }),
+  });
   await new Promise<void>((resolve, reject) => {
-    server.once('error', (error: NodeJS.ErrnoException) =>
-      reject(error.code === 'EADDRINUSE' ? new Error(`Port ${port} is already taken by another program: free it, or choose another with VICINIA_PORT.`) : error),
+    server.once(
+      'error',
+      (error: NodeJS.ErrnoException) =>
+        reject(
+          error.code === 'EADDRINUSE'
+            ? new Error(`Port ${port} is already taken by another program: free it, or choose another with VICINIA_PORT.`)
+            : error,
+        ),
     );
     server.listen(port, '127.0.0.1', resolve);
   });
+  const address = server.address();
   return {
+    port: typeof address === 'object' && address ? address.port : port,
+    serve: (ready) => void (gateway = ready),
     close: () =>
       new Promise((resolve) => {
         server.close(() => resolve());
@@ -118,5 +160,8 @@ function pathBelow(c: Context, base: string): string {
 
 /** PostgREST would take the key for a filter. */
 function withoutApiKey(search: string): string {
-  return search.replace(/([?&])apikey=[^&]*(&|$)/, (_, before: string, after: string) => (after ? before : '')).replace(/\?$/, '');
+  return search.replace(/([?&])apikey=[^&]*(&|$)/, (_, before: string, after: string) => (after ? before : '')).replace(
+    /\?$/,
+    '',
+  );
 }

@@ -15,30 +15,32 @@ export function mailPages(mails: MailCatcher): Hono {
   pages.get('/mail.json', (c) => c.json(mails.list()));
 
   pages.get('/mail', (c) =>
-    c.html(html`<!doctype html>
+    c.html(html`
+      <!doctype html>
       <html lang="en">
-        <meta charset="utf-8" />
-        <title>Vicinia: mails</title>
-        <style>
-          body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color-scheme: light dark; }
-          article { border-top: 1px solid #8884; padding: 1rem 0; }
-          h2 { font-size: 1rem; margin: 0; }
-          time { opacity: 0.7; }
-          code { font-size: 1.25rem; letter-spacing: 0.2em; }
-        </style>
-        <h1>Mails</h1>
-        <p>Nothing leaves this machine: what Auth would send is kept here.</p>
-        ${mails.list().reverse().map(
-          (mail) => html`<article>
+              <meta charset="utf-8" />
+              <title>Vicinia: mails</title>
+              <style>
+                body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color-scheme: light dark; }
+                article { border-top: 1px solid #8884; padding: 1rem 0; }
+                h2 { font-size: 1rem; margin: 0; }
+                time { opacity: 0.7; }
+                code { font-size: 1.25rem; letter-spacing: 0.2em; }
+              </style>
+              <h1>Mails</h1>
+              <p>Nothing leaves this machine: what Auth would send is kept here.</p>
+              ${mails.list().reverse().map(
+                (mail) =>
+                  html`<article>
             <h2>${mail.subject}</h2>
             <p>to ${mail.to} <time>${mail.sentAt}</time></p>
             ${mail.link ? html`<p><a href="${mail.link}">Open the link</a></p>` : ''}
             ${mail.code ? html`<p>Code: <code>${mail.code}</code></p>` : ''}
             ${mail.link || mail.code ? '' : html`<pre>${mail.text}</pre>`}
           </article>`,
-        )}
-      </html>`),
-  );
+              )}
+            </html>
+    `));
 
   return pages;
 }

@@ -1,5 +1,6 @@
 import type { Context } from 'hono';
 import { proxy } from 'hono/proxy';
+import { headersOf } from './caller.ts';
 
 /**
  * Passes a request on to a service of ours and its answer back, both as streams, with the caller's address and without
@@ -8,8 +9,7 @@ import { proxy } from 'hono/proxy';
  * @param target the address of the service, path and query included
  */
 export async function passOn(c: Context, target: string): Promise<Response> {
-  const headers = new Headers(c.req.raw.headers);
-  headers.delete('apikey');
+  const headers = headersOf(c);
   headers.delete('host');
   headers.delete('accept-encoding');
   const url = new URL(c.req.url);

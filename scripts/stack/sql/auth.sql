@@ -2,7 +2,7 @@
 -- functions, row-level security and grants. Run as supabase_auth_admin, after getAuthSchemaSql().
 
 alter table auth.users
-  add column if not exists instance_id uuid,
+  add column if not exists instance_id uuid default '00000000-0000-0000-0000-000000000000',
   add column if not exists is_super_admin boolean,
   alter column phone set default null,
   alter column phone_change set default '',
@@ -10,6 +10,7 @@ alter table auth.users
   alter column email_change_token_current set default '',
   alter column reauthentication_token set default '';
 comment on table auth.users is 'Auth: Stores user login data within a secure schema.';
+alter table auth.identities alter column id set default gen_random_uuid();
 
 create table if not exists auth.mfa_factors (
   id uuid primary key,

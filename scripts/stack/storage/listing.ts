@@ -2,6 +2,7 @@ import type { Context } from 'hono';
 import { jwtVerify } from 'jose';
 import pg from 'pg';
 import { z } from 'zod';
+import { bearerOf } from '../gateway/caller.ts';
 
 type Claims = Record<string, unknown>;
 
@@ -11,7 +12,10 @@ const listing = z.object({
   offset: z.number().int().nonnegative().default(0),
   search: z.string().default(''),
   sortBy: z
-    .object({ column: z.enum(['name', 'updated_at', 'created_at', 'last_accessed_at']).default('name'), order: z.enum(['asc', 'desc']).default('asc') })
+    .object({
+      column: z.enum(['name', 'updated_at', 'created_at', 'last_accessed_at']).default('name'),
+      order: z.enum(['asc', 'desc']).default('asc'),
+    })
     .default({ column: 'name', order: 'asc' }),
 });
 
@@ -28,7 +32,9 @@ export function folderListing(pool: pg.Pool, jwtSecret: string) {
     const claims = await callerClaims(c);
     if (!claims) return c.json({ statusCode: '401', error: 'InvalidJWT', message: 'Invalid JWT' }, 400);
     const parsed = listing.safeParse(await c.req.json().catch(() => ({})));
-    if (!parsed.success) return c.json({ statusCode: '400', error: 'InvalidRequest', message: z.prettifyError(parsed.error) }, 400);
+    if (!parsed.success) {
+      return c.json({ statusCode: '400', error: 'InvalidRequest', message: z.prettifyError(parsed.error) }, 400);
+    }
     const { prefix, limit, offset, search, sortBy } = parsed.data;
     const folder = prefix.replace(/^\/+|\/+$/g, '');
     const above = folder === '' ? '' : `${folder}/`;
@@ -46,13 +52,12 @@ export function folderListing(pool: pg.Pool, jwtSecret: string) {
          )
          select * from entries order by id is not null, ${order} nulls first limit $4 offset $5`,
         [bucket, above, `${search.replace(/[\\%_]/g, '\\$&')}%`, limit, offset],
-      ),
-    );
+      ));
     return c.json(entries.rows);
   };
 
   async function callerClaims(c: Context): Promise<Claims | undefined> {
-    const bearer = /^Bearer\s+(.+)$/i.exec(c.req.header('authorization') ?? '')?.[1];
+    const bearer = bearerOf(c);
     if (!bearer) return { role: 'anon' };
     return jwtVerify(bearer, secret, { algorithms: ['HS256'] }).then(({ payload }) => ({ ...payload }), () => undefined);
   }
@@ -63,7 +68,10 @@ export function folderListing(pool: pg.Pool, jwtSecret: string) {
     try {
       await client.query('begin read only');
       await client.query(`set local role ${pg.escapeIdentifier(String(claims.role ?? 'anon'))}`);
-      await client.query(`select set_config('request.jwt.claims', $1, true), set_config('storage.operation', 'storage.object.list', true)`, [JSON.stringify(claims)]);
+      await client.query(
+        `select set_config('request.jwt.claims', $1, true), set_config('storage.operation', 'storage.object.list', true)`,
+        [JSON.stringify(claims)],
+      );
       return await work(client);
     } finally {
       await client.query('rollback').catch(() => undefined);

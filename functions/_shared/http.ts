@@ -1,0 +1,56 @@
+import { Hono } from "hono";
+import { cors } from "hono/cors";
+import type { ContentfulStatusCode } from "hono/utils/http-status";
+import type { z } from "zod";
+import { ApiError } from "./errors.ts";
+import { log } from "./log.ts";
+
+/**
+ * The app of one function: reachable at /<name> as Supabase routes it, from any origin, with every request logged and
+ * every error mapped.
+ */
+export function createApp(name: string): Hono {
+  const app = new Hono().basePath(`/${name}`);
+  app.use(cors({
+    origin: "*",
+    allowHeaders: ["authorization", "apikey", "content-type", "x-client-info"],
+    exposeHeaders: ["content-disposition"],
+  }));
+  app.use(async (c, next) => {
+    const startedAt = performance.now();
+    await next();
+    log("info", "request", {
+      function: name,
+      method: c.req.method,
+      status: c.res.status,
+      milliseconds: Math.round(performance.now() - startedAt),
+    });
+  });
+  app.onError((error, c) => {
+    if (error instanceof ApiError) {
+      return c.json(error.toJSON(), error.status as ContentfulStatusCode);
+    }
+    const id = crypto.randomUUID();
+    log("error", "failure", { function: name, id, reason: error.stack ?? error.message });
+    return c.json(new ApiError(500, "internal_error", `Reported as ${id}.`).toJSON(), 500);
+  });
+  app.notFound((c) => c.json(new ApiError(404, "not_found").toJSON(), 404));
+  return app;
+}
+
+/**
+ * A query string as a schema describes it.
+ *
+ * @param token the stable token of the 400 that answers anything else
+ * @throws {ApiError} naming each field and why
+ */
+export function parseQuery<T extends z.ZodType>(
+  schema: T,
+  query: Record<string, string>,
+  token: string,
+): z.output<T> {
+  const parsed = schema.safeParse(query);
+  if (parsed.success) return parsed.data;
+  const reasons = parsed.error.issues.map((issue) => `${issue.path.join(".")}: ${issue.message}`);
+  throw new ApiError(400, token, reasons.join("; "));
+}

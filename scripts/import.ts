@@ -1,0 +1,207 @@
+import { readFile, writeFile } from 'node:fs/promises';
+import { basename } from 'node:path';
+import { createInterface } from 'node:readline/promises';
+import { Command, InvalidArgumentError, Option } from 'commander';
+import { Listr, PRESET_TIMER, type ListrTaskWrapper, type DefaultRenderer, type SimpleRenderer } from 'listr2';
+import pc from 'picocolors';
+import { z } from 'zod';
+import { connect, ConnectionProblem, type Community, type ImportOptions, type RosterApi } from './import/connection.ts';
+import { describeReport } from './import/print.ts';
+import type { RosterReport } from './import/report.ts';
+import { readRoster, type Roster } from './import/roster-file.ts';
+import { UnreadableRoster } from './import/table.ts';
+
+/** What the process answers with: 0 done, 1 the roster is refused, 2 it never came to that. */
+const exitCodes = { done: 0, refused: 1, failed: 2 } as const;
+
+const rowNumber = (text: string): number => {
+  if (!/^[1-9][0-9]{0,6}$/.test(text)) throw new InvalidArgumentError('A row is a number from 1.');
+  return Number(text);
+};
+const oneCharacter = (text: string): string => {
+  const character = text === 'tab' || text === '\\t' ? '\t' : text;
+  if (character.length !== 1) throw new InvalidArgumentError('A delimiter is one character, or tab.');
+  return character;
+};
+
+const command = new Command('import')
+  .description('Brings the roster of a community in: units and people, from a CSV or Excel file. All of it, or nothing.')
+  .argument('<file>', 'a CSV file in UTF-8, or an .xlsx file')
+  .requiredOption('--community <slug>', 'the community that the roster is of')
+  .option('--dry-run', 'only shows what would change')
+  .option('--yes', 'stores without asking')
+  .option('--mapping <file>', 'a JSON file that says what headers mean: {"Header": "field", "Other": null}')
+  .option('--sheet <name>', 'the sheet of the workbook; the first by default')
+  .option('--header-row <number>', 'the row that holds the headers; found by default', rowNumber)
+  .option('--delimiter <character>', 'what stands between the cells of a CSV file; found by default', oneCharacter)
+  .addOption(new Option('--date-order <order>', 'what 03/04/2019 means; by the country of the community by default').choices(['dmy', 'mdy']))
+  .option('--all', 'prints every change, not only the first ones')
+  .option('--report <file>', 'writes the whole report to a JSON file')
+  .option('--url <url>', 'a Supabase project; the installation on this machine by default')
+  .addOption(new Option('--key <key>', 'its secret key, or its publishable key with --email').env('VICINIA_KEY'))
+  .option('--email <address>', 'imports as this user')
+  .addOption(new Option('--password <password>', 'of this user').env('VICINIA_PASSWORD'))
+  .exitOverride((error) => process.exit(error.exitCode === 0 ? exitCodes.done : exitCodes.failed));
+
+type Options = {
+  community: string;
+  dryRun?: boolean;
+  yes?: boolean;
+  mapping?: string;
+  sheet?: string;
+  headerRow?: number;
+  delimiter?: string;
+  dateOrder?: string;
+  all?: boolean;
+  report?: string;
+  url?: string;
+  key?: string;
+  email?: string;
+  password?: string;
+};
+
+type Progress = { roster?: Roster; api?: RosterApi; community?: Community; report?: RosterReport };
+type Task = ListrTaskWrapper<Progress, typeof DefaultRenderer, typeof SimpleRenderer>;
+
+const path = command.parse().args[0] as string;
+const options = command.opts<Options>();
+
+try {
+  process.exitCode = await run();
+} catch (error) {
+  if (!(error instanceof UnreadableRoster || error instanceof ConnectionProblem)) throw error;
+  console.error(pc.red(error.message));
+  process.exitCode = error instanceof UnreadableRoster ? exitCodes.refused : exitCodes.failed;
+}
+
+async function run(): Promise<number> {
+  const mapping = options.mapping === undefined ? undefined : await readMapping(options.mapping);
+  const how = { ...(mapping && { mapping }), ...(options.dateOrder !== undefined && { dateOrder: options.dateOrder }) };
+  const progress: Progress = {};
+  await perform(progress, [reading(), checking(how)]);
+  const checked = progress.report as RosterReport;
+  const isRefused = checked.status === 'refused';
+  if (options.dryRun || isRefused) return conclude(checked);
+
+  if (checked.changes.length > 0 && !options.yes && process.stdin.isTTY) {
+    console.log(`\n${describeReport(checked, { all: options.all ?? false })}\n`);
+    if (!(await confirm(`Store this in ${progress.community?.name}?`))) {
+      console.log('Nothing was stored.');
+      return exitCodes.done;
+    }
+  }
+  await perform(progress, [writing(how)]);
+  return conclude(progress.report as RosterReport);
+}
+
+async function perform(progress: Progress, tasks: ConstructorParameters<typeof Listr<Progress, 'default', 'simple'>>[0]): Promise<void> {
+  await new Listr<Progress, 'default', 'simple'>(tasks, {
+    ctx: progress,
+    fallbackRenderer: 'simple',
+    rendererOptions: { timer: PRESET_TIMER },
+    fallbackRendererOptions: { timer: PRESET_TIMER },
+  }).run();
+}
+
+function reading() {
+  return {
+    title: `Reading ${basename(path)}`,
+    task: async (progress: Progress, task: Task) => {
+      const { sheet, delimiter, headerRow } = options;
+      progress.roster = await readRoster(path, {
+        ...(sheet !== undefined && { sheet }),
+        ...(delimiter !== undefined && { delimiter }),
+        ...(headerRow !== undefined && { headerRow }),
+        onProgress: (share) => void (task.output = bar(share)),
+      });
+      task.title = `Read ${rowsOf(progress.roster)} of ${basename(path)} ${pc.dim(progress.roster.format)}`;
+    },
+  };
+}
+
+function checking(how: Partial<ImportOptions>) {
+  return {
+    title: 'Checking',
+    task: async (progress: Progress, task: Task) => {
+      const { url, key, email, password } = options;
+      progress.api = await connect({
+        ...(url !== undefined && { url }),
+        ...(key !== undefined && { key }),
+        ...(email !== undefined && { email }),
+        ...(password !== undefined && { password }),
+      });
+      progress.community = await progress.api.community(options.community);
+      task.title = `Checking ${rowsOf(progress.roster as Roster)} against ${progress.community.name}`;
+      progress.report = await whileWaiting(task, progress.api.importRoster(progress.community, progress.roster as Roster, { ...how, dryRun: true }));
+      const { refused, changes } = progress.report;
+      task.title = `Checked against ${progress.community.name} ${pc.dim(refused > 0 ? `${refused} refusals` : `${changes.length} changes`)}`;
+    },
+  };
+}
+
+function writing(how: Partial<ImportOptions>) {
+  return {
+    title: 'Storing',
+    task: async (progress: Progress, task: Task) => {
+      const { api, community, roster } = progress as Required<Progress>;
+      progress.report = await whileWaiting(task, api.importRoster(community, roster, { ...how, dryRun: false }));
+      task.title = progress.report.status === 'refused' ? 'Refused' : `Stored in ${community.name}`;
+    },
+  };
+}
+
+/** The database does its part in one piece: the bar shows that it is at work, not how far it is. */
+async function whileWaiting<T>(task: Task, work: Promise<T>): Promise<T> {
+  let step = 0;
+  const timer = setInterval(() => void (task.output = pulse((step += 1))), 120);
+  try {
+    return await work;
+  } finally {
+    clearInterval(timer);
+    task.output = '';
+  }
+}
+
+const barLength = 30;
+
+function bar(share: number): string {
+  const done = Math.round(share * barLength);
+  return `${pc.green('█'.repeat(done))}${pc.dim('░'.repeat(barLength - done))} ${Math.round(share * 100)} %`;
+}
+
+function pulse(step: number): string {
+  const length = 6;
+  const room = barLength - length;
+  const at = room - Math.abs((step % (2 * room)) - room);
+  return `${pc.dim('░'.repeat(at))}${pc.green('█'.repeat(length))}${pc.dim('░'.repeat(room - at))}`;
+}
+
+function rowsOf({ rows }: Roster): string {
+  return `${rows.length.toLocaleString('en')} ${rows.length === 1 ? 'row' : 'rows'}`;
+}
+
+async function conclude(report: RosterReport): Promise<number> {
+  if (options.report !== undefined) await writeFile(options.report, `${JSON.stringify(report, null, 2)}\n`);
+  console.log(`\n${describeReport(report, { all: options.all ?? false })}\n`);
+  if (report.status === 'refused') {
+    console.log(pc.red('The roster is refused: nothing was stored.'));
+    return exitCodes.refused;
+  }
+  console.log(report.status === 'checked' ? `Nothing was stored: this was a dry run.` : pc.green('Done.'));
+  return exitCodes.done;
+}
+
+async function confirm(question: string): Promise<boolean> {
+  const terminal = createInterface({ input: process.stdin, output: process.stdout });
+  const answer = await terminal.question(`${question} [y/N] `);
+  terminal.close();
+  return /^y(es)?$/i.test(answer.trim());
+}
+
+async function readMapping(file: string): Promise<Record<string, string | null>> {
+  try {
+    return z.record(z.string(), z.string().nullable()).parse(JSON.parse(await readFile(file, 'utf8')));
+  } catch {
+    throw new ConnectionProblem(`${file} is no mapping: it should hold an object such as {"Flat no.": "unit_number", "Car": null}.`);
+  }
+}

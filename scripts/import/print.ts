@@ -1,0 +1,98 @@
+import pc from 'picocolors';
+import type { RosterChange, RosterProblem, RosterReport } from './report.ts';
+
+/** How many lines of changes are printed unless all are asked for. */
+const usualLines = 40;
+
+/** What an import answered, for a terminal. */
+export function describeReport(report: RosterReport, { all = false }: { all?: boolean } = {}): string {
+  const isRefused = report.status === 'refused';
+  return [
+    report.dry_run ? describeColumns(report) : '',
+    isRefused ? '' : describeChanges(report, all),
+    isRefused ? '' : describeTotals(report),
+    describeIdealParts(report),
+    describeAbsent(report),
+    describeProblems('warning', report.warned, report.warnings, pc.yellow),
+    describeProblems('refusal', report.refused, report.refusals, pc.red),
+  ]
+    .filter((part) => part !== '')
+    .join('\n\n');
+}
+
+function describeColumns({ columns }: RosterReport): string {
+  const rows = columns.map(({ header, field }) => [header, field ?? pc.dim('left out')]);
+  return table(['Column', 'is read as'], rows);
+}
+
+function describeChanges({ changes, dry_run: dryRun }: RosterReport, all: boolean): string {
+  if (changes.length === 0) return dryRun ? 'Nothing would change.' : 'Nothing changed.';
+  const shown = all ? changes : changes.slice(0, usualLines);
+  const lines = [table(['Row', 'What', 'Name', dryRun ? 'would become' : 'became'], shown.map(changeRow), [true])];
+  if (shown.length < changes.length) lines.push(pc.dim(`… and ${(changes.length - shown.length).toLocaleString('en')} more: --all prints them.`));
+  return lines.join('\n');
+}
+
+function changeRow({ row, entity, name, action, column, before, after }: RosterChange): string[] {
+  return [String(row), entity, name, action === 'create' ? pc.green('new') : `${column}: ${pc.dim(before ?? 'nothing')} → ${after}`];
+}
+
+function describeTotals({ totals, dry_run: dryRun }: RosterReport): string {
+  const rows = Object.entries(totals)
+    .filter(([, { create, update, unchanged }]) => create + update + unchanged > 0)
+    .map(([what, { create, update, unchanged }]) => [what, String(create), String(update), String(unchanged)]);
+  return table(['', dryRun ? 'would be new' : 'new', dryRun ? 'would change' : 'changed', 'as before'], rows, [false, true, true, true]);
+}
+
+function describeIdealParts({ ideal_parts: { declared, stored_after: stored, difference } }: RosterReport): string {
+  if (stored === 0) return '';
+  return difference === 0 ? `Ideal parts: ${stored}, as declared.` : pc.yellow(`Ideal parts: ${stored} of ${declared} declared, ${Math.abs(difference)} ${difference < 0 ? 'missing' : 'too many'}.`);
+}
+
+function describeAbsent({ not_in_file: { units, occupancies, first } }: RosterReport): string {
+  if (units + occupancies === 0) return '';
+  const names = first.slice(0, 10).map(({ name }) => name);
+  const more = units + occupancies - names.length;
+  return pc.dim(`Not in the file, and left as they are: ${names.join(', ')}${more > 0 ? ` and ${more} more` : ''}.`);
+}
+
+function describeProblems(what: string, count: number, problems: RosterProblem[], colour: (text: string) => string): string {
+  if (count === 0) return '';
+  const rows = problems.map(({ row, column, value, reason, message }) => [
+    row === null ? '' : String(row),
+    column ?? '',
+    value === null ? '' : shorten(value, 30),
+    `${message} ${pc.dim(reason)}`,
+  ]);
+  const lines = [colour(`${count} ${what}${count === 1 ? '' : 's'}`), table(['Row', 'Column', 'Value', ''], rows, [true])];
+  if (problems.length < count) lines.push(pc.dim(`… and ${count - problems.length} more.`));
+  return lines.join('\n');
+}
+
+function shorten(text: string, length: number): string {
+  return text.length > length ? `${text.slice(0, length - 1)}…` : text;
+}
+
+/** A table with columns as wide as what stands in them; `right` names those that are aligned to the right. */
+export function table(headers: string[], rows: string[][], right: boolean[] = []): string {
+  const widths = headers.map((header, column) => Math.max(width(header), ...rows.map((row) => width(row[column] ?? ''))));
+  const line = (cells: string[]) =>
+    cells
+      .map((cell, column) => {
+        const blanks = ' '.repeat((widths[column] ?? 0) - width(cell));
+        return right[column] ? blanks + cell : cell + blanks;
+      })
+      .join('  ')
+      .trimEnd();
+  return [pc.dim(line(headers)), ...rows.map(line)].join('\n');
+}
+
+const graphemes = new Intl.Segmenter(undefined, { granularity: 'grapheme' });
+
+/** How many cells of a terminal a text takes: one per letter with its marks, two for Chinese, Japanese and Korean. */
+function width(text: string): number {
+  const plain = text.replace(/\u001b\[[0-9;]*m/g, '');
+  let cells = 0;
+  for (const { segment } of graphemes.segment(plain)) cells += /\p{Script=Han}|\p{Script=Hangul}|\p{Script=Hiragana}|\p{Script=Katakana}|\p{Emoji_Presentation}/u.test(segment) ? 2 : 1;
+  return cells;
+}

@@ -1,0 +1,501 @@
+-- Property: the people of rosters.
+--
+-- Purpose     Which rows are about the same person, and whom the community knows already; which ties of people to units are meant.
+-- Functions   app.roster_people, app.roster_occupancies, app.roster_check: steps of an import, after those of the topic before.
+-- Invariants  The same rules find a person within the file and in the database, from strong to weak: reference, identity number, e-mail and
+--             name, telephone and name, a company's name, the name within the unit. Two different references, or identity numbers, are two
+--             people. Where a rule finds two people, the row is refused, not guessed. A blank cell takes nothing away.
+
+create function app.roster_people(community uuid)
+returns void
+language plpgsql
+volatile
+set search_path = ''
+set enable_nestloop = off
+as $$
+begin
+  -- A row is about a person if it says which; what else it says needs one.
+  update pg_temp.roster_rows r set person = r.row
+  where coalesce(r.full_name, r.reference, r.identity_number, r.email, r.phone) is not null;
+  if exists (select from pg_temp.roster_rows r where r.person is null) then
+    insert into pg_temp.roster_problems (row, header, value, reason, message, is_refusal)
+    select distinct on (c.row) c.row, app.roster_header(c.field), c.told,
+      case when c.field in ('note', 'postal_address') then 'not_stored' else 'name_missing' end,
+      case when c.field in ('note', 'postal_address') then 'The row names nobody whom this could be stored with.' else 'The row names nobody whom this could be true of.' end,
+      c.field not in ('note', 'postal_address')
+    from pg_temp.roster_cells c
+    join pg_temp.roster_rows r on r.row = c.row and r.person is null
+    join public.roster_fields f on f.key = c.field and f.entity in ('resident', 'occupancy')
+    where c.value is not null and c.value <> 'false' and c.field not in ('full_name', 'family_name')
+      and not exists (select from pg_temp.roster_cells x where x.row = c.row and x.field in ('full_name', 'family_name', 'reference', 'identity_number') and x.reason is not null)
+    order by c.row, c.field in ('note', 'postal_address'), c.position;
+  end if;
+
+  -- By what each row, and each resident, can be recognized.
+  insert into pg_temp.roster_keys (row, strength, key)
+  select r.row, k.strength, k.key
+  from pg_temp.roster_rows r
+  left join pg_temp.roster_units u on u.unit = r.unit
+  cross join lateral (values
+    (1, r.reference_key), (2, r.identity_key), (3, r.email || ' ' || r.name_key), (4, r.phone_key || ' ' || r.name_key),
+    (5, case when r.kind = 'company' then r.name_key end), (6, u.id || ' ' || r.name_key)
+  ) k (strength, key)
+  where r.person is not null and k.key is not null;
+
+  create temporary table roster_known on commit drop as
+  select re.id, re.kind, re.reference, app.roster_key(re.reference) as reference_key, app.roster_words(re.full_name) as name_key,
+    d.identity_number, app.roster_words(d.identity_number) as identity_key, lower(d.email) as email,
+    right(regexp_replace(d.phone, '[^0-9]', '', 'g'), 9) as phone_key
+  from public.residents re
+  left join public.resident_details d on d.community_id = re.community_id and d.resident_id = re.id and d.deleted_at is null
+  where re.community_id = community and re.deleted_at is null;
+  insert into pg_temp.roster_keys (resident_id, strength, key)
+  select r.id, k.strength, k.key
+  from pg_temp.roster_known r
+  cross join lateral (values
+    (1, r.reference_key), (2, r.identity_key), (3, r.email || ' ' || r.name_key), (4, r.phone_key || ' ' || r.name_key),
+    (5, case when r.kind = 'company' then r.name_key end)
+  ) k (strength, key)
+  where k.key is not null
+  union
+  select r.id, 6, o.unit_id || ' ' || r.name_key
+  from pg_temp.roster_known r
+  join public.occupancies o on o.community_id = community and o.resident_id = r.id and o.deleted_at is null;
+  create index on pg_temp.roster_keys (strength, key);
+  analyze pg_temp.roster_keys;
+
+  -- Rows of one person, from the strongest sign to the weakest. Those joined carry the number of their first row.
+  for pass in 1 .. 6 loop
+    loop
+      with people as materialized (
+        select r.person, max(r.reference_key) as reference_key, max(r.identity_key) as identity_key
+        from pg_temp.roster_rows r where r.person is not null group by r.person
+      ),
+      signs as materialized (
+        select distinct k.key, r.person from pg_temp.roster_keys k join pg_temp.roster_rows r on r.row = k.row where k.strength = pass
+      ),
+      shared as (
+        select s.key, min(s.person) as first_person,
+          count(distinct p.reference_key) > 1 or (pass > 1 and count(distinct p.identity_key) > 1) as is_split
+        from signs s join people p on p.person = s.person
+        group by s.key having count(*) > 1
+      ),
+      unsure as (
+        insert into pg_temp.roster_problems (row, header, value, reason, message, is_refusal)
+        select s.person, app.roster_header('full_name'), (select r.full_name from pg_temp.roster_rows r where r.row = s.person), 'ambiguous_person',
+          format('This could be the person of row %s or another of that name: give each a reference.', h.first_person), true
+        from shared h
+        join signs s on s.key = h.key
+        join people p on p.person = s.person
+        where h.is_split and p.reference_key is null and p.identity_key is null
+          and not exists (select from pg_temp.roster_problems x where x.row = s.person and x.reason = 'ambiguous_person')
+      ),
+      moves as (
+        select s.person, min(h.first_person) as target
+        from shared h join signs s on s.key = h.key
+        where not h.is_split and h.first_person < s.person
+        group by s.person
+      )
+      update pg_temp.roster_rows r set person = m.target from moves m where m.person = r.person;
+      exit when not found;
+    end loop;
+  end loop;
+
+  -- Two signs of one strength led to two people.
+  insert into pg_temp.roster_problems (row, header, value, reason, message, is_refusal)
+  select x.person, app.roster_header('full_name'), min(x.full_name), 'ambiguous_person',
+    format('Rows %s name one person by some signs and different people by others: give each a reference.', string_agg(x.row::text, ', ' order by x.row)), true
+  from pg_temp.roster_rows x
+  where x.person is not null
+  group by x.person
+  having count(distinct x.reference_key) > 1 or (count(x.reference_key) = 0 and count(distinct x.identity_key) > 1);
+
+  -- One line per person, with the first value told of each field; notes add up.
+  insert into pg_temp.roster_people (person, id, is_new, name_key, full_name, kind, reference, locale, email, phone, identity_number, postal_address, note)
+  select r.person, extensions.uuidv7(), true,
+    (array_agg(r.name_key order by r.row) filter (where r.name_key is not null))[1],
+    (array_agg(r.full_name order by r.row) filter (where r.full_name is not null))[1],
+    (array_agg(r.kind order by r.row) filter (where r.kind is not null))[1],
+    (array_agg(r.reference order by r.row) filter (where r.reference is not null))[1],
+    (array_agg(r.locale order by r.row) filter (where r.locale is not null))[1],
+    (array_agg(r.email order by r.row) filter (where r.email is not null))[1],
+    (array_agg(r.phone order by r.row) filter (where r.phone is not null))[1],
+    (array_agg(r.identity_number order by r.row) filter (where r.identity_number is not null))[1],
+    (array_agg(r.postal_address order by r.row) filter (where r.postal_address is not null))[1],
+    left((select string_agg(n.note, '; ' order by n.row) from (
+      select x.note, min(x.row) as row from unnest(array_agg(r.note), array_agg(r.row)) x (note, row) where x.note is not null group by x.note) n), 4000)
+  from pg_temp.roster_rows r
+  where r.person is not null
+  group by r.person;
+  create unique index on pg_temp.roster_people (person);
+  analyze pg_temp.roster_people;
+
+  -- Whom the community knows already: each resident is found once, by the strongest sign; between several, who is in the same unit.
+  for pass in 1 .. 6 loop
+    with neighbours as materialized (
+      select distinct r.person, o.resident_id
+      from pg_temp.roster_rows r
+      join pg_temp.roster_units u on u.unit = r.unit and not u.is_new
+      join public.occupancies o on o.community_id = community and o.unit_id = u.id and o.deleted_at is null
+      where r.person is not null
+    ),
+    candidates as materialized (
+      select distinct p.person, b.resident_id, (p.person, b.resident_id) in (select n.person, n.resident_id from neighbours n) as is_neighbour
+      from pg_temp.roster_people p
+      join pg_temp.roster_rows r on r.person = p.person
+      join pg_temp.roster_keys a on a.row = r.row and a.strength = pass
+      join pg_temp.roster_keys b on b.strength = pass and b.key = a.key and b.resident_id is not null
+      join pg_temp.roster_known k on k.id = b.resident_id
+      where p.is_new
+        and not exists (select from pg_temp.roster_people x where x.id = b.resident_id)
+        and (pass = 1 or p.reference is null or k.reference is null or app.roster_key(p.reference) = k.reference_key)
+        and (pass <= 2 or p.identity_number is null or k.identity_number is null or app.roster_words(p.identity_number) = k.identity_key)
+    ),
+    best as (
+      select distinct on (c.person) c.person, c.resident_id, count(*) over (partition by c.person, c.is_neighbour) as rivals
+      from candidates c
+      order by c.person, c.is_neighbour desc, c.resident_id
+    ),
+    unsure as (
+      insert into pg_temp.roster_problems (row, header, value, reason, message, is_refusal)
+      select p.person, app.roster_header('full_name'), p.full_name, 'ambiguous_person',
+        format('This could be any of %s residents: give the person a reference, there and here.', b.rivals), true
+      from best b join pg_temp.roster_people p on p.person = b.person
+      where b.rivals > 1
+    ),
+    chosen as (
+      select distinct on (b.resident_id) b.person, b.resident_id from best b where b.rivals = 1 order by b.resident_id, b.person
+    )
+    update pg_temp.roster_people p set id = c.resident_id, is_new = false from chosen c where c.person = p.person;
+  end loop;
+
+  update pg_temp.roster_people p set label = coalesce(p.full_name, re.full_name, '?')
+  from pg_temp.roster_people x left join public.residents re on re.id = x.id
+  where x.person = p.person;
+
+  insert into pg_temp.roster_problems (row, header, value, reason, message, is_refusal)
+  select p.person,
+    app.roster_header(case
+      when exists (select from pg_temp.roster_columns c where c.field = 'full_name') then 'full_name'
+      when p.reference is not null then 'reference' when p.identity_number is not null then 'identity_number' when p.email is not null then 'email' else 'phone'
+    end),
+    coalesce(p.reference, p.identity_number, p.email, p.phone), 'name_missing', 'Nobody is known by this, and the row says no name.', true
+  from pg_temp.roster_people p
+  where p.is_new and p.full_name is null
+    and not exists (select from pg_temp.roster_cells c where c.row = p.person and c.field in ('full_name', 'family_name') and c.reason is not null);
+
+  -- The same name twice, and nothing to tell whether it is one person.
+  insert into pg_temp.roster_problems (row, header, value, reason, message, is_refusal)
+  select s.person, app.roster_header('full_name'), s.full_name, 'same_name',
+    format('Rows %s and %s have the same name: without an e-mail, telephone, reference or identity number in both they are taken as two people.', s.first_person, s.person), false
+  from (
+    select p.*, first_value(p.person) over w as first_person,
+      bool_or(coalesce(p.reference, p.identity_number, p.email, p.phone) is null) over (partition by p.name_key) as is_doubtful
+    from pg_temp.roster_people p
+    where p.name_key is not null
+    window w as (partition by p.name_key order by p.person)
+  ) s
+  where s.person <> s.first_person and s.is_doubtful;
+
+  -- A new person with the address of somebody in the same unit whom the file does not name: likely a new spelling of the name.
+  insert into pg_temp.roster_problems (row, header, value, reason, message, is_refusal)
+  select distinct on (p.person) p.person, app.roster_header('full_name'), p.full_name, 'renamed',
+    format('%s, of the same unit and e-mail address, is not in the file: if this is a new spelling of the name, change the name there first, or give both a reference.', re.full_name), false
+  from pg_temp.roster_people p
+  join pg_temp.roster_known k on k.email = p.email
+  join public.residents re on re.id = k.id
+  join pg_temp.roster_rows r on r.person = p.person
+  join pg_temp.roster_units u on u.unit = r.unit
+  join public.occupancies o on o.community_id = community and o.unit_id = u.id and o.resident_id = k.id and o.deleted_at is null
+  where p.is_new and not exists (select from pg_temp.roster_people x where x.id = k.id)
+  order by p.person, k.id;
+end;
+$$;
+
+comment on function app.roster_people(uuid) is
+  'Step 4: which rows are about one person, and which resident that is. A person nobody knows gets a new id.';
+
+-- Occupancies --------------------------------------------------------------------------------------------------------
+
+create function app.roster_occupancies(community uuid, today date, header_row integer)
+returns void
+language plpgsql
+volatile
+set search_path = ''
+set enable_nestloop = off
+as $$
+declare
+  has_roles constant boolean := exists (select from pg_temp.roster_columns c where c.field = 'role');
+begin
+  -- A row without a role means the one that the person has in the unit: in the file, else in the database; where no column tells, owner.
+  update pg_temp.roster_rows r
+  set role = coalesce(f.role, d.role, case when not has_roles then 'owner' end::public.occupancy_role)
+  from pg_temp.roster_rows x
+  left join lateral (
+    select y.role from pg_temp.roster_rows y where y.person = x.person and y.unit = x.unit and y.role is not null order by y.row limit 1
+  ) f on true
+  left join lateral (
+    select o.role
+    from public.occupancies o
+    join pg_temp.roster_units u on u.unit = x.unit and u.id = o.unit_id
+    join pg_temp.roster_people p on p.person = x.person and p.id = o.resident_id
+    where o.community_id = community and o.deleted_at is null
+    order by o.starts_on desc, o.id
+    limit 1
+  ) d on true
+  where x.row = r.row and x.role is null and x.person is not null and x.unit is not null
+    and not exists (select from pg_temp.roster_cells c where c.row = x.row and c.field = 'role' and c.reason is not null);
+  if not has_roles and exists (select from pg_temp.roster_rows r where r.person is not null) then
+    insert into pg_temp.roster_problems (row, reason, message, is_refusal)
+    values (header_row, 'role_assumed', 'No column says who is an owner and who a tenant: whoever is new in a unit becomes its owner.', false);
+  end if;
+  insert into pg_temp.roster_problems (row, header, value, reason, message, is_refusal)
+  select r.row, app.roster_header('role'), null, 'role_missing', 'Is the person an owner, a tenant, of the family, authorized or a guest?', true
+  from pg_temp.roster_rows r
+  where r.role is null and r.person is not null and r.unit is not null
+    and not exists (select from pg_temp.roster_cells c where c.row = r.row and c.field = 'role' and c.reason is not null);
+
+  -- Only owners have shares; a tenant's 0 says as much.
+  insert into pg_temp.roster_problems (row, header, value, reason, message, is_refusal)
+  select r.row, app.roster_header('ownership_share'), trim_scale(r.ownership_share)::text,
+    case when r.role = 'owner' then 'out_of_range' else 'share_not_owner' end,
+    case when r.role = 'owner' then 'A share is above 0 and at most 100 percent.' else format('Only owners have shares, and this is a %s.', r.role) end, true
+  from pg_temp.roster_rows r
+  where r.role is not null and (r.role = 'owner') = (r.ownership_share = 0) and r.ownership_share is not null;
+  update pg_temp.roster_rows r set ownership_share = null where r.ownership_share = 0 or r.role <> 'owner';
+
+  insert into pg_temp.roster_problems (row, header, value, reason, message, is_refusal)
+  select r.row, app.roster_header('until'), r.until::text, 'until_before_since', format('This is before the first day, %s.', r.since), true
+  from pg_temp.roster_rows r
+  where r.until < r.since;
+  update pg_temp.roster_rows r set until = null where r.until < r.since;
+
+  -- Rows of one unit, person and role are one occupancy, unless their first days differ; a row without one joins the only one there is.
+  with sinces as (
+    select r.unit, r.person, r.role, count(distinct r.since) as times, min(r.since) as since
+    from pg_temp.roster_rows r
+    where r.unit is not null and r.person is not null and r.role is not null
+    group by r.unit, r.person, r.role
+  ),
+  vague as (
+    insert into pg_temp.roster_problems (row, header, reason, message, is_refusal)
+    select r.row, app.roster_header('since'), 'since_missing', 'Other rows tell of several times of this person here in this role: say when this one began.', true
+    from pg_temp.roster_rows r
+    join sinces s on s.unit = r.unit and s.person = r.person and s.role = r.role
+    where s.times > 1 and r.since is null
+  ),
+  grouped as (
+    select r.row, min(r.row) over (partition by r.unit, r.person, r.role, coalesce(r.since, s.since)) as occupancy
+    from pg_temp.roster_rows r
+    join sinces s on s.unit = r.unit and s.person = r.person and s.role = r.role
+    where s.times <= 1 or r.since is not null
+  )
+  update pg_temp.roster_rows r set occupancy = g.occupancy from grouped g where g.row = r.row;
+
+  insert into pg_temp.roster_occupancies (occupancy, id, is_new, unit, person, role, since, until, ownership_share, is_living_in, is_primary_contact)
+  select r.occupancy, extensions.uuidv7(), true, min(r.unit), min(r.person), min(r.role),
+    (array_agg(r.since order by r.row) filter (where r.since is not null))[1],
+    (array_agg(r.until order by r.row) filter (where r.until is not null))[1],
+    (array_agg(r.ownership_share order by r.row) filter (where r.ownership_share is not null))[1],
+    (array_agg(r.is_living_in order by r.row) filter (where r.is_living_in is not null))[1],
+    (array_agg(r.is_primary_contact order by r.row) filter (where r.is_primary_contact is not null))[1]
+  from pg_temp.roster_rows r
+  where r.occupancy is not null
+  group by r.occupancy;
+  analyze pg_temp.roster_occupancies;
+
+  -- Which of them exist: that which began the same day, else of those that the told days meet the one in which the first day lies, or the
+  -- nearest to it; where no first day is told, the latest.
+  for pass in 1 .. 2 loop
+    with candidates as (
+      select distinct on (f.occupancy) f.occupancy, o.id
+      from pg_temp.roster_occupancies f
+      join pg_temp.roster_units u on u.unit = f.unit and not u.is_new
+      join pg_temp.roster_people p on p.person = f.person and not p.is_new
+      join public.occupancies o on o.community_id = community and o.unit_id = u.id and o.resident_id = p.id and o.role = f.role and o.deleted_at is null
+      where f.is_new
+        and not exists (select from pg_temp.roster_occupancies x where x.id = o.id)
+        and case when pass = 1 then o.starts_on = f.since else f.since is null or (f.since <= coalesce(o.ends_on, 'infinity') and coalesce(f.until, 'infinity') >= o.starts_on) end
+      order by f.occupancy, f.since between o.starts_on and coalesce(o.ends_on, 'infinity') desc nulls last, abs(o.starts_on - f.since), o.starts_on desc, o.id
+    ),
+    chosen as (
+      select distinct on (c.id) c.id, c.occupancy from candidates c order by c.id, c.occupancy
+    )
+    update pg_temp.roster_occupancies f set id = c.id, is_new = false from chosen c where c.occupancy = f.occupancy;
+  end loop;
+
+  update pg_temp.roster_occupancies f
+  set starts_on = coalesce(f.since, o.starts_on, least(today, f.until)), ends_on = coalesce(f.until, o.ends_on)
+  from pg_temp.roster_occupancies x
+  left join public.occupancies o on o.id = x.id
+  where x.occupancy = f.occupancy;
+
+  insert into pg_temp.roster_problems (row, header, value, reason, message, is_refusal)
+  select f.occupancy, app.roster_header(case when f.until is null then 'since' else 'until' end), coalesce(f.until, f.since)::text, 'until_before_since',
+    format('The last day, %s, would be before the first, %s.', f.ends_on, f.starts_on), true
+  from pg_temp.roster_occupancies f
+  where f.ends_on < f.starts_on;
+
+  insert into pg_temp.roster_problems (row, header, value, reason, message, is_refusal)
+  select f.occupancy, app.roster_header('full_name'), p.label, 'occupancy_ended',
+    format('The file names the person in %s, which ended on %s: if they are back, say since when.', u.label, f.ends_on), false
+  from pg_temp.roster_occupancies f
+  join pg_temp.roster_people p on p.person = f.person
+  join pg_temp.roster_units u on u.unit = f.unit
+  where not f.is_new and f.until is null and f.ends_on < today;
+end;
+$$;
+
+comment on function app.roster_occupancies(uuid, date, integer) is
+  'Step 5: which ties of people to units the file tells of, and which of them exist.';
+
+-- Checks -------------------------------------------------------------------------------------------------------------
+
+create function app.roster_check(community uuid, today date)
+returns void
+language plpgsql
+volatile
+set search_path = ''
+set enable_nestloop = off
+as $$
+begin
+  -- Rows about one thing must not contradict each other.
+  with several as (
+    select r.*,
+      count(*) over (partition by r.unit) as of_unit, count(*) over (partition by r.person) as of_person, count(*) over (partition by r.occupancy) as of_occupancy
+    from pg_temp.roster_rows r
+  ),
+  cells as (
+    select c.row, c.position, c.field, c.told, f.entity,
+      case f.entity when 'resident' then r.person when 'occupancy' then r.occupancy else r.unit end as thing,
+      case c.field
+        when 'full_name' then r.name_key when 'reference' then r.reference_key when 'identity_number' then r.identity_key when 'phone' then r.phone_key
+        when 'entrance' then r.entrance_key when 'layout' then app.roster_words(c.value) else c.value
+      end collate "C" as value
+    from pg_temp.roster_cells c
+    join public.roster_fields f on f.key = c.field
+    join several r on r.row = c.row
+    where 1 < case f.entity when 'resident' then r.of_person when 'occupancy' then r.of_occupancy else r.of_unit end
+      and c.value is not null and c.field not in ('building', 'unit_number', 'family_name', 'role', 'note')
+  ),
+  told as (
+    select c.*, first_value(c.row) over w as first_row, first_value(c.value) over w as first_value, first_value(c.told) over w as first_told
+    from cells c
+    where c.thing is not null
+    window w as (partition by c.entity, c.thing, c.field order by c.row)
+  )
+  insert into pg_temp.roster_problems (row, position, header, value, reason, message, is_refusal)
+  select t.row, t.position, app.roster_header(t.field), t.told, 'contradiction',
+    format('Row %s says %s of the same %s.', t.first_row, left(t.first_told, 100), case t.entity when 'resident' then 'person' when 'occupancy' then 'person in the unit' else 'unit' end), true
+  from told t
+  where t.value <> t.first_value;
+
+  -- How things would be: what the file says, and what it does not name.
+  insert into pg_temp.roster_after (row, id, unit, label, resident_id, full_name, role, ownership_share, is_living_in, told_primary, is_primary_contact, starts_on, ends_on)
+  select f.occupancy, f.id, u.unit, u.label, p.id, p.label, f.role,
+    coalesce(f.ownership_share, o.ownership_share), coalesce(f.is_living_in, o.is_living_in),
+    f.is_primary_contact, coalesce(f.is_primary_contact, o.is_primary_contact, false), f.starts_on, f.ends_on
+  from pg_temp.roster_occupancies f
+  join pg_temp.roster_units u on u.unit = f.unit
+  join pg_temp.roster_people p on p.person = f.person
+  left join public.occupancies o on o.id = f.id
+  where f.starts_on <= coalesce(f.ends_on, 'infinity')
+  union all
+  select null, o.id, u.unit, u.label, o.resident_id, re.full_name, o.role, o.ownership_share, o.is_living_in, null, o.is_primary_contact, o.starts_on, o.ends_on
+  from pg_temp.roster_units u
+  join public.occupancies o on o.community_id = community and o.unit_id = u.id and o.deleted_at is null
+  join public.residents re on re.community_id = community and re.id = o.resident_id
+  where not u.is_new and not exists (select from pg_temp.roster_occupancies f where f.id = o.id);
+  create index on pg_temp.roster_after (unit);
+  analyze pg_temp.roster_after;
+
+  insert into pg_temp.roster_problems (row, header, value, reason, message, is_refusal)
+  select distinct on (a.row) a.row, app.roster_header('since'), a.starts_on::text, 'occupancy_overlap',
+    format('%s is %s of %s already from %s to %s%s.', b.full_name, b.role, b.label, b.starts_on, coalesce(b.ends_on::text, 'further notice'), coalesce(' (row ' || b.row || ')', '')), true
+  from pg_temp.roster_after a
+  join pg_temp.roster_after b on b.unit = a.unit and b.resident_id = a.resident_id and b.role = a.role and b.id <> a.id
+  where a.row is not null and coalesce(b.row, 0) < a.row
+    and daterange(a.starts_on, a.ends_on, '[]') && daterange(b.starts_on, b.ends_on, '[]')
+  order by a.row, b.row;
+
+  -- Whoever is not told to live in the unit does, but for who only acts for it, and owners of what is vacant or let.
+  update pg_temp.roster_after a
+  set is_living_in = a.role <> 'authorized' and not (a.role = 'owner' and (
+    u.status is not distinct from 'vacant'
+    or exists (select from pg_temp.roster_after t where t.unit = a.unit and t.role = 'tenant' and t.is_living_in is not false
+      and daterange(t.starts_on, t.ends_on, '[]') && daterange(greatest(a.starts_on, today), null, '[]') and (a.ends_on is null or a.ends_on >= t.starts_on))))
+  from pg_temp.roster_units u
+  where u.unit = a.unit and a.is_living_in is null;
+
+  -- One primary contact at a time: naming another moves it, naming two is refused.
+  insert into pg_temp.roster_problems (row, header, value, reason, message, is_refusal)
+  select distinct on (a.row) a.row, app.roster_header('primary_contact'), a.full_name, 'two_primary_contacts',
+    format('%s is the primary contact of %s at the same time%s.', b.full_name, b.label, coalesce(' (row ' || b.row || ')', '')), true
+  from pg_temp.roster_after a
+  join pg_temp.roster_after b on b.unit = a.unit and b.id <> a.id and b.is_primary_contact
+  where a.is_primary_contact and a.row is not null and a.told_primary is not distinct from b.told_primary and (a.resident_id, a.role) <> (b.resident_id, b.role)
+    and (coalesce(b.row, 0) < a.row)
+    and daterange(a.starts_on, a.ends_on, '[]') && daterange(b.starts_on, b.ends_on, '[]')
+  order by a.row, b.row;
+  with moved as (
+    update pg_temp.roster_after b
+    set is_primary_contact = false, moved_by = a.row
+    from pg_temp.roster_after a
+    where a.unit = b.unit and a.id <> b.id and a.told_primary and b.is_primary_contact and b.told_primary is null
+      and daterange(a.starts_on, a.ends_on, '[]') && daterange(b.starts_on, b.ends_on, '[]')
+    returning a.row, a.unit, b.full_name, b.id
+  )
+  insert into pg_temp.roster_problems (row, header, value, reason, message, is_refusal)
+  select m.row, app.roster_header('primary_contact'), m.full_name, 'primary_contact_moved',
+    format('%s is the primary contact of %s no longer.', m.full_name, u.label), false
+  from moved m join pg_temp.roster_units u on u.unit = m.unit;
+
+  -- What owners own together, today and on every coming day on which one begins.
+  with days as (
+    select a.unit, today as day from pg_temp.roster_after a where a.role = 'owner' group by a.unit
+    union
+    select a.unit, a.starts_on from pg_temp.roster_after a where a.role = 'owner' and a.starts_on > today
+  ),
+  sums as (
+    select d.unit, d.day, sum(a.ownership_share) as total, count(*) = count(a.ownership_share) as is_complete, max(a.row) as row, min(a.label) as label,
+      string_agg(format('%s %s%%%s', a.full_name, trim_scale(a.ownership_share), case when a.row is null then ' (not in the file)' end), ', ' order by a.row) as owners
+    from days d
+    join pg_temp.roster_after a on a.unit = d.unit and a.role = 'owner' and a.starts_on <= d.day and (a.ends_on is null or a.ends_on >= d.day)
+    group by d.unit, d.day
+    having max(a.row) is not null
+  ),
+  over as (
+    select distinct on (s.unit) s.* from sums s where s.total > 100.0001 order by s.unit, s.day
+  ),
+  refused as (
+    insert into pg_temp.roster_problems (row, header, value, reason, message, is_refusal)
+    select s.row, app.roster_header('ownership_share'), trim_scale(s.total)::text, 'shares_exceed_100',
+      format('The owners of %s would hold %s percent together on %s: %s. Who has sold needs a row with the last day.', s.label, trim_scale(s.total), s.day, s.owners), true
+    from over s
+  )
+  insert into pg_temp.roster_problems (row, header, value, reason, message, is_refusal)
+  select s.row, app.roster_header('ownership_share'), trim_scale(s.total)::text, 'shares_below_100',
+    format('The owners of %s hold %s percent together.', s.label, trim_scale(s.total)), false
+  from sums s
+  where s.day = today and s.is_complete and s.total < 99.99;
+
+  -- The status follows who lives there; the file can only say that the unit is under maintenance, or no longer.
+  insert into pg_temp.roster_problems (row, header, value, reason, message, is_refusal)
+  select u.unit, app.roster_header('unit_status'), u.status::text, 'status_follows_people',
+    case u.status when 'vacant' then 'Somebody lives in the unit according to the file or the records: it stays occupied.'
+      else 'Nobody is known to live in the unit: it stays vacant until the file or the records name somebody.' end, false
+  from pg_temp.roster_units u
+  where u.status in ('vacant', 'occupied')
+    and (u.status = 'vacant') = exists (
+      select from pg_temp.roster_after a
+      where a.unit = u.unit and a.is_living_in and a.starts_on <= today and (a.ends_on is null or a.ends_on >= today));
+
+  update pg_temp.roster_occupancies f
+  set is_living_in = a.is_living_in, is_primary_contact = a.is_primary_contact, ownership_share = a.ownership_share
+  from pg_temp.roster_after a
+  where a.id = f.id and a.row is not null;
+end;
+$$;
+
+comment on function app.roster_check(uuid, date) is
+  'Step 6: what would be wrong if the file were stored: contradictions, overlaps, shares above 100 percent, two primary contacts. Leaves in roster_after how the occupancies of the units would be.';

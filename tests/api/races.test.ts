@@ -1,0 +1,155 @@
+import pg from 'pg';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { startTestStack, type TestStack } from '../support/stack.ts';
+
+// What must hold while several do something at once, with real sessions.
+
+let stack: TestStack;
+let communityId: string;
+beforeAll(async () => {
+  stack = await startTestStack();
+  const [community] = await stack.sql<{ id: string }>(`select id from public.communities where slug = 'lipa-court'`);
+  communityId = community?.id as string;
+});
+afterAll(() => stack.stop());
+
+test('after a membership is revoked, its user is shown no row any more, however fast they read', async () => {
+  const { id } = await stack.createUser({ email: 'reader@test.example' });
+  const [granted] = await stack.sql<{ id: string }>(`select public.grant_role($1, 'guard', community_id => $2) as id`, [id, communityId]);
+  const reader = await stack.client('reader@test.example');
+  const manager = await stack.client('manager@demo.example');
+
+  const reads: { begunAt: number; rows: number }[] = [];
+  let isRevoked = false;
+  let readsAfter = 0;
+  const read = async () => {
+    while (readsAfter < 40) {
+      const begunAt = performance.now();
+      if (isRevoked) readsAfter += 1;
+      const { data, error } = await reader.from('units').select('id');
+      if (error) throw new Error(error.message);
+      reads.push({ begunAt, rows: data.length });
+    }
+  };
+  const readers = Array.from({ length: 4 }, read);
+  // The revocation comes in the middle of reading.
+  while (reads.length < 20) await Promise.race([new Promise(setImmediate), ...readers]);
+  const { error } = await manager.rpc('revoke_role', { membership_id: granted?.id });
+  const revokedAt = performance.now();
+  isRevoked = true;
+  await Promise.all(readers);
+
+  expect(error).toBeNull();
+  expect(reads.filter(({ rows }) => rows > 0).length, 'there was something to see').toBeGreaterThanOrEqual(10);
+  const after = reads.filter(({ begunAt }) => begunAt > revokedAt);
+  expect(after.length).toBeGreaterThanOrEqual(40);
+  expect(after.filter(({ rows }) => rows > 0)).toEqual([]);
+});
+
+test('of twenty grants of one role at once, one is made and the others are told so', async () => {
+  const { id } = await stack.createUser({ email: 'granted@test.example' });
+  const manager = await stack.client('manager@demo.example');
+  const answers = await Promise.all(
+    Array.from({ length: 20 }, () => manager.rpc('grant_role', { user_id: id, role: 'guard', community_id: communityId })),
+  );
+  expect(answers.filter(({ error }) => error === null)).toHaveLength(1);
+  expect(new Set(answers.flatMap(({ error }) => (error ? [error.message] : [])))).toEqual(new Set(['role_already_held']));
+  const held = await stack.sql('select from public.memberships where user_id = $1', [id]);
+  expect(held).toHaveLength(1);
+});
+
+test('of two who revoke one membership at once, both are answered and it ends once', async () => {
+  const { id } = await stack.createUser({ email: 'revoked@test.example' });
+  const [granted] = await stack.sql<{ id: string }>(`select public.grant_role($1, 'guard', community_id => $2) as id`, [id, communityId]);
+  const manager = await stack.client('manager@demo.example');
+  const answers = await Promise.all(Array.from({ length: 6 }, () => manager.rpc('revoke_role', { membership_id: granted?.id })));
+  expect(answers.filter(({ error }) => error === null)).toHaveLength(1);
+  expect(new Set(answers.flatMap(({ error }) => (error ? [error.message] : [])))).toEqual(new Set(['membership_not_found']));
+  const events = await stack.sql(`select from app.outbox where topic = 'membership.revoked' and payload ->> 'membership_id' = $1`, [granted?.id]);
+  expect(events).toHaveLength(1);
+});
+
+test('of two communities that take one slug at once, one gets it', async () => {
+  const superadmin = await stack.client('superadmin@demo.example');
+  const [organization] = await stack.sql<{ id: string }>(`select id from public.organizations where slug = 'domus-care'`);
+  const answers = await Promise.all(
+    Array.from({ length: 8 }, () =>
+      superadmin.rpc('create_community', { organization_id: organization?.id, name: 'Twin', slug: 'twin', country_code: 'BG', currency_code: 'EUR', time_zone: 'UTC' }),
+    ),
+  );
+  expect(answers.filter(({ error }) => error === null)).toHaveLength(1);
+  expect(new Set(answers.flatMap(({ error }) => (error ? [error.message] : [])))).toEqual(new Set(['slug_taken']));
+});
+
+test('two custom roles that take one key in an organization and its community at once do not both get it', async () => {
+  const [place] = await stack.sql<{ organization: string }>(`select organization_id as organization from public.communities where id = $1`, [communityId]);
+  const insertions = await Promise.allSettled(
+    Array.from({ length: 10 }, (_, index) =>
+      stack.sql(`insert into public.roles (level, key, name, organization_id, community_id) values ('community', 'porter', 'Porter', $1, $2)`, [
+        index % 2 === 0 ? place?.organization : null,
+        index % 2 === 0 ? null : communityId,
+      ]),
+    ),
+  );
+  expect(insertions.filter(({ status }) => status === 'fulfilled')).toHaveLength(1);
+});
+
+test('workers of the outbox never share a delivery, and leave none behind', async () => {
+  await stack.sql(`
+    create schema if not exists tests;
+    create table if not exists tests.taken (event_id uuid not null, worker integer not null);
+    create or replace function tests.take(event app.outbox) returns void language sql set search_path = '' as
+      $$ insert into tests.taken values (event.id, pg_backend_pid()) $$;
+    update app.outbox_consumers set is_enabled = false;
+    delete from app.outbox;
+    insert into app.outbox_consumers (name, topics, handler, description) values ('taker', 'race.%', 'tests.take(app.outbox)', 'Takes note.');
+    select app.emit('race.happened', null, jsonb_build_object('number', n)) from generate_series(1, 400) n;
+  `);
+  const workers = await Promise.all(
+    Array.from({ length: 5 }, async () => {
+      const client = new pg.Client({ connectionString: stack.databaseUrl });
+      await client.connect();
+      return client;
+    }),
+  );
+  const tried = await Promise.all(
+    workers.map(async (client) => {
+      for (let total = 0; ; ) {
+        const { rows } = await client.query<{ handled: number }>('select app.run_outbox(10) as handled');
+        if (!rows[0]?.handled) return total;
+        total += rows[0].handled;
+      }
+    }),
+  );
+  await Promise.all(workers.map((client) => client.end()));
+
+  expect(tried.reduce((sum, count) => sum + count, 0)).toBe(400);
+  const [taken] = await stack.sql<{ deliveries: number; events: number; workers: number }>(
+    `select count(*)::integer as deliveries, count(distinct event_id)::integer as events, count(distinct worker)::integer as workers from tests.taken`,
+  );
+  expect(taken).toMatchObject({ deliveries: 400, events: 400 });
+  expect(taken?.workers, 'the work was shared').toBeGreaterThan(1);
+  expect(await stack.sql(`select from app.outbox_deliveries where consumer = 'taker' and status <> 'delivered'`)).toEqual([]);
+});
+
+test('of two who start one job at once, one runs it', async () => {
+  await stack.sql(`
+    create table if not exists tests.runs (worker integer not null);
+    create or replace function tests.work() returns void language sql set search_path = '' as
+      $$ select pg_advisory_xact_lock_shared(42); insert into tests.runs values (pg_backend_pid()) $$;
+    insert into app.scheduled_jobs (name, schedule, handler, description) values ('race', '0 0 1 1 *', 'tests.work()', 'Waits until it may work.');
+  `);
+  const gate = new pg.Client({ connectionString: stack.databaseUrl });
+  await gate.connect();
+  // The job waits at the gate for as long as we hold it, so that the second start comes while the first still runs.
+  await gate.query('select pg_advisory_lock(42)');
+  const first = stack.sql<{ ran: boolean }>(`select app.run_job('race') as ran`);
+  const isWaiting = async () => (await stack.sql(`select from pg_locks where locktype = 'advisory' and objid = 42 and not granted`)).length > 0;
+  while (!(await isWaiting())) await new Promise(setImmediate);
+  const second = await stack.sql<{ ran: boolean }>(`select app.run_job('race') as ran`);
+  await gate.query('select pg_advisory_unlock(42)');
+  expect(second).toEqual([{ ran: false }]);
+  expect(await first).toEqual([{ ran: true }]);
+  expect(await stack.sql('select from tests.runs')).toHaveLength(1);
+  await gate.end();
+});

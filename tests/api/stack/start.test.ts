@@ -1,0 +1,193 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createClient } from '@supabase/supabase-js';
+import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
+import WebSocket from 'ws';
+import { type Home, homeAt, projectRoot } from '../../../scripts/stack/paths.ts';
+import { freePort } from '../../../scripts/stack/ports.ts';
+import { listProcesses } from '../../../scripts/stack/process-table.ts';
+
+let home: Home;
+let environment: NodeJS.ProcessEnv;
+let url: string;
+const started: ChildProcess[] = [];
+
+beforeAll(async () => {
+  const root = mkdtempSync(join(tmpdir(), 'vicinia-start-'));
+  // Whoever runs PostgreSQL in place of root has to be able to enter.
+  chmodSync(root, 0o755);
+  home = homeAt(join(root, 'home'));
+  const [api, database] = [await freePort(), await freePort()];
+  url = `http://127.0.0.1:${api}`;
+  environment = {
+    ...process.env,
+    VICINIA_HOME: home.root,
+    VICINIA_PORT: String(api),
+    VICINIA_DB_PORT: String(database),
+    NO_COLOR: '1',
+  };
+});
+afterEach(async () => {
+  for (const child of started.splice(0)) if (child.exitCode === null && child.signalCode === null) child.kill('SIGKILL');
+  await vi.waitFor(() => expect(leftovers()).toEqual([]), { timeout: 15_000 });
+});
+afterAll(() => rmSync(join(home.root, '..'), { recursive: true, force: true }));
+
+type Run = { child: ChildProcess; output: () => string; ended: Promise<number | string> };
+
+/** Runs a script as npm does. */
+function script(name: string, args: string[] = [], overrides: NodeJS.ProcessEnv = {}): Run {
+  const child = spawn(process.execPath, ['--import', 'tsx', join(projectRoot, 'scripts', name), ...args], {
+    cwd: projectRoot,
+    env: { ...environment, ...overrides },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  started.push(child);
+  let output = '';
+  child.stdout.on('data', (chunk: Buffer) => (output += chunk.toString()));
+  child.stderr.on('data', (chunk: Buffer) => (output += chunk.toString()));
+  const ended = new Promise<number | string>((resolve) =>
+    child.once('close', (code, signal) => resolve(code ?? signal ?? 'unknown'))
+  );
+  return { child, output: () => output, ended };
+}
+
+/** Starts everything and waits until it says so. */
+async function start(): Promise<Run> {
+  const run = script('start.ts');
+  const failed = run.ended.then((code) => {
+    throw new Error(`npm start ended with ${code}:\n${run.output()}`);
+  });
+  const up = vi.waitFor(() => expect(run.output()).toContain('Ctrl-C stops everything'), { timeout: 50_000, interval: 50 });
+  await Promise.race([up, failed]);
+  failed.catch(() => undefined);
+  up.catch(() => undefined);
+  return run;
+}
+
+/** Processes of this installation that run at the moment. */
+const leftovers = () =>
+  listProcesses()
+    .filter(({ command }) => command.includes(home.root))
+    .map(({ command }) => command);
+
+const childrenOf = (run: Run) => listProcesses().filter(({ parent }) => parent === run.child.pid);
+const childNamed = (run: Run, name: string) => childrenOf(run).find(({ command }) => command.includes(name))?.pid ?? 0;
+
+describe('npm start', () => {
+  test('says where everything is, and everything is there', async () => {
+    const run = await start();
+    expect(run.output()).toContain(url);
+    const keys = JSON.parse(readFileSync(home.keys, 'utf8')) as { publishable: string; secret: string };
+    expect(run.output()).toContain(keys.publishable);
+    expect(run.output()).toContain(keys.secret);
+    const client = createClient(url, keys.secret, {
+      auth: { persistSession: false },
+      realtime: { transport: WebSocket as never },
+    });
+    const { data, error } = await client.auth.admin.listUsers();
+    expect(error).toBeNull();
+    expect(data.users.length).toBeGreaterThan(3);
+    for (const { email } of data.users) expect(run.output()).toMatch(new RegExp(`${email} +[a-z]+ of `));
+    run.child.kill('SIGINT');
+    expect(await run.ended).toBe(0);
+  });
+
+  test('keeps its secrets and mails from other users of the machine', () => {
+    expect(statSync(home.keys).mode & 0o077).toBe(0);
+    for (const folder of [home.mails, home.storage, home.logs, home.postgres]) {
+      expect(statSync(folder).mode & 0o077, folder).toBe(0);
+    }
+  });
+
+  test.each(['SIGINT', 'SIGTERM', 'SIGHUP'] as const)('ends in order on %s: nothing keeps running', async (signal) => {
+    const run = await start();
+    const pids = childrenOf(run).map(({ pid }) => pid);
+    expect(pids.length).toBeGreaterThanOrEqual(2);
+    run.child.kill(signal);
+    expect(await run.ended).toBe(0);
+    await vi.waitFor(() => expect(listProcesses().filter(({ pid }) => pids.includes(pid))).toEqual([]), { timeout: 5000 });
+    expect(existsSync(home.lock)).toBe(false);
+    expect(existsSync(join(home.postgres, 'postmaster.pid'))).toBe(false);
+  });
+
+  test('may be told to end while it is starting', async () => {
+    const run = script('start.ts');
+    await vi.waitFor(() => expect(run.output()).toContain('PostgreSQL'), { timeout: 60_000, interval: 10 });
+    run.child.kill('SIGINT');
+    expect(await run.ended).toBe(0);
+  });
+
+  test('leaves nothing running when it is killed, and starts again after that', async () => {
+    const run = await start();
+    run.child.kill('SIGKILL');
+    expect(await run.ended).toBe('SIGKILL');
+    await vi.waitFor(() => expect(leftovers()).toEqual([]), { timeout: 15_000 });
+    const again = await start();
+    again.child.kill('SIGINT');
+    expect(await again.ended).toBe(0);
+  });
+
+  test.each([
+    ['PostgREST', 'postgrest'],
+    ['PostgreSQL', 'bin/postgres'],
+  ])('stops everything and says so when %s crashes', async (name, program) => {
+    const run = await start();
+    process.kill(childNamed(run, program), 'SIGKILL');
+    expect(await run.ended).toBe(1);
+    expect(run.output()).toMatch(new RegExp(`${name} ended unexpectedly \\(signal SIGKILL\\)`));
+    await vi.waitFor(() => expect(leftovers()).toEqual([]), { timeout: 15_000 });
+  });
+
+  test('a second one, and a reset, say that the first is running', async () => {
+    const run = await start();
+    for (
+      const [name, message] of [
+        ['start.ts', `Vicinia is running here already, at ${url} (process ${run.child.pid})`],
+        ['reset.ts', `Vicinia is running at ${url} (process ${run.child.pid}): stop it first`],
+      ] as const
+    ) {
+      const second = script(name);
+      expect(await second.ended).toBe(1);
+      expect(second.output()).toContain(message);
+    }
+    expect((await fetch(url)).status).toBe(200);
+    run.child.kill('SIGINT');
+    expect(await run.ended).toBe(0);
+  });
+
+  test.each(['VICINIA_PORT', 'VICINIA_DB_PORT'])('names a port that is taken (%s)', async (variable) => {
+    const blocker = createServer();
+    await new Promise<void>((resolve) => blocker.listen(0, '127.0.0.1', resolve));
+    const address = blocker.address();
+    const port = typeof address === 'object' && address ? address.port : 0;
+    const run = script('start.ts', [], { [variable]: String(port) });
+    expect(await run.ended).toBe(1);
+    expect(run.output()).toContain(
+      `Port ${port} is already taken by another program: free it, or choose another with ${variable}.`,
+    );
+    blocker.close();
+  });
+
+  test('says what is missing when PostgREST is not there', async () => {
+    const run = script('start.ts', [], { POSTGREST_BIN: '/nowhere/postgrest' });
+    expect(await run.ended).toBe(1);
+    expect(run.output()).toContain('POSTGREST_BIN names /nowhere/postgrest, which is not a program.');
+  });
+});
+
+describe('npm run reset', () => {
+  test('deletes everything, so that new secrets are made', async () => {
+    const before = readFileSync(home.keys, 'utf8');
+    const reset = script('reset.ts', ['--no-start']);
+    expect(await reset.ended).toBe(0);
+    expect(existsSync(home.root)).toBe(false);
+    const run = await start();
+    expect(readFileSync(home.keys, 'utf8')).not.toBe(before);
+    run.child.kill('SIGINT');
+    await run.ended;
+  });
+});

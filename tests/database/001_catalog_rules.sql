@@ -1,0 +1,458 @@
+-- The rules of the house that the catalog can tell, each a function that returns what breaks it.
+--
+-- A rule is a function tests.catalog__<rule>() returning (object, problem), one row per violation; its comment is the
+-- rule in a sentence. foundation_catalog.sql asks every rule, foundation_catalog_bites.sql breaks every rule and sees it
+-- noticed. To add one: write the function here and plant a violation there. Like 000_helpers.sql, this file stays.
+
+-- What the rules look at ---------------------------------------------------------------------------------------------
+
+create or replace function tests.our_relations()
+returns table (oid oid, object text, schema name, name name, kind "char", is_partition boolean) language sql stable set search_path = ''
+as $$
+  select c.oid, n.nspname || '.' || c.relname, n.nspname, c.relname, c.relkind, c.relispartition
+  from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+  where n.nspname in ('public', 'app', 'private', 'audit') and c.relkind in ('r', 'p', 'v', 'm')
+    and not exists (select from pg_catalog.pg_depend d where d.classid = 'pg_catalog.pg_class'::regclass and d.objid = c.oid and d.deptype = 'e')
+$$;
+comment on function tests.our_relations() is 'Tables, partitions and views of Vicinia''s schemas.';
+
+create or replace function tests.our_tables()
+returns table (oid oid, object text, schema name, name name, is_partition boolean) language sql stable set search_path = ''
+as $$ select r.oid, r.object, r.schema, r.name, r.is_partition from tests.our_relations() r where r.kind in ('r', 'p') $$;
+comment on function tests.our_tables() is 'Tables of Vicinia''s schemas, partitions included.';
+
+create or replace function tests.business_tables()
+returns table (oid oid, object text, name name, is_deletable boolean) language sql stable set search_path = ''
+as $$
+  select t.oid, t.object, t.name, not exists (
+    select from pg_catalog.pg_trigger g where g.tgrelid = t.oid and g.tgname = '_020_delete_refused' and g.tgtype & 8 = 8)
+  from tests.our_tables() t
+  where t.schema = 'public' and not t.is_partition
+$$;
+comment on function tests.business_tables() is 'Tables of the API, and whether they are plain links whose rows are really deleted (app.track with deletable).';
+
+create or replace function tests.our_columns()
+returns table (relation oid, object text, schema name, table_name name, number smallint, name name, type oid, is_not_null boolean) language sql stable set search_path = ''
+as $$
+  select t.oid, t.object || '.' || a.attname, t.schema, t.name, a.attnum, a.attname, a.atttypid, a.attnotnull
+  from tests.our_tables() t join pg_catalog.pg_attribute a on a.attrelid = t.oid and a.attnum > 0 and not a.attisdropped
+  where not t.is_partition
+$$;
+comment on function tests.our_columns() is 'Columns of Vicinia''s tables; a partition has its parent''s.';
+
+create or replace function tests.our_functions()
+returns table (oid oid, object text, schema name, name name) language sql stable set search_path = ''
+as $$
+  select p.oid, p.oid::regprocedure::text, n.nspname, p.proname
+  from pg_catalog.pg_proc p join pg_catalog.pg_namespace n on n.oid = p.pronamespace
+  where (n.nspname in ('public', 'app', 'private', 'audit') or (n.nspname, p.proname) = ('extensions', 'uuidv7'))
+    and not exists (select from pg_catalog.pg_depend d where d.classid = 'pg_catalog.pg_proc'::regclass and d.objid = p.oid and d.deptype = 'e')
+$$;
+comment on function tests.our_functions() is 'Functions of Vicinia''s schemas, and extensions.uuidv7.';
+
+create or replace function tests.our_policies()
+returns table (relation oid, object text, table_name name, name name, command text, is_permissive boolean, roles name[], expression text) language sql stable set search_path = ''
+as $$
+  select t.oid, t.object || ', ' || p.policyname, t.name, p.policyname, lower(p.cmd), p.permissive = 'PERMISSIVE', p.roles, concat_ws(' / ', p.qual, p.with_check)
+  from tests.our_tables() t join pg_catalog.pg_policies p on p.schemaname = t.schema and p.tablename = t.name
+$$;
+comment on function tests.our_policies() is 'Policies of Vicinia''s tables.';
+
+create or replace function tests.our_grants()
+returns table (object text, schema name, name name, column_name name, grantee text, privilege text) language sql stable set search_path = ''
+as $$
+  select r.object || coalesce('.' || g.attname, ''), r.schema, r.name, g.attname,
+    case when g.grantee = 0 then 'public' else g.grantee::regrole::text end, lower(g.privilege_type)
+  from tests.our_relations() r
+  join (
+    select c.oid, null::name as attname, x.grantee, x.privilege_type
+    from pg_catalog.pg_class c cross join lateral pg_catalog.aclexplode(c.relacl) x
+    union all
+    select a.attrelid, a.attname, x.grantee, x.privilege_type
+    from pg_catalog.pg_attribute a cross join lateral pg_catalog.aclexplode(a.attacl) x
+    where a.attacl is not null
+  ) g on g.oid = r.oid
+$$;
+comment on function tests.our_grants() is 'What is granted on tables, views and columns of Vicinia''s schemas, and to whom.';
+
+-- Row-level security -------------------------------------------------------------------------------------------------
+
+create or replace function tests.catalog__rls_enabled() returns table (object text, problem text) language sql stable set search_path = ''
+as $$
+  select t.object, 'has no row-level security' from tests.our_tables() t join pg_catalog.pg_class c on c.oid = t.oid where not c.relrowsecurity
+$$;
+comment on function tests.catalog__rls_enabled() is 'Every table has row-level security, in every schema.';
+
+create or replace function tests.catalog__policies_exist() returns table (object text, problem text) language sql stable set search_path = ''
+as $$
+  select t.object, 'has no policy' from tests.our_tables() t where not exists (select from tests.our_policies() p where p.relation = t.oid)
+$$;
+comment on function tests.catalog__policies_exist() is 'Every table says who may read it; one that nobody may read has a policy that says false.';
+
+create or replace function tests.catalog__policies_named() returns table (object text, problem text) language sql stable set search_path = ''
+as $$
+  select p.object, format('should be called %s_%s, for one command', p.table_name, p.command)
+  from tests.our_policies() p where p.name <> p.table_name || '_' || p.command or p.command = 'all'
+$$;
+comment on function tests.catalog__policies_named() is 'A policy is for one command and called <table>_<command>.';
+
+create or replace function tests.catalog__policies_single() returns table (object text, problem text) language sql stable set search_path = ''
+as $$
+  select min(p.object), format('is one of %s permissive policies for %s', count(*), p.command)
+  from tests.our_policies() p where p.is_permissive group by p.relation, p.command having count(*) > 1
+$$;
+comment on function tests.catalog__policies_single() is 'A table has at most one permissive policy per command.';
+
+create or replace function tests.catalog__policies_for_authenticated() returns table (object text, problem text) language sql stable set search_path = ''
+as $$
+  select p.object, 'is to ' || array_to_string(p.roles, ', ') from tests.our_policies() p where p.roles <> '{authenticated}'
+$$;
+comment on function tests.catalog__policies_for_authenticated() is 'Policies are to authenticated, and to nobody else.';
+
+create or replace function tests.catalog__policies_call_once() returns table (object text, problem text) language sql stable set search_path = ''
+as $$
+  select p.object, format('calls %s for each row: wrap it in (select …)', call[1])
+  from tests.our_policies() p
+  cross join lateral regexp_matches(
+    p.expression, '(?<!SELECT )\m((?:(?:app|auth|public|private|extensions)\.[a-z_0-9]+|current_setting)\()', 'g') call
+$$;
+comment on function tests.catalog__policies_call_once() is 'Helpers in policies are wrapped in (select …), so that they run once per statement and not once per row.';
+
+create or replace function tests.catalog__policies_gate() returns table (object text, problem text) language sql stable set search_path = ''
+as $$
+  select p.object, 'has no gate: community_id = any ((select app.my_communities())::uuid[])'
+  from tests.our_policies() p
+  where p.expression <> 'false'
+    and (p.relation = 'public.communities'::regclass
+      or exists (select from pg_catalog.pg_attribute a where a.attrelid = p.relation and a.attname = 'community_id' and not a.attisdropped))
+    and p.expression !~ '\m(community_id|id) = ANY \(\( SELECT app\.my_communities\(\)'
+$$;
+comment on function tests.catalog__policies_gate() is 'The policies of a table with a community_id begin with the gate, which is an index condition.';
+
+create or replace function tests.catalog__policies_check_updates() returns table (object text, problem text) language sql stable set search_path = ''
+as $$
+  select p.object, 'has no with check of its own'
+  from tests.our_policies() p join pg_catalog.pg_policy c on c.polrelid = p.relation and c.polname = p.name
+  where p.command = 'update' and c.polwithcheck is null
+$$;
+comment on function tests.catalog__policies_check_updates() is 'A policy for update says what a row must be like before (using) and after (with check).';
+
+-- Comments -----------------------------------------------------------------------------------------------------------
+
+create or replace function tests.catalog__relations_commented() returns table (object text, problem text) language sql stable set search_path = ''
+as $$
+  select r.object, 'has no comment' from tests.our_relations() r where pg_catalog.obj_description(r.oid, 'pg_class') is null
+$$;
+comment on function tests.catalog__relations_commented() is 'Every table and view has a comment.';
+
+create or replace function tests.catalog__columns_commented() returns table (object text, problem text) language sql stable set search_path = ''
+as $$
+  select r.object || '.' || a.attname, 'has no comment'
+  from tests.our_relations() r join pg_catalog.pg_attribute a on a.attrelid = r.oid and a.attnum > 0 and not a.attisdropped
+  where not r.is_partition and pg_catalog.col_description(r.oid, a.attnum) is null
+$$;
+comment on function tests.catalog__columns_commented() is 'Every column of every table and view has a comment.';
+
+create or replace function tests.catalog__functions_commented() returns table (object text, problem text) language sql stable set search_path = ''
+as $$
+  select f.object, 'has no comment' from tests.our_functions() f where pg_catalog.obj_description(f.oid, 'pg_proc') is null
+$$;
+comment on function tests.catalog__functions_commented() is 'Every function has a comment.';
+
+-- Names and types ----------------------------------------------------------------------------------------------------
+
+create or replace function tests.catalog__primary_keys() returns table (object text, problem text) language sql stable set search_path = ''
+as $$
+  select t.object, 'has no primary key called ' || t.name || '_pkey'
+  from tests.our_tables() t
+  where not exists (select from pg_catalog.pg_constraint k where k.conrelid = t.oid and k.contype = 'p' and k.conname = t.name || '_pkey')
+$$;
+comment on function tests.catalog__primary_keys() is 'Every table has a primary key, called <table>_pkey.';
+
+create or replace function tests.catalog__constraints_named() returns table (object text, problem text) language sql stable set search_path = ''
+as $$
+  select t.object || ', ' || k.conname, 'should be called ' || t.name || '_<what>_' || e.ending
+  from tests.our_tables() t
+  join pg_catalog.pg_constraint k on k.conrelid = t.oid
+  join (values ('p', 'pkey'), ('f', 'fkey'), ('u', 'key'), ('c', 'check'), ('x', 'excl')) e (type, ending) on e.type = k.contype
+  where k.conname !~ ('^' || t.name || '_([a-z0-9_]+_)?' || e.ending || '$')
+$$;
+comment on function tests.catalog__constraints_named() is 'Constraints are called <table>_<what>_{pkey,fkey,key,check,excl}: it is what a client embeds by or sees in an error.';
+
+create or replace function tests.catalog__indexes_named() returns table (object text, problem text) language sql stable set search_path = ''
+as $$
+  select t.object || ', ' || i.relname, 'should be called ' || t.name || '_<what>_' || case when x.indisunique then 'key' else 'idx' end
+  from tests.our_tables() t
+  join pg_catalog.pg_index x on x.indrelid = t.oid
+  join pg_catalog.pg_class i on i.oid = x.indexrelid
+  where not exists (select from pg_catalog.pg_constraint k where k.conindid = i.oid and k.conrelid = t.oid)
+    and i.relname !~ ('^' || t.name || '_[a-z0-9_]+_' || case when x.indisunique then 'key' else 'idx' end || '$')
+$$;
+comment on function tests.catalog__indexes_named() is 'Indexes are called <table>_<what>_idx, unique ones <table>_<what>_key.';
+
+create or replace function tests.catalog__triggers_named() returns table (object text, problem text) language sql stable set search_path = ''
+as $$
+  select t.object || ', ' || g.tgname, 'should be called _<number>_<task>, and call app.tg__<task> or app.tg_<table>__<task>'
+  from tests.our_tables() t
+  join pg_catalog.pg_trigger g on g.tgrelid = t.oid and not g.tgisinternal
+  join pg_catalog.pg_proc p on p.oid = g.tgfoid
+  where g.tgname !~ '^_[0-9]{3}_[a-z0-9_]+$' or p.pronamespace <> 'app'::regnamespace
+    or p.proname !~ ('^tg_(' || t.name || '_)?_[a-z0-9_]+$')
+$$;
+comment on function tests.catalog__triggers_named() is 'Triggers are called _<number>_<task>, where the number is the firing order; their functions app.tg__<task> or app.tg_<table>__<task>.';
+
+create or replace function tests.catalog__columns_named() returns table (object text, problem text) language sql stable set search_path = ''
+as $$
+  select c.object, format('is %s: should be called %s', y.typname, e.form)
+  from tests.our_columns() c
+  join pg_catalog.pg_type y on y.oid = c.type
+  join (values ('bool', '^(is|has)_', 'is_… or has_…'), ('timestamptz', '_at$', '…_at'), ('date', '_on$', '…_on')) e (type, pattern, form) on e.type = y.typname
+  where c.name !~ e.pattern
+$$;
+comment on function tests.catalog__columns_named() is 'Booleans are called is_… or has_…, times …_at, dates …_on.';
+
+create or replace function tests.catalog__columns_typed() returns table (object text, problem text) language sql stable set search_path = ''
+as $$
+  select c.object, format('is %s', pg_catalog.format_type(c.type, null))
+  from tests.our_columns() c
+  where c.type in ('timestamp'::regtype, 'timetz'::regtype, 'varchar'::regtype, 'bpchar'::regtype, 'json'::regtype, 'money'::regtype)
+$$;
+comment on function tests.catalog__columns_typed() is 'Times are timestamptz and texts are text with a check: no timestamp, varchar, char, json or money.';
+
+create or replace function tests.catalog__enums_in_public() returns table (object text, problem text) language sql stable set search_path = ''
+as $$
+  select distinct y.oid::regtype::text, 'is an enum outside of public, used by ' || c.object
+  from tests.our_columns() c join pg_catalog.pg_type y on y.oid = c.type
+  where c.schema = 'public' and y.typtype = 'e' and y.typnamespace <> 'public'::regnamespace
+$$;
+comment on function tests.catalog__enums_in_public() is 'An enum that a table of the API uses is in public, where generated types find it.';
+
+-- Foreign keys -------------------------------------------------------------------------------------------------------
+
+create or replace function tests.catalog__foreign_keys_indexed() returns table (object text, problem text) language sql stable set search_path = ''
+as $$
+  select t.object || ', ' || k.conname, 'has no index on its columns'
+  from tests.our_tables() t
+  join pg_catalog.pg_constraint k on k.conrelid = t.oid and k.contype = 'f'
+  where not exists (
+    select
+    from pg_catalog.pg_index x
+    where x.indrelid = k.conrelid and x.indisvalid
+      and (string_to_array(x.indkey::text, ' ')::smallint[])[1:cardinality(k.conkey)] @> k.conkey
+      -- A partial index serves where all it leaves out is nulls, or archived rows.
+      and (x.indpred is null or pg_catalog.pg_get_expr(x.indpred, x.indrelid) ~ '^\((deleted_at IS NULL|[a-z_]+ IS NOT NULL)\)$')
+  )
+$$;
+comment on function tests.catalog__foreign_keys_indexed() is 'Every foreign key has an index that begins with its columns.';
+
+create or replace function tests.catalog__foreign_keys_on_delete() returns table (object text, problem text) language sql stable set search_path = ''
+as $$
+  select t.object || ', ' || k.conname, case k.confdeltype when 'a' then 'does not say what happens on delete' else 'sets null or a default without naming its columns' end
+  from tests.our_tables() t
+  join pg_catalog.pg_constraint k on k.conrelid = t.oid and k.contype = 'f'
+  where k.confdeltype = 'a' or (k.confdeltype in ('n', 'd') and k.confdelsetcols is null)
+$$;
+comment on function tests.catalog__foreign_keys_on_delete() is 'Every foreign key says what happens on delete, and which columns are set null.';
+
+create or replace function tests.catalog__foreign_keys_composite() returns table (object text, problem text) language sql stable set search_path = ''
+as $$
+  select t.object || ', ' || k.conname, 'does not include community_id on both sides'
+  from tests.our_tables() t
+  join pg_catalog.pg_constraint k on k.conrelid = t.oid and k.contype = 'f'
+  join pg_catalog.pg_attribute here on here.attrelid = k.conrelid and here.attname = 'community_id' and here.attnotnull
+  join pg_catalog.pg_attribute there on there.attrelid = k.confrelid and there.attname = 'community_id' and there.attnotnull
+  where array_position(k.conkey, here.attnum) is distinct from array_position(k.confkey, there.attnum) or not here.attnum = any (k.conkey)
+$$;
+comment on function tests.catalog__foreign_keys_composite() is 'A foreign key between two tables of a community includes community_id, so that a row which mixes two communities cannot be stored.';
+
+create or replace function tests.catalog__communities_named() returns table (object text, problem text) language sql stable set search_path = ''
+as $$
+  select c.object, 'is tied to no community by a foreign key'
+  from tests.our_columns() c
+  where c.schema = 'public' and c.name = 'community_id'
+    and not exists (select from pg_catalog.pg_constraint k where k.conrelid = c.relation and k.contype = 'f' and c.number = any (k.conkey))
+$$;
+comment on function tests.catalog__communities_named() is 'A community_id in the API is part of a foreign key.';
+
+-- Rows ---------------------------------------------------------------------------------------------------------------
+
+create or replace function tests.catalog__row_model_last() returns table (object text, problem text) language sql stable set search_path = ''
+as $$
+  select t.object, 'does not end with the columns of app.row_model'
+  from tests.business_tables() t
+  where (
+      select array_agg(x.name order by x.number)
+      from (select c.name::text, c.number from tests.our_columns() c where c.relation = t.oid order by c.number desc limit 5) x
+    ) is distinct from array['created_at', 'updated_at', 'created_by', 'updated_by', 'deleted_at']
+$$;
+comment on function tests.catalog__row_model_last() is 'Every table of the API ends with the row model, so that Studio shows names first.';
+
+create or replace function tests.catalog__tracked() returns table (object text, problem text) language sql stable set search_path = ''
+as $$
+  select t.object, 'lacks the trigger ' || w.name || ': select app.track(…)'
+  from tests.business_tables() t
+  cross join (values
+    ('_100_touch', 'tg__touch', null), ('_020_delete_refused', 'tg__delete_refused', null),
+    ('_010_frozen_id', 'tg__frozen', 'id'), ('_010_frozen_community_id', 'tg__frozen', 'community_id'),
+    ('_900_audit_insert', 'tg__audit', null), ('_900_audit_update', 'tg__audit', null), ('_900_audit_delete', 'tg__audit', null)
+  ) w (name, function, column_name)
+  where (w.column_name is null or exists (select from tests.our_columns() c where c.relation = t.oid and c.name = w.column_name))
+    and not exists (
+      select
+      from pg_catalog.pg_trigger g join pg_catalog.pg_proc p on p.oid = g.tgfoid
+      where g.tgrelid = t.oid and g.tgname = w.name and p.proname = w.function and g.tgenabled = 'O')
+$$;
+comment on function tests.catalog__tracked() is 'Every table of the API is tracked: touched, frozen, kept from deletion, audited.';
+
+create or replace function tests.catalog__logs_append_only() returns table (object text, problem text) language sql stable set search_path = ''
+as $$
+  select t.object, 'lacks the trigger _100_append_only'
+  from tests.our_tables() t
+  where t.schema = 'audit'
+    and not exists (
+      select from pg_catalog.pg_trigger g join pg_catalog.pg_proc p on p.oid = g.tgfoid
+      -- per statement, before, on delete, update and truncate
+      where g.tgrelid = t.oid and p.proname = 'tg__append_only' and g.tgenabled = 'O' and g.tgtype = 2 + 8 + 16 + 32)
+$$;
+comment on function tests.catalog__logs_append_only() is 'Every table of audit refuses UPDATE, DELETE and TRUNCATE, each partition too.';
+
+-- Functions ----------------------------------------------------------------------------------------------------------
+
+create or replace function tests.catalog__functions_search_path() returns table (object text, problem text) language sql stable set search_path = ''
+as $$
+  select f.object, 'does not set search_path = '''''
+  from tests.our_functions() f join pg_catalog.pg_proc p on p.oid = f.oid
+  -- extensions.uuidv7 goes without, to be inlined.
+  where f.schema <> 'extensions' and not coalesce(p.proconfig, '{}') @> array['search_path=""']
+$$;
+comment on function tests.catalog__functions_search_path() is 'Every function sets search_path = ''''.';
+
+create or replace function tests.catalog__functions_invoker() returns table (object text, problem text) language sql stable set search_path = ''
+as $$
+  select f.object, 'is a definer function in the API: put it into app and call it'
+  from tests.our_functions() f join pg_catalog.pg_proc p on p.oid = f.oid
+  where f.schema = 'public' and p.prosecdef
+$$;
+comment on function tests.catalog__functions_invoker() is 'No function of the API is SECURITY DEFINER.';
+
+create or replace function tests.catalog__definers_justified() returns table (object text, problem text) language sql stable set search_path = ''
+as $$
+  select f.object, 'is a definer function whose comment does not say why: "Definer: …"'
+  from tests.our_functions() f join pg_catalog.pg_proc p on p.oid = f.oid
+  where p.prosecdef and coalesce(pg_catalog.obj_description(f.oid, 'pg_proc'), '') !~ '\mDefiner[:,] \w+'
+$$;
+comment on function tests.catalog__definers_justified() is 'The comment of every definer function says why it is one.';
+
+create or replace function tests.catalog__functions_granted() returns table (object text, problem text) language sql stable set search_path = ''
+as $$
+  select f.object, 'may be executed by ' || case when x.grantee = 0 then 'everybody' else x.grantee::regrole::text end
+  from tests.our_functions() f
+  join pg_catalog.pg_proc p on p.oid = f.oid
+  cross join lateral pg_catalog.aclexplode(coalesce(p.proacl, pg_catalog.acldefault('f', p.proowner))) x
+  where x.grantee = 0
+    -- anon makes no request that does not pass pre_request, and ids are no secret.
+    or (x.grantee = 'anon'::regrole and f.object not in ('app.pre_request()', 'extensions.uuidv7()'))
+    -- Nobody calls a trigger function.
+    or (p.prorettype = 'trigger'::regtype and x.grantee <> p.proowner)
+$$;
+comment on function tests.catalog__functions_granted() is 'No function may be executed by everybody, by anon only what every request needs, a trigger function by nobody.';
+
+create or replace function tests.catalog__functions_volatility() returns table (object text, problem text) language sql stable set search_path = ''
+as $$
+  select declared[1], 'does not say whether it is volatile, stable or immutable'
+  from supabase_migrations.schema_migrations m
+  cross join lateral unnest(m.statements) statement
+  cross join lateral regexp_match(statement, '^(?:\s*--[^\n]*\n|\s)*create (?:or replace )?function ([a-z_0-9.]+)(.*?)(?:\mas \$|\mreturn\M|\mbegin atomic\M)', 'i') declared
+  where declared is not null and declared[2] !~* '\mreturns trigger\M' and declared[2] !~* '\m(volatile|stable|immutable)\M'
+$$;
+comment on function tests.catalog__functions_volatility() is 'Every function says whether it is volatile, stable or immutable (trigger functions apart, which are always volatile).';
+
+create or replace function tests.catalog__signatures() returns table (object text, problem text) language sql stable set search_path = ''
+as $$
+  select f.object, format('has %s in its signature, which generated types call unknown', y.oid::regtype)
+  from tests.our_functions() f
+  join pg_catalog.pg_proc p on p.oid = f.oid
+  cross join lateral unnest(coalesce(p.proallargtypes, p.proargtypes::oid[]) || p.prorettype) t
+  join pg_catalog.pg_type y on y.oid = t
+  where f.schema = 'public' and y.typtype in ('d', 'r', 'm')
+$$;
+comment on function tests.catalog__signatures() is 'RPC signatures use base types: no domain and no range.';
+
+-- Grants -------------------------------------------------------------------------------------------------------------
+
+create or replace function tests.catalog__grants_beyond_rows() returns table (object text, problem text) language sql stable set search_path = ''
+as $$
+  select g.object, format('%s holds %s', g.grantee, g.privilege)
+  from tests.our_grants() g
+  where g.grantee in ('public', 'anon', 'authenticated', 'service_role') and g.privilege in ('truncate', 'references', 'trigger', 'maintain')
+$$;
+comment on function tests.catalog__grants_beyond_rows() is 'No API role holds TRUNCATE, REFERENCES, TRIGGER or MAINTAIN.';
+
+create or replace function tests.catalog__grants_to_anon() returns table (object text, problem text) language sql stable set search_path = ''
+as $$
+  select g.object, format('%s holds %s', g.grantee, g.privilege) from tests.our_grants() g where g.grantee in ('public', 'anon')
+$$;
+comment on function tests.catalog__grants_to_anon() is 'Whoever is not signed in holds nothing on any table, view or column.';
+
+create or replace function tests.catalog__grants_delete() returns table (object text, problem text) language sql stable set search_path = ''
+as $$
+  select g.object, format('%s may delete', g.grantee)
+  from tests.our_grants() g
+  where g.privilege = 'delete' and g.grantee in ('authenticated', 'service_role')
+    and not exists (select from tests.business_tables() t where t.object = g.object and t.is_deletable)
+$$;
+comment on function tests.catalog__grants_delete() is 'API roles may delete nothing but plain links: business rows are archived.';
+
+create or replace function tests.catalog__grants_closed_schemas() returns table (object text, problem text) language sql stable set search_path = ''
+as $$
+  select g.object, format('%s holds %s', g.grantee, g.privilege)
+  from tests.our_grants() g
+  where g.grantee in ('authenticated', 'service_role')
+    and (g.schema in ('app', 'private') or (g.schema = 'audit' and g.privilege <> 'select'))
+$$;
+comment on function tests.catalog__grants_closed_schemas() is 'API roles hold nothing on tables of app and private, and may at most read audit.';
+
+create or replace function tests.catalog__grants_list_columns() returns table (object text, problem text) language sql stable set search_path = ''
+as $$
+  select g.object, format('authenticated holds %s on %s', g.privilege, coalesce('this column', 'the whole table'))
+  from tests.our_grants() g
+  where g.grantee = 'authenticated' and g.schema = 'public' and g.privilege in ('insert', 'update')
+    and (g.column_name is null
+      or g.column_name in ('created_at', 'updated_at', 'created_by', 'updated_by', 'deleted_at', 'status')
+      or (g.privilege = 'update' and g.column_name in ('id', 'community_id', 'organization_id')))
+$$;
+comment on function tests.catalog__grants_list_columns() is 'Users write listed columns: never the row model''s, never status, and ids only once.';
+
+create or replace function tests.catalog__grants_service_role() returns table (object text, problem text) language sql stable set search_path = ''
+as $$
+  select r.object, 'is not granted to service_role'
+  from tests.our_relations() r
+  where r.schema = 'public' and not r.is_partition
+    and not exists (select from tests.our_grants() g where g.object = r.object and g.grantee = 'service_role' and g.privilege = 'select')
+$$;
+comment on function tests.catalog__grants_service_role() is 'Every table and view of the API is granted to service_role by name: nothing comes by default.';
+
+-- Views --------------------------------------------------------------------------------------------------------------
+
+create or replace function tests.catalog__views_invoker() returns table (object text, problem text) language sql stable set search_path = ''
+as $$
+  select r.object, case r.kind when 'm' then 'is a materialized view, which knows no row-level security' else 'is not security_invoker' end
+  from tests.our_relations() r join pg_catalog.pg_class c on c.oid = r.oid
+  where r.schema = 'public' and (r.kind = 'm' or (r.kind = 'v' and not coalesce(c.reloptions, '{}') && '{security_invoker=true,security_invoker=on}'))
+$$;
+comment on function tests.catalog__views_invoker() is 'A view of the API shows what its reader may see (security_invoker), and is not materialized.';
+
+create or replace function tests.catalog_rules()
+returns table (rule name, sentence text) language sql stable set search_path = ''
+as $$
+  select p.proname, pg_catalog.obj_description(p.oid, 'pg_proc') from pg_catalog.pg_proc p
+  where p.pronamespace = 'tests'::regnamespace and p.proname like 'catalog\_\_%' order by p.proname
+$$;
+comment on function tests.catalog_rules() is 'All rules.';
+
+begin;
+select plan(2);
+select cmp_ok((select count(*) from tests.catalog_rules()), '>=', 30::bigint, 'the rules are in place');
+select is_empty('select rule from tests.catalog_rules() where sentence is null', 'every rule is told in a sentence');
+select * from finish();
+rollback;

@@ -1,0 +1,124 @@
+-- The audit log: who changed what, and how it was before; append-only for everybody.
+
+begin;
+select plan(35);
+
+select tests.create_community('Alder');
+select tests.create_supabase_user('manager'), tests.create_supabase_user('outsider');
+select tests.grant_role('manager', 'manager', community => 'Alder');
+
+create function pg_temp.entry(identifier text) returns audit.log language sql as
+$$ select l from audit.log l where l.row_id = tests.id(identifier) order by l.id desc limit 1 $$;
+create function pg_temp.entries(identifier text) returns bigint language sql as
+$$ select count(*) from audit.log l where l.row_id = tests.id(identifier) $$;
+
+-- What is recorded ---------------------------------------------------------------------------------------------------
+
+select tests.authenticate_as('manager');
+insert into public.units (id, community_id, number, floor) values (tests.id('1A'), tests.id('Alder'), '1A', 3);
+select tests.as_studio();
+select is(pg_temp.entries('1A'), 1::bigint, 'an insert leaves one entry');
+select is((pg_temp.entry('1A')).operation, 'insert', 'and it is an insert');
+select is((pg_temp.entry('1A')).changes -> 'number', '"1A"', 'an insert tells the values');
+select ok(not (pg_temp.entry('1A')).changes ? 'area', 'and leaves out what is null');
+select is((pg_temp.entry('1A')).table_id, 'public.units'::regclass, 'an entry names the table');
+select is((pg_temp.entry('1A')).community_id, tests.id('Alder'), 'an entry names the community');
+select is((pg_temp.entry('1A')).actor_id, tests.id('manager'), 'an entry names the user who made the change');
+select is((pg_temp.entry('1A')).actor_label, null, 'and then no label');
+
+select tests.authenticate_as('manager');
+update public.units set floor = 4, area = 61.5 where id = tests.id('1A');
+select tests.as_studio();
+select is((pg_temp.entry('1A')).changes, '{"floor": [3, 4], "area": [null, 61.50]}', 'an update tells the changed columns alone, before and after');
+select tests.keep('entries', pg_temp.entries('1A'));
+update public.units set floor = 4 where id = tests.id('1A');
+select is(pg_temp.entries('1A'), tests.kept('entries')::bigint, 'an update that changes nothing leaves no entry');
+
+insert into public.units (id, community_id, number) select tests.id('bulk ' || n), tests.id('Alder'), 'bulk ' || n from generate_series(1, 3) n;
+update public.units set floor = 7 where id in (tests.id('bulk 1'), tests.id('bulk 2'), tests.id('bulk 3'));
+select is(
+  (select count(*) from audit.log where row_id in (tests.id('bulk 1'), tests.id('bulk 2'), tests.id('bulk 3')) and changes = '{"floor": [null, 7]}'), 3::bigint,
+  'a statement that changes three rows leaves three entries');
+
+insert into public.roles (id, level, key, name, community_id) values (tests.id('caretaker'), 'community', 'caretaker', 'Caretaker', tests.id('Alder'));
+insert into public.role_permissions (id, role_id, permission_key) values (tests.id('link'), tests.id('caretaker'), 'units.read');
+delete from public.role_permissions where id = tests.id('link');
+select is((pg_temp.entry('link')).operation, 'delete', 'a delete leaves an entry');
+select is((pg_temp.entry('link')).changes ->> 'permission_key', 'units.read', 'which tells the row as it was');
+
+-- Who is recorded ----------------------------------------------------------------------------------------------------
+
+select is((pg_temp.entry('link')).actor_label, 'studio:postgres', 'a change made in Studio or SQL is by studio:postgres');
+select is((pg_temp.entry('link')).actor_id, null, 'and by no user');
+
+select tests.authenticate_as_service_role();
+update public.units set floor = 5 where id = tests.id('1A');
+select tests.as_studio();
+select is((pg_temp.entry('1A')).actor_label, 'service_role', 'a change made with the secret key is by service_role');
+
+select set_config('app.actor', 'job:test', true);
+update public.units set floor = 6 where id = tests.id('1A');
+select is((pg_temp.entry('1A')).actor_label, 'job:test', 'a change made by a job is by that job');
+select set_config('app.actor', '', true);
+
+select tests.authenticate_as('manager');
+select set_config('app.actor', 'job:pretended', true);
+update public.units set floor = 7 where id = tests.id('1A');
+select tests.as_studio();
+select is(row((pg_temp.entry('1A')).actor_id, (pg_temp.entry('1A')).actor_label)::text, row(tests.id('manager'), null)::text, 'a user cannot pass for a job');
+select set_config('app.actor', '', true);
+
+select set_config('app.reason', 'Measured again.', true);
+update public.units set floor = 8 where id = tests.id('1A');
+select is((pg_temp.entry('1A')).note, 'Measured again.', 'a reason that was given is kept');
+select set_config('app.reason', '', true);
+
+select is((pg_temp.entry('1A')).transaction_id, pg_current_xact_id(), 'an entry names the transaction');
+
+-- Secrets ------------------------------------------------------------------------------------------------------------
+
+select tests.create_resident('Ana', 'Alder');
+insert into public.resident_details (id, community_id, resident_id, phone, identity_number) values (tests.id('details'), tests.id('Alder'), tests.id('Ana'), '+359 2 555 0101', 'SECRET-1');
+update public.resident_details set identity_number = 'SECRET-2', phone = '+359 2 555 0102' where id = tests.id('details');
+select is(
+  (pg_temp.entry('details')).changes, '{"phone": ["+359 2 555 0101", "+359 2 555 0102"], "identity_number": ["[redacted]", "[redacted]"]}',
+  'that a secret changed is told, its values are not');
+select is((select count(*) from audit.log where changes::text like '%SECRET%'), 0::bigint, 'no secret is found anywhere in the log');
+select is(
+  (select changes ->> 'identity_number' from audit.log where row_id = tests.id('details') and operation = 'insert'), '[redacted]', 'an insert tells that there is a secret');
+
+-- Append-only --------------------------------------------------------------------------------------------------------
+
+select throws_ok('update audit.log set note = null', 'PT409', 'append_only', 'the owner may not change an entry');
+select throws_ok('delete from audit.log', 'PT409', 'append_only', 'the owner may not remove an entry');
+select throws_ok('truncate audit.log', 'PT409', 'append_only', 'the owner may not empty the log');
+select is_empty(
+  $$select p.inhrelid::regclass from pg_inherits p where p.inhparent = 'audit.log'::regclass
+    and not exists (select from pg_trigger g where g.tgrelid = p.inhrelid and g.tgname = '_100_append_only' and g.tgenabled = 'O')$$,
+  'every partition refuses by itself');
+select throws_ok('delete from audit.log_default', 'PT409', 'append_only', 'a partition may not be emptied past its parent');
+select tests.authenticate_as_service_role();
+select throws_ok($$insert into audit.log (table_id, operation, changes) values ('public.units', 'insert', '{}')$$, '42501', null, 'not even the secret key may write an entry');
+select tests.as_studio();
+
+-- Partitions ---------------------------------------------------------------------------------------------------------
+
+select is(
+  (select count(*) from pg_inherits where inhparent = 'audit.log'::regclass and inhrelid::regclass::text in (
+    select 'audit.' || to_char(date_trunc('month', now() at time zone 'UTC') + make_interval(months => m), '"log_y"YYYY"m"MM') from generate_series(0, 3) m)),
+  4::bigint, 'there are partitions for this month and the three after it');
+select is(app.ensure_partitions('audit.log'), 0, 'asking for partitions again makes none');
+select is(app.ensure_partitions('audit.log', 5), 2, 'asking for more months makes those that are missing');
+
+insert into audit.log (recorded_at, table_id, operation, row_id, changes) values (now() + interval '12 months', 'public.units', 'insert', tests.id('far'), '{}');
+select is((select tableoid::regclass::text from audit.log where row_id = tests.id('far')), 'audit.log_default', 'an entry without a partition goes to the default one');
+
+-- Reading ------------------------------------------------------------------------------------------------------------
+
+select tests.authenticate_as('manager');
+select is((select distinct table_name from public.audit_log where row_id = tests.id('1A')), 'units', 'who holds audit.read sees the log of the own community');
+select tests.authenticate_as('outsider');
+select is_empty('select * from public.audit_log', 'who does not sees none of it');
+
+select * from finish();
+rollback;

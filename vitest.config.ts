@@ -1,0 +1,19 @@
+import { availableParallelism } from 'node:os';
+import { defineConfig } from 'vitest/config';
+import { pgtapFiles } from './tests/support/pgtap-plugin.ts';
+
+export default defineConfig({
+  plugins: [pgtapFiles()],
+  test: {
+    include: ['tests/database/**/*.sql', 'tests/api/**/*.test.ts', 'tests/*.test.ts'],
+    globalSetup: ['tests/support/global-setup.ts'],
+    // Each file has a database, and where it asks for one a stack, of its own, so files run side by side.
+    pool: 'forks',
+    // Two on two cores: a file waits for the database as often as it works.
+    maxWorkers: Math.min(Math.max(availableParallelism(), 2), 8),
+    // Enough for a machine under load; nothing waits for this long unless something is wrong.
+    testTimeout: 60_000,
+    hookTimeout: 60_000,
+    teardownTimeout: 30_000,
+  },
+});
