@@ -99,7 +99,10 @@ select is(tests.seen('public.units', 'number'), 'nothing', 'an occupancy whose l
 
 select tests.as_studio();
 select tests.keep('token', tests.claims('manager'));
-update public.communities set deleted_at = now() where id = tests.id('Alder');
+-- With what leans on it, which archiving refuses: access must not depend on that.
+alter table public.communities disable trigger _040_archive;
+update public.communities set deleted_at = clock_timestamp() where id = tests.id('Alder');
+alter table public.communities enable trigger _040_archive;
 select tests.authenticate_with(tests.kept('token')::jsonb);
 select is(tests.seen('public.units', 'number'), 'nothing', 'nobody but the site reaches into an archived community');
 select tests.as_studio();

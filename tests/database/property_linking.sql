@@ -58,7 +58,10 @@ select tests.keep('token', tests.claims('ana'));
 select tests.authenticate_with(tests.kept('token')::jsonb);
 select is(tests.seen('public.units', 'number'), '1', '(Ana sees her unit)');
 select tests.as_studio();
+-- With the occupancy, which archiving refuses: access must not depend on that.
+alter table public.residents disable trigger _040_archive;
 update public.residents set deleted_at = now() where id = tests.id('Ana');
+alter table public.residents enable trigger _040_archive;
 select tests.authenticate_with(tests.kept('token')::jsonb);
 select is(tests.seen('public.units', 'number'), 'nothing', 'a resident who is archived has no access, with a token from before');
 select tests.as_studio();
