@@ -16,6 +16,70 @@ export type Database = {
   }
   public: {
     Tables: {
+      brandings: {
+        Row: {
+          accent_color: string | null
+          community_id: string
+          created_at: string
+          created_by: string | null
+          deleted_at: string | null
+          display_name: string
+          id: string
+          logo_file_id: string | null
+          primary_color: string | null
+          short_name: string | null
+          updated_at: string
+          updated_by: string | null
+        }
+        Insert: {
+          accent_color?: string | null
+          community_id: string
+          created_at?: string
+          created_by?: string | null
+          deleted_at?: string | null
+          display_name: string
+          id?: string
+          logo_file_id?: string | null
+          primary_color?: string | null
+          short_name?: string | null
+          updated_at?: string
+          updated_by?: string | null
+        }
+        Update: {
+          accent_color?: string | null
+          community_id?: string
+          created_at?: string
+          created_by?: string | null
+          deleted_at?: string | null
+          display_name?: string
+          id?: string
+          logo_file_id?: string | null
+          primary_color?: string | null
+          short_name?: string | null
+          updated_at?: string
+          updated_by?: string | null
+        }
+        Relationships: [
+          {
+            foreignKeyName: "brandings_community_fkey"
+            columns: ["community_id"]
+            referencedRelation: "communities"
+            referencedColumns: ["id"]
+          },
+          {
+            foreignKeyName: "brandings_community_fkey"
+            columns: ["community_id"]
+            referencedRelation: "ideal_parts_report"
+            referencedColumns: ["community_id"]
+          },
+          {
+            foreignKeyName: "brandings_logo_fkey"
+            columns: ["community_id", "logo_file_id"]
+            referencedRelation: "files"
+            referencedColumns: ["community_id", "id"]
+          },
+        ]
+      }
       buildings: {
         Row: {
           address: string | null
@@ -26,6 +90,7 @@ export type Database = {
           floor_count: number | null
           id: string
           name: string
+          settings: NonNullable<Json>
           updated_at: string
           updated_by: string | null
         }
@@ -38,6 +103,7 @@ export type Database = {
           floor_count?: number | null
           id?: string
           name: string
+          settings?: NonNullable<Json>
           updated_at?: string
           updated_by?: string | null
         }
@@ -50,6 +116,7 @@ export type Database = {
           floor_count?: number | null
           id?: string
           name?: string
+          settings?: NonNullable<Json>
           updated_at?: string
           updated_by?: string | null
         }
@@ -141,6 +208,176 @@ export type Database = {
           },
         ]
       }
+      consent_texts: {
+        Row: {
+          body: string
+          community_id: string | null
+          created_at: string
+          created_by: string | null
+          deleted_at: string | null
+          id: string
+          locale: string
+          organization_id: string | null
+          purpose: string
+          retired_at: string | null
+          title: string
+          updated_at: string
+          updated_by: string | null
+          version: string
+        }
+        Insert: {
+          body: string
+          community_id?: string | null
+          created_at?: string
+          created_by?: string | null
+          deleted_at?: string | null
+          id?: string
+          locale: string
+          organization_id?: string | null
+          purpose: string
+          retired_at?: string | null
+          title: string
+          updated_at?: string
+          updated_by?: string | null
+          version: string
+        }
+        Update: {
+          body?: string
+          community_id?: string | null
+          created_at?: string
+          created_by?: string | null
+          deleted_at?: string | null
+          id?: string
+          locale?: string
+          organization_id?: string | null
+          purpose?: string
+          retired_at?: string | null
+          title?: string
+          updated_at?: string
+          updated_by?: string | null
+          version?: string
+        }
+        Relationships: [
+          {
+            foreignKeyName: "consent_texts_community_fkey"
+            columns: ["community_id"]
+            referencedRelation: "communities"
+            referencedColumns: ["id"]
+          },
+          {
+            foreignKeyName: "consent_texts_community_fkey"
+            columns: ["community_id"]
+            referencedRelation: "ideal_parts_report"
+            referencedColumns: ["community_id"]
+          },
+          {
+            foreignKeyName: "consent_texts_organization_fkey"
+            columns: ["organization_id"]
+            referencedRelation: "organizations"
+            referencedColumns: ["id"]
+          },
+        ]
+      }
+      consents: {
+        Row: {
+          channel: Database["public"]["Enums"]["consent_channel"]
+          community_id: string | null
+          created_at: string
+          created_by: string | null
+          deleted_at: string | null
+          given_at: string
+          id: string
+          ip_address: unknown
+          note: string | null
+          organization_id: string | null
+          purpose: string
+          resident_id: string | null
+          text_id: string
+          updated_at: string
+          updated_by: string | null
+          user_agent: string | null
+          user_id: string | null
+          withdrawn_at: string | null
+        }
+        Insert: {
+          channel?: Database["public"]["Enums"]["consent_channel"]
+          community_id?: string | null
+          created_at?: string
+          created_by?: string | null
+          deleted_at?: string | null
+          given_at?: string
+          id?: string
+          ip_address?: unknown
+          note?: string | null
+          organization_id?: string | null
+          purpose: string
+          resident_id?: string | null
+          text_id: string
+          updated_at?: string
+          updated_by?: string | null
+          user_agent?: string | null
+          user_id?: string | null
+          withdrawn_at?: string | null
+        }
+        Update: {
+          channel?: Database["public"]["Enums"]["consent_channel"]
+          community_id?: string | null
+          created_at?: string
+          created_by?: string | null
+          deleted_at?: string | null
+          given_at?: string
+          id?: string
+          ip_address?: unknown
+          note?: string | null
+          organization_id?: string | null
+          purpose?: string
+          resident_id?: string | null
+          text_id?: string
+          updated_at?: string
+          updated_by?: string | null
+          user_agent?: string | null
+          user_id?: string | null
+          withdrawn_at?: string | null
+        }
+        Relationships: [
+          {
+            foreignKeyName: "consents_community_fkey"
+            columns: ["community_id"]
+            referencedRelation: "communities"
+            referencedColumns: ["id"]
+          },
+          {
+            foreignKeyName: "consents_community_fkey"
+            columns: ["community_id"]
+            referencedRelation: "ideal_parts_report"
+            referencedColumns: ["community_id"]
+          },
+          {
+            foreignKeyName: "consents_organization_fkey"
+            columns: ["organization_id"]
+            referencedRelation: "organizations"
+            referencedColumns: ["id"]
+          },
+          {
+            foreignKeyName: "consents_resident_fkey"
+            columns: ["community_id", "resident_id"]
+            referencedRelation: "residents"
+            referencedColumns: ["community_id", "id"]
+          },
+          {
+            foreignKeyName: "consents_resident_fkey"
+            columns: ["community_id", "resident_id"]
+            referencedRelation: "residents_overview"
+            referencedColumns: ["community_id", "resident_id"]
+          },
+          {
+            foreignKeyName: "consents_text_fkey"
+            columns: ["text_id"]
+            referencedRelation: "consent_texts"
+            referencedColumns: ["id"]
+          },
+        ]
+      }
       entrances: {
         Row: {
           building_id: string
@@ -190,6 +427,492 @@ export type Database = {
           },
         ]
       }
+      feature_values: {
+        Row: {
+          community_id: string | null
+          created_at: string
+          created_by: string | null
+          deleted_at: string | null
+          id: string
+          is_enabled: boolean
+          is_locked: boolean
+          key: string
+          organization_id: string | null
+          updated_at: string
+          updated_by: string | null
+        }
+        Insert: {
+          community_id?: string | null
+          created_at?: string
+          created_by?: string | null
+          deleted_at?: string | null
+          id?: string
+          is_enabled: boolean
+          is_locked?: boolean
+          key: string
+          organization_id?: string | null
+          updated_at?: string
+          updated_by?: string | null
+        }
+        Update: {
+          community_id?: string | null
+          created_at?: string
+          created_by?: string | null
+          deleted_at?: string | null
+          id?: string
+          is_enabled?: boolean
+          is_locked?: boolean
+          key?: string
+          organization_id?: string | null
+          updated_at?: string
+          updated_by?: string | null
+        }
+        Relationships: [
+          {
+            foreignKeyName: "feature_values_community_fkey"
+            columns: ["community_id"]
+            referencedRelation: "communities"
+            referencedColumns: ["id"]
+          },
+          {
+            foreignKeyName: "feature_values_community_fkey"
+            columns: ["community_id"]
+            referencedRelation: "ideal_parts_report"
+            referencedColumns: ["community_id"]
+          },
+          {
+            foreignKeyName: "feature_values_feature_fkey"
+            columns: ["key"]
+            referencedRelation: "features"
+            referencedColumns: ["key"]
+          },
+          {
+            foreignKeyName: "feature_values_organization_fkey"
+            columns: ["organization_id"]
+            referencedRelation: "organizations"
+            referencedColumns: ["id"]
+          },
+        ]
+      }
+      features: {
+        Row: {
+          created_at: string
+          created_by: string | null
+          deleted_at: string | null
+          description: string
+          id: string
+          is_enabled: boolean
+          is_self_service: boolean
+          key: string
+          updated_at: string
+          updated_by: string | null
+        }
+        Insert: {
+          created_at?: string
+          created_by?: string | null
+          deleted_at?: string | null
+          description: string
+          id?: string
+          is_enabled: boolean
+          is_self_service?: boolean
+          key: string
+          updated_at?: string
+          updated_by?: string | null
+        }
+        Update: {
+          created_at?: string
+          created_by?: string | null
+          deleted_at?: string | null
+          description?: string
+          id?: string
+          is_enabled?: boolean
+          is_self_service?: boolean
+          key?: string
+          updated_at?: string
+          updated_by?: string | null
+        }
+        Relationships: []
+      }
+      file_purposes: {
+        Row: {
+          bucket: string
+          content_types: string[]
+          created_at: string
+          created_by: string | null
+          deleted_at: string | null
+          description: string
+          id: string
+          kept_for: string | null
+          key: string
+          manage_permission: string
+          max_bytes: number
+          read_permission: string | null
+          readable_files: string | null
+          removed_after: string | null
+          updated_at: string
+          updated_by: string | null
+          upload_permission: string
+        }
+        Insert: {
+          bucket: string
+          content_types: string[]
+          created_at?: string
+          created_by?: string | null
+          deleted_at?: string | null
+          description: string
+          id?: string
+          kept_for?: string | null
+          key: string
+          manage_permission: string
+          max_bytes: number
+          read_permission?: string | null
+          readable_files?: string | null
+          removed_after?: string | null
+          updated_at?: string
+          updated_by?: string | null
+          upload_permission: string
+        }
+        Update: {
+          bucket?: string
+          content_types?: string[]
+          created_at?: string
+          created_by?: string | null
+          deleted_at?: string | null
+          description?: string
+          id?: string
+          kept_for?: string | null
+          key?: string
+          manage_permission?: string
+          max_bytes?: number
+          read_permission?: string | null
+          readable_files?: string | null
+          removed_after?: string | null
+          updated_at?: string
+          updated_by?: string | null
+          upload_permission?: string
+        }
+        Relationships: [
+          {
+            foreignKeyName: "file_purposes_manage_permission_fkey"
+            columns: ["manage_permission"]
+            referencedRelation: "permissions"
+            referencedColumns: ["key"]
+          },
+          {
+            foreignKeyName: "file_purposes_read_permission_fkey"
+            columns: ["read_permission"]
+            referencedRelation: "permissions"
+            referencedColumns: ["key"]
+          },
+          {
+            foreignKeyName: "file_purposes_upload_permission_fkey"
+            columns: ["upload_permission"]
+            referencedRelation: "permissions"
+            referencedColumns: ["key"]
+          },
+        ]
+      }
+      files: {
+        Row: {
+          bucket: string
+          community_id: string
+          content_removed_at: string | null
+          content_type: string
+          created_at: string
+          created_by: string | null
+          deleted_at: string | null
+          expires_on: string | null
+          id: string
+          name: string
+          owner_id: string | null
+          path: string
+          purpose: string
+          removable_on: string | null
+          sha256: string | null
+          size: number
+          status: Database["public"]["Enums"]["file_status"]
+          stored_at: string | null
+          updated_at: string
+          updated_by: string | null
+        }
+        Insert: {
+          bucket: string
+          community_id: string
+          content_removed_at?: string | null
+          content_type: string
+          created_at?: string
+          created_by?: string | null
+          deleted_at?: string | null
+          expires_on?: string | null
+          id?: string
+          name: string
+          owner_id?: string | null
+          path?: never
+          purpose: string
+          removable_on?: string | null
+          sha256?: string | null
+          size: number
+          status?: Database["public"]["Enums"]["file_status"]
+          stored_at?: string | null
+          updated_at?: string
+          updated_by?: string | null
+        }
+        Update: {
+          bucket?: string
+          community_id?: string
+          content_removed_at?: string | null
+          content_type?: string
+          created_at?: string
+          created_by?: string | null
+          deleted_at?: string | null
+          expires_on?: string | null
+          id?: string
+          name?: string
+          owner_id?: string | null
+          path?: never
+          purpose?: string
+          removable_on?: string | null
+          sha256?: string | null
+          size?: number
+          status?: Database["public"]["Enums"]["file_status"]
+          stored_at?: string | null
+          updated_at?: string
+          updated_by?: string | null
+        }
+        Relationships: [
+          {
+            foreignKeyName: "files_community_fkey"
+            columns: ["community_id"]
+            referencedRelation: "communities"
+            referencedColumns: ["id"]
+          },
+          {
+            foreignKeyName: "files_community_fkey"
+            columns: ["community_id"]
+            referencedRelation: "ideal_parts_report"
+            referencedColumns: ["community_id"]
+          },
+          {
+            foreignKeyName: "files_owner_fkey"
+            columns: ["owner_id"]
+            referencedRelation: "profiles"
+            referencedColumns: ["id"]
+          },
+          {
+            foreignKeyName: "files_purpose_fkey"
+            columns: ["purpose"]
+            referencedRelation: "file_purposes"
+            referencedColumns: ["key"]
+          },
+        ]
+      }
+      house_rule_acknowledgements: {
+        Row: {
+          acknowledged_at: string
+          community_id: string
+          created_at: string
+          created_by: string | null
+          deleted_at: string | null
+          house_rules_id: string
+          id: string
+          updated_at: string
+          updated_by: string | null
+          user_id: string
+        }
+        Insert: {
+          acknowledged_at?: string
+          community_id: string
+          created_at?: string
+          created_by?: string | null
+          deleted_at?: string | null
+          house_rules_id: string
+          id?: string
+          updated_at?: string
+          updated_by?: string | null
+          user_id: string
+        }
+        Update: {
+          acknowledged_at?: string
+          community_id?: string
+          created_at?: string
+          created_by?: string | null
+          deleted_at?: string | null
+          house_rules_id?: string
+          id?: string
+          updated_at?: string
+          updated_by?: string | null
+          user_id?: string
+        }
+        Relationships: [
+          {
+            foreignKeyName: "house_rule_acknowledgements_rules_fkey"
+            columns: ["community_id", "house_rules_id"]
+            referencedRelation: "house_rules"
+            referencedColumns: ["community_id", "id"]
+          },
+          {
+            foreignKeyName: "house_rule_acknowledgements_user_fkey"
+            columns: ["user_id"]
+            referencedRelation: "profiles"
+            referencedColumns: ["id"]
+          },
+        ]
+      }
+      house_rules: {
+        Row: {
+          body: string
+          community_id: string
+          created_at: string
+          created_by: string | null
+          deleted_at: string | null
+          effective_on: string | null
+          file_id: string | null
+          id: string
+          published_at: string | null
+          title: string
+          updated_at: string
+          updated_by: string | null
+          version: number | null
+        }
+        Insert: {
+          body: string
+          community_id: string
+          created_at?: string
+          created_by?: string | null
+          deleted_at?: string | null
+          effective_on?: string | null
+          file_id?: string | null
+          id?: string
+          published_at?: string | null
+          title: string
+          updated_at?: string
+          updated_by?: string | null
+          version?: number | null
+        }
+        Update: {
+          body?: string
+          community_id?: string
+          created_at?: string
+          created_by?: string | null
+          deleted_at?: string | null
+          effective_on?: string | null
+          file_id?: string | null
+          id?: string
+          published_at?: string | null
+          title?: string
+          updated_at?: string
+          updated_by?: string | null
+          version?: number | null
+        }
+        Relationships: [
+          {
+            foreignKeyName: "house_rules_community_fkey"
+            columns: ["community_id"]
+            referencedRelation: "communities"
+            referencedColumns: ["id"]
+          },
+          {
+            foreignKeyName: "house_rules_community_fkey"
+            columns: ["community_id"]
+            referencedRelation: "ideal_parts_report"
+            referencedColumns: ["community_id"]
+          },
+          {
+            foreignKeyName: "house_rules_file_fkey"
+            columns: ["community_id", "file_id"]
+            referencedRelation: "files"
+            referencedColumns: ["community_id", "id"]
+          },
+        ]
+      }
+      invitations: {
+        Row: {
+          accepted_at: string | null
+          accepted_by: string | null
+          community_id: string | null
+          created_at: string
+          created_by: string | null
+          deleted_at: string | null
+          email: string
+          expires_at: string
+          id: string
+          invited_by: string | null
+          level: Database["public"]["Enums"]["access_level"]
+          organization_id: string | null
+          resent_count: number
+          role_id: string
+          sent_at: string
+          status: Database["public"]["Enums"]["invitation_status"]
+          updated_at: string
+          updated_by: string | null
+        }
+        Insert: {
+          accepted_at?: string | null
+          accepted_by?: string | null
+          community_id?: string | null
+          created_at?: string
+          created_by?: string | null
+          deleted_at?: string | null
+          email: string
+          expires_at?: string
+          id?: string
+          invited_by?: string | null
+          level?: never
+          organization_id?: string | null
+          resent_count?: number
+          role_id: string
+          sent_at?: string
+          status?: Database["public"]["Enums"]["invitation_status"]
+          updated_at?: string
+          updated_by?: string | null
+        }
+        Update: {
+          accepted_at?: string | null
+          accepted_by?: string | null
+          community_id?: string | null
+          created_at?: string
+          created_by?: string | null
+          deleted_at?: string | null
+          email?: string
+          expires_at?: string
+          id?: string
+          invited_by?: string | null
+          level?: never
+          organization_id?: string | null
+          resent_count?: number
+          role_id?: string
+          sent_at?: string
+          status?: Database["public"]["Enums"]["invitation_status"]
+          updated_at?: string
+          updated_by?: string | null
+        }
+        Relationships: [
+          {
+            foreignKeyName: "invitations_community_fkey"
+            columns: ["community_id"]
+            referencedRelation: "communities"
+            referencedColumns: ["id"]
+          },
+          {
+            foreignKeyName: "invitations_community_fkey"
+            columns: ["community_id"]
+            referencedRelation: "ideal_parts_report"
+            referencedColumns: ["community_id"]
+          },
+          {
+            foreignKeyName: "invitations_organization_fkey"
+            columns: ["organization_id"]
+            referencedRelation: "organizations"
+            referencedColumns: ["id"]
+          },
+          {
+            foreignKeyName: "invitations_role_fkey"
+            columns: ["role_id", "level"]
+            referencedRelation: "roles"
+            referencedColumns: ["id", "level"]
+          },
+        ]
+      }
       memberships: {
         Row: {
           community_id: string | null
@@ -200,6 +923,7 @@ export type Database = {
           id: string
           level: Database["public"]["Enums"]["access_level"]
           organization_id: string | null
+          restriction: Json | null
           role_id: string
           starts_at: string
           updated_at: string
@@ -215,6 +939,7 @@ export type Database = {
           id?: string
           level?: never
           organization_id?: string | null
+          restriction?: Json | null
           role_id: string
           starts_at?: string
           updated_at?: string
@@ -230,6 +955,7 @@ export type Database = {
           id?: string
           level?: never
           organization_id?: string | null
+          restriction?: Json | null
           role_id?: string
           starts_at?: string
           updated_at?: string
@@ -351,6 +1077,113 @@ export type Database = {
           },
         ]
       }
+      opening_exceptions: {
+        Row: {
+          closes_at: string | null
+          community_id: string
+          created_at: string
+          created_by: string | null
+          deleted_at: string | null
+          falls_on: string
+          id: string
+          name: string
+          opens_at: string | null
+          updated_at: string
+          updated_by: string | null
+        }
+        Insert: {
+          closes_at?: string | null
+          community_id: string
+          created_at?: string
+          created_by?: string | null
+          deleted_at?: string | null
+          falls_on: string
+          id?: string
+          name: string
+          opens_at?: string | null
+          updated_at?: string
+          updated_by?: string | null
+        }
+        Update: {
+          closes_at?: string | null
+          community_id?: string
+          created_at?: string
+          created_by?: string | null
+          deleted_at?: string | null
+          falls_on?: string
+          id?: string
+          name?: string
+          opens_at?: string | null
+          updated_at?: string
+          updated_by?: string | null
+        }
+        Relationships: [
+          {
+            foreignKeyName: "opening_exceptions_community_fkey"
+            columns: ["community_id"]
+            referencedRelation: "communities"
+            referencedColumns: ["id"]
+          },
+          {
+            foreignKeyName: "opening_exceptions_community_fkey"
+            columns: ["community_id"]
+            referencedRelation: "ideal_parts_report"
+            referencedColumns: ["community_id"]
+          },
+        ]
+      }
+      opening_hours: {
+        Row: {
+          closes_at: string
+          community_id: string
+          created_at: string
+          created_by: string | null
+          deleted_at: string | null
+          id: string
+          opens_at: string
+          updated_at: string
+          updated_by: string | null
+          weekday: number
+        }
+        Insert: {
+          closes_at: string
+          community_id: string
+          created_at?: string
+          created_by?: string | null
+          deleted_at?: string | null
+          id?: string
+          opens_at: string
+          updated_at?: string
+          updated_by?: string | null
+          weekday: number
+        }
+        Update: {
+          closes_at?: string
+          community_id?: string
+          created_at?: string
+          created_by?: string | null
+          deleted_at?: string | null
+          id?: string
+          opens_at?: string
+          updated_at?: string
+          updated_by?: string | null
+          weekday?: number
+        }
+        Relationships: [
+          {
+            foreignKeyName: "opening_hours_community_fkey"
+            columns: ["community_id"]
+            referencedRelation: "communities"
+            referencedColumns: ["id"]
+          },
+          {
+            foreignKeyName: "opening_hours_community_fkey"
+            columns: ["community_id"]
+            referencedRelation: "ideal_parts_report"
+            referencedColumns: ["community_id"]
+          },
+        ]
+      }
       organizations: {
         Row: {
           country_code: string
@@ -400,6 +1233,7 @@ export type Database = {
           deleted_at: string | null
           description: string
           id: string
+          is_kept_when_restricted: boolean
           key: string
           level: Database["public"]["Enums"]["access_level"]
           updated_at: string
@@ -411,6 +1245,7 @@ export type Database = {
           deleted_at?: string | null
           description: string
           id?: string
+          is_kept_when_restricted?: boolean
           key: string
           level: Database["public"]["Enums"]["access_level"]
           updated_at?: string
@@ -422,6 +1257,7 @@ export type Database = {
           deleted_at?: string | null
           description?: string
           id?: string
+          is_kept_when_restricted?: boolean
           key?: string
           level?: Database["public"]["Enums"]["access_level"]
           updated_at?: string
@@ -854,6 +1690,130 @@ export type Database = {
         }
         Relationships: []
       }
+      setting_definitions: {
+        Row: {
+          category: Database["public"]["Enums"]["setting_category"]
+          created_at: string
+          created_by: string | null
+          default_value: Json | null
+          deleted_at: string | null
+          description: string
+          id: string
+          kept_in: string | null
+          key: string
+          levels: Database["public"]["Enums"]["setting_level"][]
+          maximum: number | null
+          minimum: number | null
+          options: string[] | null
+          pattern: string | null
+          type: Database["public"]["Enums"]["setting_type"]
+          updated_at: string
+          updated_by: string | null
+        }
+        Insert: {
+          category: Database["public"]["Enums"]["setting_category"]
+          created_at?: string
+          created_by?: string | null
+          default_value?: Json | null
+          deleted_at?: string | null
+          description: string
+          id?: string
+          kept_in?: string | null
+          key: string
+          levels: Database["public"]["Enums"]["setting_level"][]
+          maximum?: number | null
+          minimum?: number | null
+          options?: string[] | null
+          pattern?: string | null
+          type: Database["public"]["Enums"]["setting_type"]
+          updated_at?: string
+          updated_by?: string | null
+        }
+        Update: {
+          category?: Database["public"]["Enums"]["setting_category"]
+          created_at?: string
+          created_by?: string | null
+          default_value?: Json | null
+          deleted_at?: string | null
+          description?: string
+          id?: string
+          kept_in?: string | null
+          key?: string
+          levels?: Database["public"]["Enums"]["setting_level"][]
+          maximum?: number | null
+          minimum?: number | null
+          options?: string[] | null
+          pattern?: string | null
+          type?: Database["public"]["Enums"]["setting_type"]
+          updated_at?: string
+          updated_by?: string | null
+        }
+        Relationships: []
+      }
+      setting_values: {
+        Row: {
+          community_id: string | null
+          created_at: string
+          created_by: string | null
+          deleted_at: string | null
+          id: string
+          key: string
+          organization_id: string | null
+          updated_at: string
+          updated_by: string | null
+          value: NonNullable<Json>
+        }
+        Insert: {
+          community_id?: string | null
+          created_at?: string
+          created_by?: string | null
+          deleted_at?: string | null
+          id?: string
+          key: string
+          organization_id?: string | null
+          updated_at?: string
+          updated_by?: string | null
+          value: NonNullable<Json>
+        }
+        Update: {
+          community_id?: string | null
+          created_at?: string
+          created_by?: string | null
+          deleted_at?: string | null
+          id?: string
+          key?: string
+          organization_id?: string | null
+          updated_at?: string
+          updated_by?: string | null
+          value?: NonNullable<Json>
+        }
+        Relationships: [
+          {
+            foreignKeyName: "setting_values_community_fkey"
+            columns: ["community_id"]
+            referencedRelation: "communities"
+            referencedColumns: ["id"]
+          },
+          {
+            foreignKeyName: "setting_values_community_fkey"
+            columns: ["community_id"]
+            referencedRelation: "ideal_parts_report"
+            referencedColumns: ["community_id"]
+          },
+          {
+            foreignKeyName: "setting_values_definition_fkey"
+            columns: ["key"]
+            referencedRelation: "setting_definitions"
+            referencedColumns: ["key"]
+          },
+          {
+            foreignKeyName: "setting_values_organization_fkey"
+            columns: ["organization_id"]
+            referencedRelation: "organizations"
+            referencedColumns: ["id"]
+          },
+        ]
+      }
       units: {
         Row: {
           area: number | null
@@ -942,6 +1902,134 @@ export type Database = {
             columns: ["community_id", "building_id", "entrance_id"]
             referencedRelation: "entrances"
             referencedColumns: ["community_id", "building_id", "id"]
+          },
+        ]
+      }
+      user_permissions: {
+        Row: {
+          community_id: string | null
+          created_at: string
+          created_by: string | null
+          deleted_at: string | null
+          ends_at: string | null
+          id: string
+          organization_id: string | null
+          permission_key: string
+          reason: string
+          starts_at: string
+          updated_at: string
+          updated_by: string | null
+          user_id: string
+        }
+        Insert: {
+          community_id?: string | null
+          created_at?: string
+          created_by?: string | null
+          deleted_at?: string | null
+          ends_at?: string | null
+          id?: string
+          organization_id?: string | null
+          permission_key: string
+          reason: string
+          starts_at?: string
+          updated_at?: string
+          updated_by?: string | null
+          user_id: string
+        }
+        Update: {
+          community_id?: string | null
+          created_at?: string
+          created_by?: string | null
+          deleted_at?: string | null
+          ends_at?: string | null
+          id?: string
+          organization_id?: string | null
+          permission_key?: string
+          reason?: string
+          starts_at?: string
+          updated_at?: string
+          updated_by?: string | null
+          user_id?: string
+        }
+        Relationships: [
+          {
+            foreignKeyName: "user_permissions_community_fkey"
+            columns: ["community_id"]
+            referencedRelation: "communities"
+            referencedColumns: ["id"]
+          },
+          {
+            foreignKeyName: "user_permissions_community_fkey"
+            columns: ["community_id"]
+            referencedRelation: "ideal_parts_report"
+            referencedColumns: ["community_id"]
+          },
+          {
+            foreignKeyName: "user_permissions_organization_fkey"
+            columns: ["organization_id"]
+            referencedRelation: "organizations"
+            referencedColumns: ["id"]
+          },
+          {
+            foreignKeyName: "user_permissions_permission_fkey"
+            columns: ["permission_key"]
+            referencedRelation: "permissions"
+            referencedColumns: ["key"]
+          },
+          {
+            foreignKeyName: "user_permissions_user_fkey"
+            columns: ["user_id"]
+            referencedRelation: "profiles"
+            referencedColumns: ["id"]
+          },
+        ]
+      }
+      user_preferences: {
+        Row: {
+          created_at: string
+          created_by: string | null
+          deleted_at: string | null
+          id: string
+          key: string
+          updated_at: string
+          updated_by: string | null
+          user_id: string
+          value: NonNullable<Json>
+        }
+        Insert: {
+          created_at?: string
+          created_by?: string | null
+          deleted_at?: string | null
+          id?: string
+          key: string
+          updated_at?: string
+          updated_by?: string | null
+          user_id: string
+          value: NonNullable<Json>
+        }
+        Update: {
+          created_at?: string
+          created_by?: string | null
+          deleted_at?: string | null
+          id?: string
+          key?: string
+          updated_at?: string
+          updated_by?: string | null
+          user_id?: string
+          value?: NonNullable<Json>
+        }
+        Relationships: [
+          {
+            foreignKeyName: "user_preferences_definition_fkey"
+            columns: ["key"]
+            referencedRelation: "setting_definitions"
+            referencedColumns: ["key"]
+          },
+          {
+            foreignKeyName: "user_preferences_user_fkey"
+            columns: ["user_id"]
+            referencedRelation: "profiles"
+            referencedColumns: ["id"]
           },
         ]
       }
@@ -1044,6 +2132,23 @@ export type Database = {
       }
     }
     Functions: {
+      accept_invitation: {
+        Args: { invitation_id?: string; token?: string }
+        Returns: {
+          community_id: string
+          membership_id: string
+          organization_id: string
+          role: string
+        }[]
+      }
+      acknowledge_house_rules: {
+        Args: { house_rules_id: string }
+        Returns: string
+      }
+      archive: {
+        Args: { id: string; reason?: string; table_name: string }
+        Returns: Json
+      }
       create_community: {
         Args: {
           country_code: string
@@ -1061,6 +2166,60 @@ export type Database = {
         Args: { country_code: string; name: string; slug: string }
         Returns: string
       }
+      create_role: {
+        Args: {
+          community_id?: string
+          description?: string
+          key: string
+          level?: Database["public"]["Enums"]["access_level"]
+          name: string
+          organization_id?: string
+          permissions: string[]
+        }
+        Returns: string
+      }
+      explain_access: {
+        Args: { community_id: string; permission: string }
+        Returns: Json
+      }
+      features: {
+        Args: { community_id?: string }
+        Returns: {
+          is_enabled: boolean
+          is_locked: boolean
+          key: string
+          source: string
+        }[]
+      }
+      found_community: {
+        Args: {
+          community_name: string
+          community_slug: string
+          country_code: string
+          currency_code: string
+          ideal_parts_total?: number
+          locale?: string
+          organization_name: string
+          organization_slug: string
+          time_zone: string
+        }
+        Returns: {
+          community_id: string
+          organization_id: string
+        }[]
+      }
+      give_consent: { Args: { text_id: string }; Returns: string }
+      grant_permission: {
+        Args: {
+          community_id?: string
+          ends_at?: string
+          organization_id?: string
+          permission: string
+          reason: string
+          user_id: string
+        }
+        Returns: string
+      }
       grant_role: {
         Args: {
           community_id?: string
@@ -1071,6 +2230,30 @@ export type Database = {
           user_id: string
         }
         Returns: string
+      }
+      house_rules_on: {
+        Args: { community_id: string; day?: string }
+        Returns: {
+          body: string
+          community_id: string
+          created_at: string
+          created_by: string | null
+          deleted_at: string | null
+          effective_on: string | null
+          file_id: string | null
+          id: string
+          published_at: string | null
+          title: string
+          updated_at: string
+          updated_by: string | null
+          version: number | null
+        }
+        SetofOptions: {
+          from: "*"
+          to: "house_rules"
+          isOneToOne: true
+          isSetofReturn: true
+        }
       }
       import_roster: {
         Args: {
@@ -1084,10 +2267,129 @@ export type Database = {
         }
         Returns: Json
       }
+      invite_member: {
+        Args: {
+          community_id?: string
+          email: string
+          expires_in_hours?: number
+          organization_id?: string
+          role: string
+        }
+        Returns: {
+          expires_at: string
+          id: string
+          invited: string
+          place: string
+          role_key: string
+          role_name: string
+          token: string
+        }[]
+      }
+      is_open: {
+        Args: { community_id: string; moment?: string }
+        Returns: boolean
+      }
+      my_invitations: {
+        Args: Record<PropertyKey, never>
+        Returns: {
+          community_id: string
+          expires_at: string
+          id: string
+          invited_by: string
+          organization_id: string
+          place: string
+          role: string
+          role_name: string
+        }[]
+      }
       my_permissions: {
         Args: { community_id?: string; organization_id?: string }
         Returns: string[]
       }
+      my_places: {
+        Args: Record<PropertyKey, never>
+        Returns: {
+          community: string
+          community_id: string
+          level: Database["public"]["Enums"]["access_level"]
+          organization: string
+          organization_id: string
+          roles: string[]
+          slug: string
+        }[]
+      }
+      next_states: {
+        Args: { id: string; table_name: string }
+        Returns: {
+          description: string
+          to_state: string
+        }[]
+      }
+      opening_times: {
+        Args: { community_id: string; days?: number; first_day?: string }
+        Returns: {
+          closes_at: string
+          day: string
+          exception: string
+          opens_at: string
+        }[]
+      }
+      publish_house_rules: {
+        Args: { effective_on?: string; house_rules_id: string }
+        Returns: number
+      }
+      purge: {
+        Args: { id: string; reason: string; table_name: string }
+        Returns: Json
+      }
+      record_consent: {
+        Args: {
+          channel?: Database["public"]["Enums"]["consent_channel"]
+          given_at?: string
+          note?: string
+          resident_id: string
+          text_id: string
+        }
+        Returns: string
+      }
+      register_file: {
+        Args: {
+          community_id: string
+          content_type: string
+          file_name: string
+          purpose: string
+          sha256?: string
+          size: number
+        }
+        Returns: {
+          bucket: string
+          file_id: string
+          path: string
+        }[]
+      }
+      remove_file: { Args: { file_id: string }; Returns: undefined }
+      resend_invitation: {
+        Args: { expires_in_hours?: number; invitation_id: string }
+        Returns: {
+          expires_at: string
+          id: string
+          invited: string
+          place: string
+          role_key: string
+          role_name: string
+          token: string
+        }[]
+      }
+      restore: {
+        Args: { id: string; reason?: string; table_name: string }
+        Returns: Json
+      }
+      restrict_role: {
+        Args: { membership_id: string; restriction: Json }
+        Returns: undefined
+      }
+      revoke_invitation: { Args: { invitation_id: string }; Returns: undefined }
+      revoke_permission: { Args: { grant_id: string }; Returns: undefined }
       revoke_role: { Args: { membership_id: string }; Returns: undefined }
       roster_headers: {
         Args: { language?: string }
@@ -1105,15 +2407,78 @@ export type Database = {
         }
         Returns: undefined
       }
+      set_branding: {
+        Args: {
+          accent_color?: string
+          community_id: string
+          display_name: string
+          logo_file_id?: string
+          primary_color?: string
+          short_name?: string
+        }
+        Returns: string
+      }
+      set_feature: {
+        Args: {
+          community_id?: string
+          is_enabled: boolean
+          is_locked?: boolean
+          key: string
+          organization_id?: string
+        }
+        Returns: boolean
+      }
+      set_opening_exception: {
+        Args: {
+          community_id: string
+          falls_on: string
+          hours: Json
+          name: string
+        }
+        Returns: undefined
+      }
+      set_opening_hours: {
+        Args: { community_id: string; hours: Json }
+        Returns: undefined
+      }
+      set_preference: { Args: { key: string; value: Json }; Returns: Json }
+      set_role_permissions: {
+        Args: { permissions: string[]; role_id: string }
+        Returns: undefined
+      }
+      set_setting: {
+        Args: {
+          building_id?: string
+          community_id?: string
+          key: string
+          organization_id?: string
+          unit_id?: string
+          value: Json
+        }
+        Returns: Json
+      }
       set_unit_maintenance: {
         Args: { under_maintenance: boolean; unit_id: string }
         Returns: undefined
       }
+      settings: {
+        Args: { building_id?: string; community_id?: string; unit_id?: string }
+        Returns: {
+          category: Database["public"]["Enums"]["setting_category"]
+          key: string
+          source: string
+          value: Json
+        }[]
+      }
+      withdraw_consent: { Args: { consent_id: string }; Returns: number }
     }
     Enums: {
       access_level: "site" | "organization" | "community" | "unit"
       account_status: "active" | "inactive" | "suspended" | "banned"
       audit_operation: "insert" | "update" | "delete"
+      consent_channel: "app" | "paper" | "mail" | "phone" | "in_person"
+      file_status: "registered" | "stored" | "removed"
+      invitation_status: "pending" | "accepted" | "revoked" | "expired"
       occupancy_role: "owner" | "tenant" | "family" | "authorized" | "guest"
       resident_kind: "person" | "company"
       roster_entity: "building" | "entrance" | "unit" | "resident" | "occupancy"
@@ -1129,6 +2494,28 @@ export type Database = {
         | "phone"
         | "intercom"
         | "locale"
+      setting_category:
+        | "billing"
+        | "security"
+        | "notifications"
+        | "general"
+        | "maintenance"
+      setting_level:
+        | "site"
+        | "organization"
+        | "community"
+        | "building"
+        | "unit"
+        | "user"
+      setting_type:
+        | "boolean"
+        | "integer"
+        | "numeric"
+        | "text"
+        | "choice"
+        | "json"
+        | "time"
+        | "duration"
       unit_status: "vacant" | "occupied" | "under_maintenance"
       unit_type:
         | "house"
@@ -1267,6 +2654,9 @@ export const Constants = {
       access_level: ["site", "organization", "community", "unit"],
       account_status: ["active", "inactive", "suspended", "banned"],
       audit_operation: ["insert", "update", "delete"],
+      consent_channel: ["app", "paper", "mail", "phone", "in_person"],
+      file_status: ["registered", "stored", "removed"],
+      invitation_status: ["pending", "accepted", "revoked", "expired"],
       occupancy_role: ["owner", "tenant", "family", "authorized", "guest"],
       resident_kind: ["person", "company"],
       roster_entity: ["building", "entrance", "unit", "resident", "occupancy"],
@@ -1282,6 +2672,31 @@ export const Constants = {
         "phone",
         "intercom",
         "locale",
+      ],
+      setting_category: [
+        "billing",
+        "security",
+        "notifications",
+        "general",
+        "maintenance",
+      ],
+      setting_level: [
+        "site",
+        "organization",
+        "community",
+        "building",
+        "unit",
+        "user",
+      ],
+      setting_type: [
+        "boolean",
+        "integer",
+        "numeric",
+        "text",
+        "choice",
+        "json",
+        "time",
+        "duration",
       ],
       unit_status: ["vacant", "occupied", "under_maintenance"],
       unit_type: ["house", "apartment", "shop", "storage", "office", "parking"],
