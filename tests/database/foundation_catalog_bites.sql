@@ -39,7 +39,7 @@ insert into planted values
   ('catalog__constraints_named', 'public.units, area_is_positive', 'alter table public.units rename constraint units_area_check to area_is_positive'),
   ('catalog__indexes_named', 'public.units, units_building_index', 'alter index public.units_building_idx rename to units_building_index'),
   ('catalog__triggers_named', 'public.units, touch', 'alter trigger _100_touch on public.units rename to touch'),
-  ('catalog__triggers_named', 'public.units, _500_access', 'create trigger _500_access after insert on public.units for each statement execute function app.tg__user_access()'),
+  ('catalog__triggers_named', 'public.units, _500_access', 'create trigger _500_access after insert on public.units for each statement execute function app.tg_communities__access()'),
   ('catalog__columns_named', 'public.units.sunny', 'alter table public.units add column sunny boolean'),
   ('catalog__columns_named', 'public.units.built', 'alter table public.units add column built date'),
   ('catalog__columns_typed', 'public.units.seen', 'alter table public.units add column seen timestamp'),

@@ -132,9 +132,9 @@ describe('every function deploys', () => {
             metadata: JSON.parse(/name="metadata"\s+(\{.*\})/.exec(body)?.[1] ?? '{}') as Record<string, unknown>,
           });
         }
-        response.writeHead(request.method === 'GET' ? 200 : 201, { 'content-type': 'application/json' });
+        response.writeHead(request.method === 'POST' ? 201 : 200, { 'content-type': 'application/json' });
         response.end(
-          request.method === 'GET' ? '[]' : JSON.stringify({ id: slug, slug, name: slug, status: 'ACTIVE', version: 1 }),
+          request.method === 'GET' ? '[]' : JSON.stringify(request.method === 'PUT' ? { functions: [] } : { id: slug, slug, name: slug, status: 'ACTIVE', version: 1 }),
         );
       });
     });
