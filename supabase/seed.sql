@@ -94,3 +94,38 @@ select public.import_roster(
   ]',
   dry_run => false
 );
+
+-- What Lipa Court has made its own -------------------------------------------------------------------------------------
+
+select public.set_setting('general.contact_email', '"office@domus.example"', community_id => c.id),
+  public.set_setting('maintenance.notice', '"The lift in entrance B is serviced on the first Monday of the month."', community_id => c.id),
+  public.set_branding(c.id, 'Липа Корт', short_name => 'Липа', primary_color => '#2e7d32'),
+  public.set_opening_hours(c.id, '[
+    {"weekday": 1, "opens_at": "09:00", "closes_at": "17:30"}, {"weekday": 2, "opens_at": "09:00", "closes_at": "17:30"},
+    {"weekday": 3, "opens_at": "09:00", "closes_at": "17:30"}, {"weekday": 4, "opens_at": "09:00", "closes_at": "17:30"},
+    {"weekday": 5, "opens_at": "09:00", "closes_at": "15:00"}]')
+from public.communities c
+where c.slug = 'lipa-court';
+
+with draft as (
+  insert into public.house_rules (title, community_id, body)
+  select 'Правилник за вътрешния ред', c.id, 'Тихи часове: 14:00–16:00 и 22:00–08:00. Ремонти с шум: делнични дни, 09:00–13:00. Кучета се водят на повод.'
+  from public.communities c where c.slug = 'lipa-court'
+  returning id
+)
+select public.publish_house_rules(id) from draft;
+
+-- A role of the organization's own, and an invitation that waits for its answer.
+select public.create_role('concierge', 'Concierge', '{communities.read, units.read, residents.read}', organization_id => o.id)
+from public.organizations o
+where o.slug = 'domus-care';
+
+select i.id
+from public.communities c
+cross join lateral public.invite_member('concierge@lipa.example', 'concierge', community_id => c.id) i
+where c.slug = 'lipa-court';
+
+insert into public.consent_texts (purpose, version, locale, title, body, community_id)
+select 'directory', '1', 'bg', 'Показване в указателя', 'Съгласен съм съседите ми да виждат името и апартамента ми.', c.id
+from public.communities c
+where c.slug = 'lipa-court';
