@@ -1,5 +1,5 @@
 import { afterAll, describe, expect, test } from 'vitest';
-import { functions, matrix, type RelationRules } from '../support/attack-matrix.ts';
+import { attacksOn, functions, matrix, type RelationRules } from '../support/attack-matrix.ts';
 import type { Row } from '../support/database.ts';
 import { createFixtures, idOf, mintToken, organizationOf, places, throwOut, type Actor, type Place } from '../support/fixtures.ts';
 import { permissionsIn, readWorld } from '../support/permissions.ts';
@@ -86,9 +86,12 @@ describe.each(actors.map((actor) => [actor.name, actor] as const))('%s', (_name,
     const rules = matrix[name] as RelationRules;
     const key = rules.key ?? ['id'];
     const stored = rowsOf.get(name) ?? [];
-    const expected = [...stored, ...(rules.alsoPossible?.(stored) ?? [])].filter((row) => rules.select(actor, row, world));
-    const check = async (token: string) => {
-      const seen = await readAll(name, [...key, ...(rules.columns ?? []).flatMap(({ names }) => names), ...(rules.columns ? ['community_id'] : [])], token);
+    const isArchived = (row: Row) => row.deleted_at != null;
+    const theirs = [...stored, ...(rules.alsoPossible?.(stored) ?? [])].filter((row) => rules.select(actor, row, world));
+    const check = async (token: string, withArchived = false) => {
+      // A list is a list of live rows, but for those who ask for the archived ones and may archive.
+      const expected = theirs.filter((row) => !isArchived(row) || (withArchived && rules.archived?.(actor, row, world)));
+      const seen = await readAll(name, [...key, ...(rules.columns ?? []).flatMap(({ names }) => names), ...(rules.columns ? ['community_id'] : [])], token, withArchived);
       if (!actor.isActive) expect(seen.status, 'an account that is not active is told so').toBe(403);
       expect(identify(seen.rows, key)).toEqual(identify(expected, key));
       for (const { names, rule } of rules.columns ?? []) {
@@ -96,7 +99,7 @@ describe.each(actors.map((actor) => [actor.name, actor] as const))('%s', (_name,
         expect(leaked, `${names.join(', ')} shown to who may not see them`).toEqual([]);
       }
     };
-    await Promise.all([check(withClaims), check(withoutClaims)]);
+    await Promise.all([check(withClaims), check(withoutClaims), check(withClaims, true)]);
   });
 
   test.each(Object.keys(matrix))('changes of %s what is theirs to change, and nothing else', async (name) => {
@@ -130,13 +133,19 @@ describe.each(actors.map((actor) => [actor.name, actor] as const))('%s', (_name,
   });
 
   test.each(Object.keys(functions))('calls %s where they may, and nowhere else', async (name) => {
-    const { call, args } = functions[name] as (typeof functions)[string];
     const wrong: string[] = [];
-    for (const place of places) {
-      const isAllowed = call(actor, { community_id: idOf(place), organization_id: idOf(organizationOf[place]) }, world);
-      const { status, message, rows } = await send({ method: 'POST', path: `rpc/${name}`, body: args(place), token: withClaims, isUndone: isAllowed });
-      if (isAllowed !== status < 300) wrong.push(`in ${place}: ${status} ${message} (${isAllowed ? 'is allowed' : 'is not allowed'})`);
-      if (isAllowed && name === 'my_permissions') expect([...rows].sort()).toEqual(permissionsIn(world, actor, place, unitPermissions));
+    for (const [index, { call, args, told }] of attacksOn(name).entries()) {
+      for (const place of places) {
+        const scope = { community_id: idOf(place), organization_id: idOf(organizationOf[place]) };
+        const isAllowed = call(actor, scope, world);
+        const { status, message, rows } = await send({ method: 'POST', path: `rpc/${name}`, body: args(place), token: withClaims, isUndone: isAllowed });
+        if (isAllowed !== status < 300) wrong.push(`attack ${index + 1} in ${place}: ${status} ${message} (${isAllowed ? 'is allowed' : 'is not allowed'})`);
+        if (isAllowed && name === 'my_permissions') expect([...rows].sort()).toEqual(permissionsIn(world, actor, place, unitPermissions));
+        if (isAllowed && told) {
+          const answered = rows.map(told.of).filter((value) => value !== null);
+          expect(answered.sort(), 'what it tells').toEqual(told.expected(actor, scope, world).sort());
+        }
+      }
     }
     expect(wrong).toEqual([]);
     if (!wrong.length) expect(await fingerprint()).toEqual(before);
@@ -159,8 +168,10 @@ describe('whoever is not signed in', () => {
   });
 
   test.each(Object.keys(functions))('may not call %s', async (name) => {
-    const { status } = await send({ method: 'POST', path: `rpc/${name}`, body: (functions[name] as (typeof functions)[string]).args('alder') });
-    expect(status).toBe(401);
+    for (const { args } of attacksOn(name)) {
+      const { status } = await send({ method: 'POST', path: `rpc/${name}`, body: args('alder') });
+      expect(status).toBe(401);
+    }
   });
 });
 
@@ -173,8 +184,8 @@ describe('after all attacks', () => {
 type Answer = { status: number; rows: Row[]; message: string };
 
 /** Sends a request as an app would; `isUndone` has what it did undone. */
-async function send(request: { method: string; path: string; body?: Row; token?: string; isUndone?: boolean; range?: string }): Promise<Answer> {
-  const { method, path, body, token, isUndone = false, range } = request;
+async function send(request: { method: string; path: string; body?: Row; token?: string; isUndone?: boolean; withArchived?: boolean; range?: string }): Promise<Answer> {
+  const { method, path, body, token, isUndone = false, withArchived = false, range } = request;
   const wantsRows = method === 'PATCH' || method === 'DELETE';
   const response = await fetch(`${stack.url}/rest/v1/${path}`, {
     method,
@@ -183,6 +194,7 @@ async function send(request: { method: string; path: string; body?: Row; token?:
       ...(token !== undefined && { authorization: `Bearer ${token}` }),
       ...(body && { 'content-type': 'application/json' }),
       ...(range !== undefined && { range }),
+      ...(withArchived && { 'x-archived': 'include' }),
       prefer: [`tx=${isUndone ? 'rollback' : 'commit'}`, `return=${wantsRows ? 'representation' : 'minimal'}`].join(', '),
     },
     ...(body && { body: JSON.stringify(body) }),
@@ -198,12 +210,12 @@ async function send(request: { method: string; path: string; body?: Row; token?:
 }
 
 /** Reads a table to its end, page by page. */
-async function readAll(name: string, columns: string[], token: string): Promise<Answer> {
+async function readAll(name: string, columns: string[], token: string, withArchived = false): Promise<Answer> {
   const pageSize = 1000;
   const select = [...new Set(columns)].join(',');
   const answer: Answer = { status: 200, rows: [], message: '' };
   for (let from = 0; ; from += pageSize) {
-    const page = await send({ method: 'GET', path: `${name}?select=${select}&order=${select}`, token, range: `${from}-${from + pageSize - 1}` });
+    const page = await send({ method: 'GET', path: `${name}?select=${select}&order=${select}`, token, withArchived, range: `${from}-${from + pageSize - 1}` });
     if (page.status >= 400) return { ...page, rows: [] };
     answer.rows.push(...page.rows);
     if (page.rows.length < pageSize) return answer;

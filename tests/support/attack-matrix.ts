@@ -1,4 +1,4 @@
-import { idOf, organizationOf, type Actor, type Place } from './fixtures.ts';
+import { idOf, organizationOf, places, tokenOf, type Actor, type Place } from './fixtures.ts';
 import {
   all,
   any,
@@ -26,6 +26,8 @@ export type RelationRules = {
   /** What its rows belong to. Rows of communities must exist in each of them, rows of organizations in each of those. */
   belongsTo: 'communities' | 'organizations' | 'users' | 'system';
   select: Rule;
+  /** Who of them sees archived rows too, when asking for them; nobody by default. */
+  archived?: Rule;
   insert?: Rule;
   update?: Rule;
   delete?: Rule;
@@ -68,7 +70,19 @@ const seesRole: Rule = any(
   involvedInOrganization(),
   involvedInCommunity(),
 );
+const ofItsRole = (rule: Rule): Rule => (actor, row, world) => world.roles.some((role) => role.id === row.role_id && rule(actor, scope(role), world));
 const seesAudit: Rule = any(inCommunity('audit.read'), inOrganization('audit.read'), onSite('audit.read'));
+
+/** What the site says, and what an organization or a community says to those who have to do with it. */
+const saidTo = (inCommunity: Rule): Rule => any(all(everybody, isOfSite), involvedInOrganization(), inCommunity);
+const isOfSite: Rule = (_actor, row) => row.organization_id === null && row.community_id === null;
+/** Holders of the permission where the row belongs: in the community, in the organization, on the site. */
+const where = (permission: string): Rule => any(inCommunity(permission), inOrganization(permission), all(isOfSite, onSite(permission)));
+const inState = (column: string, value: unknown): Rule => (_actor, row) => row[column] === value;
+const isPublished: Rule = (_actor, row) => row.published_at !== null;
+
+const readsFilesOf: Record<string, string> = { 'community.logo': 'communities.read', 'community.document': 'communities.read', 'member.document': 'communities.update' };
+const readsFile: Rule = (actor, row, world) => inCommunity(readsFilesOf[row.purpose as string] ?? 'nothing')(actor, row, world);
 
 const occupancyRow = ({ id, communityId, unitId, residentId, role }: World['occupancies'][number]): Row => ({
   id,
@@ -98,6 +112,7 @@ export const matrix: Record<string, RelationRules> = {
     belongsTo: 'organizations',
     select: involvedInOrganization('id'),
     update: inOrganization('organizations.update', 'id'),
+    archived: inOrganization('organizations.archive', 'id'),
     target: (place) => ({ id: idOf(organizationOf[place]) }),
     change: { legal_name: 'Changed' },
     row: () => ({ id: idOf('new'), name: 'New', slug: 'new', country_code: 'BG' }),
@@ -106,6 +121,7 @@ export const matrix: Record<string, RelationRules> = {
     belongsTo: 'communities',
     select: inCommunity('communities.read', 'id'),
     update: inCommunity('communities.update', 'id'),
+    archived: inCommunity('communities.archive', 'id'),
     target: (place) => ({ id: idOf(place) }),
     change: { city: 'Changed' },
     row: (place) => ({ id: idOf('new'), organization_id: idOf(organizationOf[place]), name: 'New', slug: 'new', country_code: 'BG', currency_code: 'EUR', time_zone: 'UTC' }),
@@ -120,16 +136,15 @@ export const matrix: Record<string, RelationRules> = {
   roles: {
     belongsTo: 'communities',
     select: seesRole,
+    archived: where('roles.archive'),
     target: inPlace('gardener'),
     change: { name: 'Changed' },
     row: (place) => ({ id: idOf('new'), level: 'community', key: 'new', name: 'New', community_id: idOf(place) }),
   },
   role_permissions: {
     belongsTo: 'system',
-    select: (actor, row, world) => {
-      const role = world.roles.find(({ id }) => id === row.role_id);
-      return role !== undefined && seesRole(actor, scope(role), world);
-    },
+    select: ofItsRole(seesRole),
+    archived: ofItsRole(where('roles.archive')),
     target: inPlace('gardener permission'),
     change: { permission_key: 'units.manage' },
     row: (place) => ({ id: idOf('new'), role_id: idOf(`${place} gardener`), permission_key: 'units.manage' }),
@@ -146,6 +161,7 @@ export const matrix: Record<string, RelationRules> = {
     select: inCommunity('communities.read'),
     insert: inCommunity('units.manage'),
     update: inCommunity('units.manage'),
+    archived: inCommunity('units.archive'),
     target: inPlace('building'),
     change: { address: 'Changed' },
     row: (place) => ({ id: idOf('new'), community_id: idOf(place), name: 'New' }),
@@ -155,6 +171,7 @@ export const matrix: Record<string, RelationRules> = {
     select: inCommunity('communities.read'),
     insert: inCommunity('units.manage'),
     update: inCommunity('units.manage'),
+    archived: inCommunity('units.archive'),
     target: inPlace('entrance'),
     change: { has_elevator: true },
     row: (place) => ({ id: idOf('new'), community_id: idOf(place), building_id: idOf(`${place} building`), name: 'New' }),
@@ -164,6 +181,7 @@ export const matrix: Record<string, RelationRules> = {
     select: seesUnit,
     insert: inCommunity('units.manage'),
     update: inCommunity('units.manage'),
+    archived: inCommunity('units.archive'),
     target: inPlace('unit 1'),
     change: { layout: 'Changed' },
     row: (place) => ({ id: idOf('new'), community_id: idOf(place), number: 'new' }),
@@ -173,6 +191,7 @@ export const matrix: Record<string, RelationRules> = {
     select: seesResident,
     insert: inCommunity('residents.manage'),
     update: inCommunity('residents.manage'),
+    archived: inCommunity('residents.archive'),
     target: inPlace('tenant'),
     change: { full_name: 'Changed' },
     row: (place) => ({ id: idOf('new'), community_id: idOf(place), full_name: 'New' }),
@@ -182,6 +201,7 @@ export const matrix: Record<string, RelationRules> = {
     select: seesDetails,
     insert: inCommunity('residents.manage'),
     update: all(inCommunity('residents.manage'), inCommunity('residents.read_details')),
+    archived: inCommunity('residents.archive'),
     target: inPlace('tenant details'),
     change: { note: 'Changed' },
     row: (place) => ({ id: idOf('new'), community_id: idOf(place), resident_id: idOf(`${place} resident without details`) }),
@@ -191,6 +211,7 @@ export const matrix: Record<string, RelationRules> = {
     select: seesOccupancy,
     insert: inCommunity('residents.manage'),
     update: inCommunity('residents.manage'),
+    archived: inCommunity('residents.archive'),
     target: inPlace('tenant occupancy'),
     change: { is_living_in: false },
     row: (place) => ({ id: idOf('new'), community_id: idOf(place), unit_id: idOf(`${place} unit 2`), resident_id: idOf(`${place} tenant`), role: 'guest' }),
@@ -263,6 +284,145 @@ export const matrix: Record<string, RelationRules> = {
     change: { term: 'Changed' },
     row: () => ({ id: idOf('new'), term: 'New', vocabulary: 'role', value: 'owner', language: 'en' }),
   },
+
+  user_permissions: {
+    belongsTo: 'communities',
+    select: any(themselves(), inCommunity('memberships.read'), inOrganization('memberships.read')),
+    target: inPlace('grant'),
+    change: { ends_at: '2099-01-01' },
+    row: (place) => ({ id: idOf('new'), permission_key: 'units.read', user_id: idOf('user without a role'), community_id: idOf(place), reason: 'Attack' }),
+  },
+  invitations: {
+    belongsTo: 'communities',
+    select: any(inCommunity('memberships.read'), inOrganization('memberships.read')),
+    target: inPlace('invitation'),
+    change: { expires_at: '2099-01-01' },
+    row: (place) => ({ id: idOf('new'), email: 'new@test.example', role_id: idOf(`${place} gardener`), community_id: idOf(place) }),
+  },
+
+  setting_definitions: {
+    belongsTo: 'system',
+    select: everybody,
+    target: system({ key: 'general.theme' }),
+    change: { description: 'Changed' },
+    row: () => ({ id: idOf('new'), key: 'general.new', category: 'general', type: 'boolean', levels: ['site'], description: 'New' }),
+  },
+  setting_values: {
+    belongsTo: 'communities',
+    select: saidTo(inCommunity('communities.read')),
+    target: inPlace('setting'),
+    change: { value: 'light' },
+    row: (place) => ({ id: idOf('new'), key: 'security.signed_url_seconds', community_id: idOf(place), value: 60 }),
+  },
+  user_preferences: {
+    belongsTo: 'users',
+    select: themselves(),
+    target: inPlace('preference'),
+    change: { value: 'dark' },
+    row: (place) => ({ id: idOf('new'), key: 'general.theme', user_id: idOf(`${place} target user`), value: 'dark' }),
+  },
+  features: {
+    belongsTo: 'system',
+    select: everybody,
+    target: system({ key: 'files.upload' }),
+    change: { is_enabled: false },
+    row: () => ({ id: idOf('new'), key: 'new.feature', description: 'New', is_enabled: true }),
+  },
+  feature_values: {
+    belongsTo: 'communities',
+    select: saidTo(inCommunity('communities.read')),
+    target: inPlace('feature'),
+    change: { is_enabled: false },
+    row: (place) => ({ id: idOf('new'), key: 'files.upload', community_id: idOf(place), is_enabled: false }),
+  },
+
+  file_purposes: {
+    belongsTo: 'system',
+    select: everybody,
+    target: system({ key: 'member.document' }),
+    change: { read_permission: 'communities.read' },
+    row: () => ({
+      id: idOf('new'),
+      key: 'new.purpose',
+      description: 'New',
+      bucket: 'vicinia-new',
+      content_types: ['image/png'],
+      max_bytes: 10,
+      upload_permission: 'communities.read',
+      manage_permission: 'communities.read',
+    }),
+  },
+  files: {
+    belongsTo: 'communities',
+    // Who has nothing to do with the community any more has nothing to do with its files either.
+    select: all(involvedInCommunity(), any(themselves('owner_id'), all(inState('status', 'stored'), readsFile))),
+    target: inPlace('file'),
+    change: { name: 'Changed' },
+    row: (place) => ({
+      id: idOf('new'),
+      name: 'New',
+      community_id: idOf(place),
+      purpose: 'member.document',
+      bucket: 'vicinia-documents',
+      content_type: 'image/png',
+      size: 10,
+    }),
+  },
+
+  brandings: {
+    belongsTo: 'communities',
+    select: inCommunity('communities.read'),
+    target: inPlace('branding'),
+    change: { display_name: 'Changed' },
+    row: (place) => ({ id: idOf('new'), display_name: 'New', community_id: idOf(place) }),
+  },
+  opening_hours: {
+    belongsTo: 'communities',
+    select: inCommunity('communities.read'),
+    target: inPlace('opening hours'),
+    change: { closes_at: '13:00' },
+    row: (place) => ({ id: idOf('new'), community_id: idOf(place), weekday: 2, opens_at: '08:00', closes_at: '12:00' }),
+  },
+  opening_exceptions: {
+    belongsTo: 'communities',
+    select: inCommunity('communities.read'),
+    target: inPlace('opening exception'),
+    change: { name: 'Changed' },
+    row: (place) => ({ id: idOf('new'), name: 'New', community_id: idOf(place), falls_on: '2026-12-31' }),
+  },
+  house_rules: {
+    belongsTo: 'communities',
+    select: any(all(isPublished, inCommunity('communities.read')), inCommunity('communities.update')),
+    insert: inCommunity('communities.update'),
+    update: all((_actor, row) => row.published_at === null, inCommunity('communities.update')),
+    target: inPlace('draft'),
+    change: { body: 'Changed' },
+    row: (place) => ({ id: idOf('new'), title: 'New', community_id: idOf(place), body: 'New' }),
+  },
+  house_rule_acknowledgements: {
+    belongsTo: 'communities',
+    select: all(involvedInCommunity(), any(themselves(), inCommunity('communities.update'))),
+    target: inPlace('acknowledgement'),
+    change: { acknowledged_at: '2026-01-01' },
+    row: (place) => ({ id: idOf('new'), community_id: idOf(place), house_rules_id: idOf(`${place} rules`), user_id: idOf('user without a role') }),
+  },
+
+  consent_texts: {
+    belongsTo: 'communities',
+    select: saidTo(involvedInCommunity()),
+    insert: where('consents.manage'),
+    update: where('consents.manage'),
+    target: inPlace('consent text'),
+    change: { retired_at: '2099-01-01' },
+    row: (place) => ({ id: idOf('new'), purpose: 'newsletter', version: '2', locale: 'en', title: 'New', body: 'New', community_id: idOf(place) }),
+  },
+  consents: {
+    belongsTo: 'communities',
+    select: any(themselves(), asResident(), where('consents.manage')),
+    target: inPlace('consent of tenant'),
+    change: { note: 'Changed' },
+    row: (place) => ({ id: idOf('new'), text_id: idOf(`${place} consent text`), user_id: idOf('user without a role') }),
+  },
 };
 
 function scope(row: { organizationId?: string | null; communityId: string | null }): Row {
@@ -274,14 +434,22 @@ export type FunctionRules = {
   call: Rule;
   /** Arguments aimed at a community. */
   args: (place: Place) => Row;
+  /** What the answer may tell whoever may call it: of its rows, and as it must be. */
+  told?: { of: (row: Row) => unknown; expected: (actor: Actor, row: Row, world: World) => string[] };
 };
 
 // A role is given and taken by who may manage memberships there and holds everything the role holds.
-const mayHandOut = (role: string): Rule => (actor: Actor, row: Row, world: World) =>
-  inCommunity('memberships.manage')(actor, row, world) &&
-  [...(world.permissions.get(role) ?? [])].every((permission) => inCommunity(permission)(actor, row, world) || !holds(world, role, permission));
+const mayHandOut = (role: string, held: (permission: string) => Rule = inCommunity): Rule => (actor: Actor, row: Row, world: World) =>
+  held('memberships.manage')(actor, row, world) &&
+  [...(world.permissions.get(role) ?? [])].every((permission) => held(permission)(actor, row, world) || !holds(world, role, permission));
 
-export const functions: Record<string, FunctionRules> = {
+const placeOf = (row: Row): Place => places.find((place) => idOf(place) === row.community_id) as Place;
+/** A rule asked of something that the fixtures call by this name in every community. */
+const ofNamed = (name: string, rule: Rule, column = 'id'): Rule => (actor, row, world) => rule(actor, { ...row, [column]: idOf(`${placeOf(row)} ${name}`) }, world);
+const called = (name: string): Rule => (actor) => actor.isActive && actor.name === name;
+const seesTarget: Rule = ofNamed('target user', (actor, row, world) => (matrix.profiles as RelationRules).select(actor, row, world));
+
+export const functions: Record<string, FunctionRules | FunctionRules[]> = {
   set_account_status: {
     call: onSite('users.manage'),
     args: (place) => ({ user_id: idOf(`${place} target user`), status: 'banned', reason: 'Attack' }),
@@ -291,12 +459,212 @@ export const functions: Record<string, FunctionRules> = {
     call: inOrganization('communities.create'),
     args: (place) => ({ organization_id: idOf(organizationOf[place]), name: 'New', slug: 'new', country_code: 'BG', currency_code: 'EUR', time_zone: 'UTC' }),
   },
+  found_community: {
+    call: everybody,
+    args: () => ({
+      organization_name: 'New',
+      organization_slug: 'new',
+      community_name: 'New',
+      community_slug: 'new',
+      country_code: 'BG',
+      currency_code: 'EUR',
+      time_zone: 'UTC',
+    }),
+  },
+  my_places: {
+    call: everybody,
+    args: () => ({}),
+    told: {
+      of: (row) => row.community_id,
+      expected: (actor, _row, world) => places.filter((place) => involvedInCommunity()(actor, { community_id: idOf(place) }, world)).map(idOf),
+    },
+  },
+
   grant_role: {
     call: mayHandOut('community/guard'),
     args: (place) => ({ user_id: idOf('user without a role'), role: 'guard', community_id: idOf(place) }),
   },
   revoke_role: { call: mayHandOut('community/cleaning'), args: (place) => ({ membership_id: idOf(`${place} membership`) }) },
+  restrict_role: {
+    call: mayHandOut('community/cleaning'),
+    args: (place) => ({ membership_id: idOf(`${place} membership`), restriction: { units: [idOf(`${place} unit 1`)] } }),
+  },
+  create_role: [
+    {
+      call: all(inCommunity('roles.manage'), inCommunity('units.read')),
+      args: (place) => ({ key: 'new', name: 'New', permissions: ['units.read'], community_id: idOf(place) }),
+    },
+    {
+      call: all(inOrganization('roles.manage'), inOrganization('units.read')),
+      args: (place) => ({ key: 'new', name: 'New', permissions: ['units.read'], organization_id: idOf(organizationOf[place]) }),
+    },
+    // Nobody builds more than they hold.
+    {
+      call: all(inCommunity('roles.manage'), inCommunity('communities.archive'), inCommunity('residents.read_details')),
+      args: (place) => ({ key: 'new', name: 'New', permissions: ['communities.archive', 'residents.read_details'], community_id: idOf(place) }),
+    },
+  ],
+  set_role_permissions: {
+    call: all(inCommunity('roles.manage'), inCommunity('units.read')),
+    args: (place) => ({ role_id: idOf(`${place} gardener`), permissions: ['communities.read', 'units.read'] }),
+  },
+  grant_permission: [
+    {
+      call: all(inCommunity('memberships.manage'), inCommunity('units.read')),
+      args: (place) => ({ user_id: idOf('user without a role'), permission: 'units.read', reason: 'Attack', community_id: idOf(place) }),
+    },
+    {
+      call: all(inOrganization('memberships.manage'), inOrganization('communities.archive')),
+      args: (place) => ({ user_id: idOf('user without a role'), permission: 'communities.archive', reason: 'Attack', organization_id: idOf(organizationOf[place]) }),
+    },
+    {
+      call: all(inCommunity('memberships.manage'), inCommunity('communities.archive')),
+      args: (place) => ({ user_id: idOf('user without a role'), permission: 'communities.archive', reason: 'Attack', community_id: idOf(place) }),
+    },
+  ],
+  revoke_permission: [
+    { call: inCommunity('memberships.manage'), args: (place) => ({ grant_id: idOf(`${place} grant`) }) },
+    { call: inOrganization('memberships.manage'), args: (place) => ({ grant_id: idOf(`${organizationOf[place]} grant`) }) },
+  ],
   my_permissions: { call: everybody, args: (place) => ({ community_id: idOf(place) }) },
+  explain_access: { call: everybody, args: (place) => ({ permission: 'units.manage', community_id: idOf(place) }) },
+
+  invite_member: [
+    { call: mayHandOut('community/guard'), args: (place) => ({ email: 'new@test.example', role: 'guard', community_id: idOf(place) }) },
+    {
+      call: mayHandOut('organization/viewer', inOrganization),
+      args: (place) => ({ email: 'new@test.example', role: 'viewer', organization_id: idOf(organizationOf[place]) }),
+    },
+  ],
+  resend_invitation: { call: mayHandOut('community/cleaning'), args: (place) => ({ invitation_id: idOf(`${place} invitation`) }) },
+  revoke_invitation: [
+    { call: mayHandOut('community/cleaning'), args: (place) => ({ invitation_id: idOf(`${place} invitation`) }) },
+    { call: mayHandOut('organization/viewer', inOrganization), args: (place) => ({ invitation_id: idOf(`${organizationOf[place]} invitation`) }) },
+  ],
+  // A token that leaked, and an id that was seen, help nobody else.
+  accept_invitation: [
+    { call: called('user without a role'), args: (place) => ({ token: tokenOf(place) }) },
+    { call: called('user without a role'), args: (place) => ({ invitation_id: idOf(`${place} invitation of an actor`) }) },
+  ],
+  my_invitations: {
+    call: everybody,
+    args: () => ({}),
+    told: {
+      of: (row) => row.id,
+      expected: (actor) => (actor.name === 'user without a role' ? places.map((place) => idOf(`${place} invitation of an actor`)) : []),
+    },
+  },
+
+  archive: [
+    { call: inCommunity('residents.archive'), args: (place) => ({ table_name: 'residents', id: idOf(`${place} resident without details`) }) },
+    { call: inCommunity('roles.archive'), args: (place) => ({ table_name: 'roles', id: idOf(`${place} gardener`) }) },
+    { call: inCommunity('communities.update'), args: (place) => ({ table_name: 'house_rules', id: idOf(`${place} draft`) }) },
+    // Memberships end, and are not archived.
+    { call: nobody, args: (place) => ({ table_name: 'memberships', id: idOf(`${place} membership`) }) },
+  ],
+  restore: [
+    { call: inCommunity('units.archive'), args: (place) => ({ table_name: 'buildings', id: idOf(`${place} archived building`) }) },
+    { call: inCommunity('residents.archive'), args: (place) => ({ table_name: 'residents', id: idOf(`${place} archived resident`) }) },
+    { call: inCommunity('roles.archive'), args: (place) => ({ table_name: 'roles', id: idOf(`${place} archived gardener`) }) },
+  ],
+  purge: { call: onSite('records.purge'), args: (place) => ({ table_name: 'buildings', id: idOf(`${place} archived building`), reason: 'Attack' }) },
+
+  next_states: [
+    { call: ofNamed('unit 1', seesUnit), args: (place) => ({ table_name: 'units', id: idOf(`${place} unit 1`) }) },
+    { call: seesTarget, args: (place) => ({ table_name: 'profiles', id: idOf(`${place} target user`) }) },
+    { call: inCommunity('memberships.read'), args: (place) => ({ table_name: 'invitations', id: idOf(`${place} invitation`) }) },
+  ],
+
+  settings: [
+    { call: everybody, args: () => ({}) },
+    { call: inCommunity('communities.read'), args: (place) => ({ community_id: idOf(place) }) },
+    {
+      call: all(inCommunity('communities.read'), ofNamed('unit 1', seesUnit)),
+      args: (place) => ({ community_id: idOf(place), unit_id: idOf(`${place} unit 1`) }),
+    },
+  ],
+  set_setting: [
+    { call: onSite('settings.manage'), args: () => ({ key: 'general.theme', value: 'dark' }) },
+    { call: inOrganization('organizations.update'), args: (place) => ({ key: 'general.theme', value: 'dark', organization_id: idOf(organizationOf[place]) }) },
+    { call: inCommunity('communities.update'), args: (place) => ({ key: 'general.theme', value: null, community_id: idOf(place) }) },
+    { call: inCommunity('communities.update'), args: (place) => ({ key: 'general.language', value: 'de', community_id: idOf(place) }) },
+    {
+      call: inCommunity('communities.update'),
+      args: (place) => ({ key: 'maintenance.notice', value: 'Attack', community_id: idOf(place), building_id: idOf(`${place} building`) }),
+    },
+  ],
+  set_preference: { call: everybody, args: () => ({ key: 'general.theme', value: 'dark' }) },
+  features: [
+    { call: everybody, args: () => ({}) },
+    { call: inCommunity('communities.read'), args: (place) => ({ community_id: idOf(place) }) },
+  ],
+  set_feature: [
+    {
+      call: any(onSite('features.manage'), inCommunity('communities.update')),
+      args: (place) => ({ key: 'house_rules.acknowledge', is_enabled: false, community_id: idOf(place) }),
+    },
+    {
+      call: any(onSite('features.manage'), inOrganization('organizations.update')),
+      args: (place) => ({ key: 'house_rules.acknowledge', is_enabled: false, organization_id: idOf(organizationOf[place]) }),
+    },
+    { call: onSite('features.manage'), args: (place) => ({ key: 'files.upload', is_enabled: false, community_id: idOf(place) }) },
+    { call: onSite('features.manage'), args: (place) => ({ key: 'house_rules.acknowledge', is_enabled: true, is_locked: true, community_id: idOf(place) }) },
+    { call: onSite('features.manage'), args: () => ({ key: 'house_rules.acknowledge', is_enabled: false }) },
+  ],
+
+  register_file: [
+    {
+      call: inCommunity('communities.update'),
+      args: (place) => ({ community_id: idOf(place), purpose: 'community.document', file_name: 'New.pdf', content_type: 'application/pdf', size: 10 }),
+    },
+    {
+      call: inCommunity('files.upload'),
+      args: (place) => ({ community_id: idOf(place), purpose: 'member.document', file_name: 'New.pdf', content_type: 'application/pdf', size: 10 }),
+    },
+  ],
+  remove_file: [
+    { call: inCommunity('communities.update'), args: (place) => ({ file_id: idOf(`${place} file`) }) },
+    { call: inCommunity('communities.update'), args: (place) => ({ file_id: idOf(`${place} document`) }) },
+  ],
+
+  set_branding: { call: inCommunity('communities.update'), args: (place) => ({ community_id: idOf(place), display_name: 'Attack' }) },
+  set_opening_hours: { call: inCommunity('communities.update'), args: (place) => ({ community_id: idOf(place), hours: [] }) },
+  set_opening_exception: {
+    call: inCommunity('communities.update'),
+    args: (place) => ({ community_id: idOf(place), falls_on: '2026-01-01', name: 'Attack', hours: [] }),
+  },
+  opening_times: { call: inCommunity('communities.read'), args: (place) => ({ community_id: idOf(place) }) },
+  is_open: { call: inCommunity('communities.read'), args: (place) => ({ community_id: idOf(place) }) },
+  house_rules_on: {
+    call: everybody,
+    args: (place) => ({ community_id: idOf(place), day: '2026-01-01' }),
+    told: {
+      of: (row) => row.id,
+      expected: (actor, row, world) => (inCommunity('communities.read')(actor, row, world) ? [idOf(`${placeOf(row)} rules`)] : []),
+    },
+  },
+  publish_house_rules: { call: inCommunity('communities.update'), args: (place) => ({ house_rules_id: idOf(`${place} draft`) }) },
+  acknowledge_house_rules: [
+    { call: inCommunity('communities.read'), args: (place) => ({ house_rules_id: idOf(`${place} rules`) }) },
+    { call: nobody, args: (place) => ({ house_rules_id: idOf(`${place} draft`) }) },
+  ],
+
+  give_consent: [
+    { call: involvedInCommunity(), args: (place) => ({ text_id: idOf(`${place} consent text`) }) },
+    { call: involvedInOrganization(), args: (place) => ({ text_id: idOf(`${organizationOf[place]} consent text`) }) },
+    { call: everybody, args: () => ({ text_id: idOf('site consent text') }) },
+    { call: nobody, args: (place) => ({ text_id: idOf(`${place} retired consent text`) }) },
+  ],
+  record_consent: {
+    call: inCommunity('consents.manage'),
+    args: (place) => ({ resident_id: idOf(`${place} resident without details`), text_id: idOf(`${place} consent text`) }),
+  },
+  withdraw_consent: [
+    { call: any(inCommunity('consents.manage'), ofNamed('tenant', asResident('id'))), args: (place) => ({ consent_id: idOf(`${place} consent of tenant`) }) },
+    // What users said themselves, nobody takes back for them.
+    { call: nobody, args: (place) => ({ consent_id: idOf(`${place} consent`) }) },
+  ],
+
   set_unit_maintenance: { call: inCommunity('units.manage'), args: (place) => ({ unit_id: idOf(`${place} unit 1`), under_maintenance: true }) },
   import_roster: {
     call: inCommunity('roster.import'),
@@ -304,3 +672,6 @@ export const functions: Record<string, FunctionRules> = {
   },
   roster_headers: { call: everybody, args: () => ({}) },
 };
+
+/** The attacks on a function. */
+export const attacksOn = (name: string): FunctionRules[] => [functions[name] ?? []].flat();

@@ -14,7 +14,7 @@ export const places = ['alder', 'birch', 'cedar'] as const;
 export type Place = (typeof places)[number];
 export const organizationOf: Record<Place, string> = { alder: 'north', birch: 'north', cedar: 'south' };
 
-/** A role that somebody holds: `<level>/<key>`, and where. */
+/** A role that somebody holds: `<level>/<key>`, and where; or a permission that was given to them alone: `single <permission>`. */
 export type Held = { role: string; organization?: string; community?: Place };
 
 /** A user and what the fixtures gave them. What they may see and do follows from this and from `public.role_permissions`. */
@@ -60,6 +60,8 @@ export async function createFixtures(databaseUrl: string, sql: Sql): Promise<Act
     act(`${role} by occupancy`, { roles: [{ role: `community/${role}`, community: 'alder' }], units: [{ unit: 'alder unit 1', role }], residents: [`alder ${role}`] });
   }
   act('holder of a custom role', { roles: [{ role: 'community/caretaker of north', community: 'alder' }] });
+  act('holder of single permissions', { roles: [{ role: 'single residents.read', community: 'alder' }, { role: 'single residents.read', organization: 'south' }] });
+  act('guard of one unit', { roles: [{ role: 'community/guard within limits', community: 'alder' }], units: [{ unit: 'alder unit 1', role: 'guard within limits' }] });
 
   // Neighbours.
   act('manager of another community of the organization', { roles: [{ role: 'community/manager', community: 'birch' }] });
@@ -98,11 +100,29 @@ export async function createFixtures(databaseUrl: string, sql: Sql): Promise<Act
       // The same key, and another permission in each organization.
       await run(`insert into public.role_permissions (role_id, permission_key) values ($1, $2)`, [idOf(`caretaker of ${organization}`), organization === 'north' ? 'units.read' : 'units.manage']);
     }
-    for (const place of places) await createCommunity(run, place);
+    for (const place of places) {
+      await createCommunity(run, place);
+      await furnishCommunity(run, place);
+    }
+    await furnishOrganizations(run);
+    await run(
+      `insert into public.memberships (user_id, role_id, community_id, starts_at, restriction)
+       select $1, r.id, $2, now() - interval '1 day', jsonb_build_object('units', jsonb_build_array($3::text)) from public.roles r where r.key = 'guard'`,
+      [idOf('guard of one unit'), idOf('alder'), idOf('alder unit 1')],
+    );
 
     for (const { userId, roles, units } of actors) {
       for (const { role, organization, community } of roles) {
         if (units.some((held) => `community/${held.role}` === role && held.unit.startsWith(`${community}`))) continue;
+        if (role.startsWith('single ')) {
+          await run(`insert into public.user_permissions (permission_key, user_id, organization_id, community_id, reason) values ($1, $2, $3, $4, 'Needs it')`, [
+            role.replace('single ', ''),
+            userId,
+            organization ? idOf(organization) : null,
+            community ? idOf(community) : null,
+          ]);
+          continue;
+        }
         const [level, key] = role.replace(/ of .*/, '').split('/');
         await run(
           `insert into public.memberships (user_id, role_id, organization_id, community_id, starts_at)
@@ -137,7 +157,7 @@ export async function throwOut(sql: Sql): Promise<void> {
 }
 
 /** A community with a row in every table of the API that belongs to communities. */
-async function createCommunity(run: (text: string, params?: unknown[]) => Promise<unknown>, place: Place): Promise<void> {
+async function createCommunity(run: Run, place: Place): Promise<void> {
   const community = idOf(place);
   const named = (name: string) => idOf(`${place} ${name}`);
   await run(
@@ -194,7 +214,131 @@ async function createCommunity(run: (text: string, params?: unknown[]) => Promis
   }
 }
 
-const emailOf = (name: string): string => `${name.replaceAll(' ', '.')}@test.example`;
+/** What a community has besides people and units: what it set, how it presents itself, what it keeps, whom it invited. */
+async function furnishCommunity(run: Run, place: Place): Promise<void> {
+  const community = idOf(place);
+  const named = (name: string) => idOf(`${place} ${name}`);
+  const target = named('target user');
+
+  await run(`insert into public.user_permissions (id, permission_key, user_id, community_id, reason) values ($1, 'residents.read', $2, $3, 'Needs it')`, [named('grant'), target, community]);
+  await run(
+    `insert into public.invitations (id, email, role_id, community_id)
+     select i.id, i.email, r.id, $1 from (values ($2::uuid, $3), ($4::uuid, $5)) i (id, email) cross join public.roles r where r.key = 'cleaning'`,
+    [community, named('invitation'), emailOf(`${place} invited`), named('invitation of an actor'), emailOf('user without a role')],
+  );
+  await run(`insert into private.invitation_tokens (invitation_id, token_hash) values ($1, sha256(convert_to($2, 'UTF8')))`, [named('invitation of an actor'), tokenOf(place)]);
+
+  await run(`insert into public.setting_values (id, key, community_id, value) values ($1, 'general.theme', $2, '"dark"')`, [named('setting'), community]);
+  await run(`insert into public.feature_values (id, key, community_id, is_enabled) values ($1, 'house_rules.acknowledge', $2, true)`, [named('feature'), community]);
+  await run(`insert into public.user_preferences (id, key, user_id, value) values ($1, 'general.theme', $2, '"light"')`, [named('preference'), target]);
+
+  const files: [name: string, purpose: string, status: string, owner: string | null][] = [
+    ['logo', 'community.logo', 'stored', null],
+    ['document', 'community.document', 'stored', null],
+    ['file', 'member.document', 'stored', target],
+    ['file on its way', 'member.document', 'registered', target],
+    ['document on its way', 'community.document', 'registered', target],
+  ];
+  if (place === 'alder') {
+    files.push(
+      ['file of family', 'member.document', 'stored', idOf('family by occupancy')],
+      ['file on its way of family', 'member.document', 'registered', idOf('family by occupancy')],
+      ['file of who moved out', 'member.document', 'stored', idOf('tenant who moved out')],
+      ['file of a banned manager', 'member.document', 'stored', idOf('banned manager')],
+    );
+  }
+  for (const [name, purpose, status, owner] of files) {
+    await run(
+      `insert into public.files (id, name, community_id, purpose, bucket, content_type, size, owner_id, status, stored_at)
+       select $1, $2, $3, p.key, p.bucket, 'image/png', 10, $5, $6::public.file_status, case when $6 = 'stored' then now() end from public.file_purposes p where p.key = $4`,
+      [named(name), name, community, purpose, owner, status],
+    );
+  }
+
+  await run(`insert into public.brandings (id, display_name, community_id, logo_file_id) values ($1, $2, $3, $4)`, [named('branding'), place, community, named('logo')]);
+  await run(`insert into public.opening_hours (id, community_id, weekday, opens_at, closes_at) values ($1, $2, 1, '08:00', '12:00')`, [named('opening hours'), community]);
+  await run(`insert into public.opening_exceptions (id, name, community_id, falls_on) values ($1, 'Holiday', $2, '2026-01-01')`, [named('opening exception'), community]);
+  await run(
+    `insert into public.house_rules (id, title, community_id, body, published_at, effective_on)
+     values ($1, 'House rules', $3, 'Quiet from 22:00 on.', now(), '2026-01-01'), ($2, 'House rules, draft', $3, 'Quiet from 23:00 on.', null, null)`,
+    [named('rules'), named('draft'), community],
+  );
+  const readers = [target, ...(place === 'alder' ? ['tenant by occupancy', 'tenant who moved out', 'suspended owner'].map(idOf) : [])];
+  for (const [index, reader] of readers.entries()) {
+    await run(`insert into public.house_rule_acknowledgements (id, community_id, house_rules_id, user_id) values ($1, $2, $3, $4)`, [
+      named(index === 0 ? 'acknowledgement' : `acknowledgement ${index}`),
+      community,
+      named('rules'),
+      reader,
+    ]);
+  }
+
+  await run(
+    `insert into public.consent_texts (id, purpose, version, locale, title, body, community_id, retired_at)
+     values ($1, 'newsletter', '1', 'en', 'Newsletter', 'I want it.', $3, null), ($2, 'newsletter', '0', 'en', 'Newsletter', 'I want it.', $3, now())`,
+    [named('consent text'), named('retired consent text'), community],
+  );
+  const agreed = [target, ...(place === 'alder' ? ['owner by occupancy', 'tenant who moved out', 'banned manager'].map(idOf) : [])];
+  for (const [index, user] of agreed.entries()) {
+    await run(`insert into public.consents (id, text_id, user_id) values ($1, $2, $3)`, [named(index === 0 ? 'consent' : `consent ${index}`), named('consent text'), user]);
+  }
+  for (const resident of ['tenant', ...(place === 'alder' ? ['past tenant'] : [])]) {
+    await run(`insert into public.consents (id, text_id, resident_id, community_id, channel) values ($1, $2, $3, $4, 'paper')`, [
+      named(`consent of ${resident}`),
+      named('consent text'),
+      named(resident),
+      community,
+    ]);
+  }
+
+  // What was archived.
+  await run(`insert into public.buildings (id, community_id, name) values ($1, $2, 'Old house')`, [named('archived building'), community]);
+  await run(`insert into public.units (id, community_id, number) values ($1, $2, 'old')`, [named('archived unit'), community]);
+  await run(`insert into public.residents (id, community_id, full_name) values ($1, $2, 'Gone')`, [named('archived resident'), community]);
+  await run(`insert into public.resident_details (id, community_id, resident_id) values ($1, $2, $3)`, [named('archived resident details'), community, named('archived resident')]);
+  await run(`insert into public.roles (id, level, key, name, community_id) values ($1, 'community', $2, 'Gardener', $3)`, [named('archived gardener'), `former_gardener_${place}`, community]);
+  await run(`insert into public.role_permissions (role_id, permission_key) values ($1, 'communities.read')`, [named('archived gardener')]);
+  for (const [table, name] of [['buildings', 'building'], ['units', 'unit'], ['residents', 'resident'], ['roles', 'gardener']]) {
+    await run(`update public.${table} set deleted_at = now() where id = $1`, [named(`archived ${name}`)]);
+  }
+}
+
+/** What the organizations and the site have besides communities. */
+async function furnishOrganizations(run: Run): Promise<void> {
+  for (const [organization, place] of [['north', 'alder'], ['south', 'cedar']] as const) {
+    const named = (name: string) => idOf(`${organization} ${name}`);
+    const target = idOf(`${place} target user`);
+    await run(`insert into public.user_permissions (id, permission_key, user_id, organization_id, reason) values ($1, 'residents.read', $2, $3, 'Needs it')`, [named('grant'), target, idOf(organization)]);
+    await run(`insert into public.invitations (id, email, role_id, organization_id) select $1, $2, r.id, $3 from public.roles r where r.level = 'organization' and r.key = 'viewer'`, [
+      named('invitation'),
+      emailOf(`${organization} invited`),
+      idOf(organization),
+    ]);
+    await run(`insert into public.setting_values (key, organization_id, value) values ('general.theme', $1, '"light"')`, [idOf(organization)]);
+    await run(`insert into public.feature_values (key, organization_id, is_enabled) values ('house_rules.acknowledge', $1, true)`, [idOf(organization)]);
+    await run(
+      `insert into public.consent_texts (id, purpose, version, locale, title, body, organization_id) values ($1, 'newsletter', '1', 'en', 'Newsletter', 'I want it.', $2)`,
+      [named('consent text'), idOf(organization)],
+    );
+    await run(`insert into public.consents (text_id, user_id) values ($1, $2)`, [named('consent text'), target]);
+    await run(`insert into public.consents (text_id, resident_id, community_id, channel) values ($1, $2, $3, 'paper')`, [named('consent text'), idOf(`${place} tenant`), idOf(place)]);
+  }
+  await run(`insert into public.setting_values (key, value) values ('general.contact_email', '"help@site.example"')`);
+  await run(`insert into public.feature_values (key, is_enabled) values ('files.upload', true)`);
+  await run(`insert into public.consent_texts (id, purpose, version, locale, title, body) values ($1, 'newsletter', '1', 'en', 'Newsletter', 'I want it.')`, [idOf('site consent text')]);
+  await run(`insert into public.consents (text_id, user_id) values ($1, $2), ($1, $3)`, [idOf('site consent text'), idOf('alder target user'), idOf('user without a role')]);
+  await run(`insert into public.user_preferences (key, user_id, value) values ('general.theme', $1, '"light"'), ('general.theme', $2, '"dark"')`, [
+    idOf('user without a role'),
+    idOf('suspended owner'),
+  ]);
+}
+
+/** The token of the invitation that a community wrote to the user without a role. */
+export const tokenOf = (place: Place): string => `token of ${place}`;
+
+type Run = (text: string, params?: unknown[]) => Promise<unknown>;
+
+export const emailOf = (name: string): string => `${name.replaceAll(' ', '.')}@test.example`;
 
 /**
  * A token as Auth would mint it now for a user.

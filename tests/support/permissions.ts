@@ -3,7 +3,10 @@ import type { Row, Sql } from './database.ts';
 
 /** What is true of the fixtures, and which role holds which permission: everything a rule may ask. */
 export type World = {
-  /** `<level>/<key>` → permissions; custom roles as `<level>/<key> of <organization>`. */
+  /**
+   * `<level>/<key>` → permissions; custom roles as `<level>/<key> of <organization>`, what a role restricted to units is left with as
+   * `<level>/<key> within limits`, and single permissions as `single <permission>`.
+   */
   permissions: Map<string, Set<string>>;
   occupancies: { id: string; communityId: string; unitId: string; residentId: string; role: string; isOver: boolean }[];
   residents: { id: string; communityId: string; userId: string | null }[];
@@ -15,7 +18,17 @@ export type World = {
 export async function readWorld(sql: Sql): Promise<World> {
   const held = await sql<{ role: string; permission: string }>(
     `select r.level || '/' || r.key || coalesce(' of ' || o.slug, '') as role, rp.permission_key as permission
-     from public.role_permissions rp join public.roles r on r.id = rp.role_id left join public.organizations o on o.id = r.organization_id`,
+     from public.role_permissions rp join public.roles r on r.id = rp.role_id left join public.organizations o on o.id = r.organization_id
+     where rp.deleted_at is null
+     union
+     select r.level || '/' || r.key || ' within limits', p.key
+     from public.memberships m
+     join public.roles r on r.id = m.role_id
+     join public.role_permissions rp on rp.role_id = r.id
+     join public.permissions p on p.key = rp.permission_key and p.is_kept_when_restricted or p.key = rp.permission_key || '_own'
+     where m.restriction is not null
+     union
+     select 'single ' || permission_key, permission_key from public.user_permissions`,
   );
   const permissions = new Map<string, Set<string>>();
   for (const { role, permission } of held) permissions.set(role, (permissions.get(role) ?? new Set()).add(permission));
@@ -27,7 +40,7 @@ export async function readWorld(sql: Sql): Promise<World> {
     ).then((rows) => rows.map((row) => ({ ...row, isOver: row.isOver === true }) as World['occupancies'][number])),
     residents: await sql(`select id, community_id as "communityId", user_id as "userId" from public.residents where deleted_at is null`),
     memberships: await sql(`select user_id as "userId", organization_id as "organizationId", community_id as "communityId" from public.memberships where deleted_at is null`),
-    roles: await sql(`select id, organization_id as "organizationId", community_id as "communityId" from public.roles where deleted_at is null`),
+    roles: await sql(`select id, organization_id as "organizationId", community_id as "communityId" from public.roles`),
   };
 }
 
