@@ -46,13 +46,17 @@ const functionNames = (
   )
 ).map(({ name }) => name);
 const rowsOf = new Map<string, Row[]>();
-for (const { name } of relations) rowsOf.set(name, (await adminSql<{ row: Row }>(`select to_jsonb(t) as row from public.${name} t`)).map(({ row }) => row));
+const readRows = async () => {
+  for (const { name } of relations) rowsOf.set(name, (await adminSql<{ row: Row }>(`select to_jsonb(t) as row from public.${name} t`)).map(({ row }) => row));
+};
+await readRows();
 const unitPermissions = new Set((await adminSql<{ key: string }>(`select key from public.permissions where level = 'unit'`)).map(({ key }) => key));
 const fingerprint = async (): Promise<Row> => {
   const sums = relations.filter(({ isTable }) => isTable).map(({ name }) => `(select sum(hashtextextended(t::text, 0)) from public.${name} t) as ${name}`);
   return (await adminSql<Row>(`select ${sums.join(', ')}`))[0] ?? {};
 };
 const before = await fingerprint();
+let latest = before;
 
 describe('the matrix covers what exists', () => {
   test('every table and view of the API is in it', () => {
@@ -126,6 +130,7 @@ describe.each(actors.map((actor) => [actor.name, actor] as const))('%s', (_name,
     for (const place of rules.belongsTo === 'system' ? places.slice(0, 1) : places) {
       await Promise.all([attack(place, 'update'), attack(place, 'delete'), attack(place, 'insert')]);
     }
+    if (wrong.length > 0) await takeStockAgain(name);
     expect(wrong).toEqual([]);
   });
 
@@ -138,8 +143,10 @@ describe.each(actors.map((actor) => [actor.name, actor] as const))('%s', (_name,
       if (isAllowed !== status < 300) wrong.push(`in ${place}: ${status} ${message} (${isAllowed ? 'is allowed' : 'is not allowed'})`);
       if (isAllowed && name === 'my_permissions') expect([...rows].sort()).toEqual(permissionsIn(world, actor, place, unitPermissions));
     }
+    const expected = latest;
+    latest = await fingerprint();
     expect(wrong).toEqual([]);
-    if (!wrong.length) expect(await fingerprint()).toEqual(before);
+    expect(latest, 'a call that was refused changed something').toEqual(expected);
   });
 });
 
@@ -169,6 +176,16 @@ describe('after all attacks', () => {
     expect(await fingerprint()).toEqual(before);
   });
 });
+
+/** After an attack that succeeded: the next ones are measured by what there is now, so that one hole is one failure. */
+async function takeStockAgain(name: string): Promise<void> {
+  const { isTable, columns } = relations.find((relation) => relation.name === name) ?? { isTable: false, columns: [] };
+  if (isTable && columns.includes('id')) {
+    await adminSql(`set session_replication_role = replica; delete from public.${name} where id = '${idOf('new')}'; reset session_replication_role`);
+  }
+  await readRows();
+  latest = await fingerprint();
+}
 
 type Answer = { status: number; rows: Row[]; message: string };
 
