@@ -127,7 +127,9 @@ describe.each(actors.map((actor) => [actor.name, actor] as const))('%s', (_name,
       if (JSON.stringify(now.row) !== JSON.stringify(target)) wrong.push(`${told} (is not allowed, and changed the row)`);
       if (now.count !== stored.length) wrong.push(`${told} (is not allowed, and changed the number of rows)`);
     };
-    for (const place of rules.belongsTo === 'system' ? places.slice(0, 1) : places) {
+    // What belongs to no community is aimed at once, and so is a view, which nobody may write.
+    const isAimedOnce = rules.belongsTo === 'system' || !relations.find((relation) => relation.name === name)?.isTable;
+    for (const place of isAimedOnce ? places.slice(0, 1) : places) {
       await Promise.all([attack(place, 'update'), attack(place, 'delete'), attack(place, 'insert')]);
     }
     if (wrong.length > 0) await takeStockAgain(name);
