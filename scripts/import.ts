@@ -7,6 +7,7 @@ import pc from 'picocolors';
 import { z } from 'zod';
 import { connect, ConnectionProblem, type Community, type ImportOptions, type RosterApi } from './import/connection.ts';
 import { describeReport } from './import/print.ts';
+import { bar, pulse } from './import/progress.ts';
 import type { RosterReport } from './import/report.ts';
 import { readRoster, type Roster } from './import/roster-file.ts';
 import { UnreadableRoster } from './import/table.ts';
@@ -63,6 +64,8 @@ type Options = {
 type Progress = { roster?: Roster; api?: RosterApi; community?: Community; report?: RosterReport };
 type Task = ListrTaskWrapper<Progress, typeof DefaultRenderer, typeof SimpleRenderer>;
 
+let isToldByTasks = false;
+
 const path = command.parse().args[0] as string;
 const options = command.opts<Options>();
 
@@ -70,7 +73,7 @@ try {
   process.exitCode = await run();
 } catch (error) {
   if (!(error instanceof UnreadableRoster || error instanceof ConnectionProblem)) throw error;
-  console.error(pc.red(error.message));
+  if (!isToldByTasks) console.error(pc.red(error.message));
   process.exitCode = error instanceof UnreadableRoster ? exitCodes.refused : exitCodes.failed;
 }
 
@@ -100,7 +103,12 @@ async function perform(progress: Progress, tasks: ConstructorParameters<typeof L
     fallbackRenderer: 'simple',
     rendererOptions: { timer: PRESET_TIMER },
     fallbackRendererOptions: { timer: PRESET_TIMER },
-  }).run();
+  })
+    .run()
+    .catch((error: unknown) => {
+      isToldByTasks = true;
+      throw error;
+    });
 }
 
 function reading() {
@@ -112,7 +120,7 @@ function reading() {
         ...(sheet !== undefined && { sheet }),
         ...(delimiter !== undefined && { delimiter }),
         ...(headerRow !== undefined && { headerRow }),
-        onProgress: (share) => void (task.output = bar(share)),
+        onProgress: (share) => show(task, bar(share)),
       });
       task.title = `Read ${rowsOf(progress.roster)} of ${basename(path)} ${pc.dim(progress.roster.format)}`;
     },
@@ -153,27 +161,18 @@ function writing(how: Partial<ImportOptions>) {
 /** The database does its part in one piece: the bar shows that it is at work, not how far it is. */
 async function whileWaiting<T>(task: Task, work: Promise<T>): Promise<T> {
   let step = 0;
-  const timer = setInterval(() => void (task.output = pulse((step += 1))), 120);
+  const timer = setInterval(() => show(task, pulse((step += 1))), 120);
   try {
     return await work;
   } finally {
     clearInterval(timer);
-    task.output = '';
+    show(task, '');
   }
 }
 
-const barLength = 30;
-
-function bar(share: number): string {
-  const done = Math.round(share * barLength);
-  return `${pc.green('█'.repeat(done))}${pc.dim('░'.repeat(barLength - done))} ${Math.round(share * 100)} %`;
-}
-
-function pulse(step: number): string {
-  const length = 6;
-  const room = barLength - length;
-  const at = room - Math.abs((step % (2 * room)) - room);
-  return `${pc.dim('░'.repeat(at))}${pc.green('█'.repeat(length))}${pc.dim('░'.repeat(room - at))}`;
+/** What moves is for people: a log keeps what was done. */
+function show(task: Task, output: string): void {
+  if (process.stdout.isTTY) task.output = output;
 }
 
 function rowsOf({ rows }: Roster): string {

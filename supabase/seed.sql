@@ -1,4 +1,4 @@
--- The demo: two communities of two organizations, small enough to read, built through the RPCs a real one uses.
+-- The demo: two communities of two organizations, and an empty one to bring a roster into. Small enough to read, built through the RPCs a real one uses.
 -- Every demo user signs in with the password vicinia-demo. Only `npm start` on an empty database and `supabase db reset` run this.
 
 -- Users --------------------------------------------------------------------------------------------------------------
@@ -38,6 +38,10 @@ select public.create_community(
   public.create_organization('Domus Care', 'domus-care', 'BG'),
   'Lipa Court', 'lipa-court', 'BG', 'EUR', 'Europe/Sofia', 'bg', 100);
 
+select public.create_community(o.id, 'Лозенец Парк', 'lozenets-park', 'BG', 'EUR', 'Europe/Sofia', 'bg', 100)
+from public.organizations o
+where o.slug = 'domus-care';
+
 select public.create_community(
   public.create_organization('Los Encinos A.C.', 'los-encinos', 'MX'),
   'Los Encinos', 'los-encinos', 'MX', 'MXN', 'America/Mexico_City', 'es-MX', 100);
@@ -51,6 +55,7 @@ select public.grant_role(m.user_id, m.role, community_id => c.id)
 from (
   values
     ('00000000-0000-4000-8000-000000000002'::uuid, 'manager', 'lipa-court'),
+    ('00000000-0000-4000-8000-000000000002', 'manager', 'lozenets-park'),
     ('00000000-0000-4000-8000-000000000003'::uuid, 'accountant', 'lipa-court'),
     ('00000000-0000-4000-8000-000000000004'::uuid, 'guard', 'lipa-court'),
     ('00000000-0000-4000-8000-000000000008'::uuid, 'manager', 'los-encinos')

@@ -1,4 +1,4 @@
-import { parse, type Options } from 'csv-parse';
+import { CsvError, parse, type Options } from 'csv-parse';
 import { parse as parseSync } from 'csv-parse/sync';
 import { UnreadableRoster, type ReadOptions, type Table } from './table.ts';
 
@@ -39,7 +39,8 @@ export async function readCsv(content: Buffer, name: string, { delimiter, onProg
     parser.end();
     await finished;
   } catch (error) {
-    throw new UnreadableRoster(`${name} is not proper CSV: ${(error as Error).message}.`);
+    if (error instanceof CsvError) throw new UnreadableRoster(`${name} is not proper CSV: ${error.message}.`);
+    throw error;
   }
   return { cells, format: `CSV, ${delimiters.get(mark) ?? `"${mark}"`}` };
 }

@@ -8,17 +8,15 @@ import { UnreadableRoster, type Cell, type ReadOptions, type Table } from './tab
  * @throws {UnreadableRoster} when the file is no workbook or has no such sheet
  */
 export async function readXlsx(content: Buffer, name: string, { sheet, onProgress }: ReadOptions): Promise<Table> {
-  try {
-    const rows = await readSheet(content, sheet ?? 1);
-    onProgress?.(1);
-    return { cells: rows.map((row) => row.map(toCell)), format: sheet === undefined ? 'Excel, first sheet' : `Excel, sheet ${sheet}` };
-  } catch (error) {
+  const rows = await readSheet(content, sheet ?? 1).catch(async (error: unknown) => {
     if (error instanceof SheetNotFoundError) {
       const sheets = (await readWorkbook(content)).map((found) => found.sheet).join(', ');
       throw new UnreadableRoster(`${name} has no sheet ${sheet}. Its sheets are: ${sheets}.`);
     }
     throw new UnreadableRoster(`${name} cannot be read as an Excel workbook (${(error as Error).message.replace(/\.$/, '')}): save it again as .xlsx, or as CSV in UTF-8.`);
-  }
+  });
+  onProgress?.(1);
+  return { cells: rows.map((row) => row.map(toCell)), format: sheet === undefined ? 'Excel, first sheet' : `Excel, sheet ${sheet}` };
 }
 
 // The library's types say DateConstructor where it hands out a Date.

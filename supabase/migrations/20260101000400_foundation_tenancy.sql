@@ -27,6 +27,8 @@ create table public.profiles (
   constraint profiles_time_zone_check check (app.is_time_zone(time_zone))
 );
 
+create index profiles_email_idx on public.profiles (lower(email)) where email is not null;
+
 comment on table public.profiles is 'One row per user of Auth: how to call the person, and whether the account may be used.';
 comment on column public.profiles.id is 'The user''s id in Auth.';
 comment on column public.profiles.display_name is 'How to call the person; theirs to change.';

@@ -566,7 +566,8 @@ declare
 begin
   select m.* into held
   from public.memberships m
-  where m.id = membership and m.deleted_at is null and (m.ends_at is null or m.ends_at > now())
+  -- By the clock and not by now(): another transaction that began after this one may have ended the membership while we waited for it.
+  where m.id = membership and m.deleted_at is null and (m.ends_at is null or m.ends_at > clock_timestamp())
   for no key update;
   if held.id is null or not (
     app.is_trusted() or held.user_id = app.user_id()

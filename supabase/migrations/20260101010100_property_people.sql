@@ -309,12 +309,14 @@ begin
   set user_id = l.user_id
   from (
     -- One resident per user and community: the first of several who share an address.
+    -- Found by the copy of the address in profiles, which is indexed; believed by what Auth says.
     select distinct on (d.community_id, u.id) d.resident_id, u.id as user_id
-    from public.resident_details d
-    join public.residents r on r.community_id = d.community_id and r.id = d.resident_id and r.user_id is null and r.deleted_at is null and r.kind = 'person'
-    join auth.users u on lower(u.email) = lower(d.email) and u.email_confirmed_at is not null
-    join public.profiles p on p.id = u.id
-    where lower(d.email) = any (emails) and d.deleted_at is null
+    from unnest(emails) e (email)
+    join public.profiles p on lower(p.email) = e.email
+    join auth.users u on u.id = p.id and lower(u.email) = e.email and u.email_confirmed_at is not null
+    join public.resident_details d on lower(d.email) = e.email and d.deleted_at is null
+    join public.residents r on r.community_id = d.community_id and r.id = d.resident_id
+    where r.user_id is null and r.deleted_at is null and r.kind = 'person'
       and not exists (select from public.residents x where x.community_id = d.community_id and x.user_id = u.id and x.deleted_at is null)
     order by d.community_id, u.id, r.created_at, r.id
   ) l

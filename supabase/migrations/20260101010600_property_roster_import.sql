@@ -114,11 +114,18 @@ set enable_nestloop = off
 as $$
 begin
   return (
-    with problems as (
-      select p.is_refusal, row_number() over w as nth, jsonb_build_object(
-        'row', p.row, 'column', coalesce(p.header, '(column ' || p.position || ')'), 'value', left(p.value, 200), 'reason', p.reason, 'message', p.message) as told
+    with numbered as (
+      select p.*, row_number() over (partition by p.is_refusal order by p.row nulls first, p.position, p.reason, p.message) as nth
       from pg_temp.roster_problems p
-      window w as (partition by p.is_refusal order by p.row nulls first, p.position, p.reason, p.message)
+    ),
+    problems as (
+      -- What the cell says goes before what was made of it.
+      select n.is_refusal, n.nth, jsonb_build_object(
+        'row', n.row, 'column', coalesce(n.header, '(column ' || n.position || ')'), 'value', left(coalesce(c.told, n.value), 200), 'reason', n.reason, 'message', n.message) as told
+      from numbered n
+      left join (select x.header, min(x.position) as position from pg_temp.roster_columns x group by x.header) h on h.header = n.header
+      left join pg_temp.roster_cells c on c.row = n.row and c.position = coalesce(n.position, h.position)
+      where n.nth <= 200
     ),
     totals as (
       select 1 as nth, 'buildings' as entity,
@@ -166,10 +173,10 @@ begin
         left join (
           select f.key, coalesce((select x.header from pg_temp.roster_columns x where x.field = f.key order by x.position limit 1), f.key) as header from public.roster_fields f
         ) h on h.key = c.field),
-      'refused', (select count(*) from problems p where p.is_refusal),
-      'refusals', (select coalesce(jsonb_agg(p.told order by p.nth), '[]') from problems p where p.is_refusal and p.nth <= 200),
-      'warned', (select count(*) from problems p where not p.is_refusal),
-      'warnings', (select coalesce(jsonb_agg(p.told order by p.nth), '[]') from problems p where not p.is_refusal and p.nth <= 200),
+      'refused', (select count(*) from pg_temp.roster_problems p where p.is_refusal),
+      'refusals', (select coalesce(jsonb_agg(p.told order by p.nth), '[]') from problems p where p.is_refusal),
+      'warned', (select count(*) from pg_temp.roster_problems p where not p.is_refusal),
+      'warnings', (select coalesce(jsonb_agg(p.told order by p.nth), '[]') from problems p where not p.is_refusal),
       'not_in_file', jsonb_build_object(
         'units', (select count(*) from absent a where a.kind = 1),
         'occupancies', (select count(*) from absent a where a.kind = 2),

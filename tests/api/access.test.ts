@@ -26,17 +26,25 @@ const countOf = async (table: string, slug: string): Promise<number> => {
 };
 
 describe('a manager', () => {
-  test('sees the own community whole, and no other', async () => {
+  test('sees what they manage whole, and nothing else', async () => {
     const manager = await stack.client('manager@demo.example');
-    expect(await seen(manager, 'communities', 'slug')).toEqual(['lipa-court']);
-    expect((await seen(manager, 'units', 'number')).length).toBe(await countOf('units', 'lipa-court'));
-    expect((await seen(manager, 'residents', 'full_name')).length).toBe(await countOf('residents', 'lipa-court'));
-    expect((await seen(manager, 'resident_details', 'email')).length).toBe(await countOf('resident_details', 'lipa-court'));
+    const managed = await stack.sql<{ slug: string }>(
+      `select c.slug from public.memberships m join public.profiles p on p.id = m.user_id join public.communities c on c.id = m.community_id
+       where p.email = 'manager@demo.example' order by c.slug`,
+    );
+    const slugs = managed.map(({ slug }) => slug);
+    expect(slugs).toContain('lipa-court');
+    expect(slugs).not.toContain('los-encinos');
+    expect(await seen(manager, 'communities', 'slug')).toEqual(slugs);
+    for (const table of ['units', 'residents', 'resident_details', 'occupancies']) {
+      const counts = await Promise.all(slugs.map((slug) => countOf(table, slug)));
+      expect((await seen(manager, table, 'id')).length, table).toBe(counts.reduce((sum, count) => sum + count, 0));
+    }
   });
 
   test('writes units there, and is refused elsewhere', async () => {
     const manager = await stack.client('manager@demo.example');
-    const { data: own } = await manager.from('communities').select('id').single();
+    const { data: own } = await manager.from('communities').select('id').eq('slug', 'lipa-court').single();
     const inserted = await manager.from('units').insert({ community_id: own?.id, number: 'T1' }).select('number, created_by').single();
     expect(inserted.error).toBeNull();
     expect(inserted.data?.number).toBe('T1');

@@ -46,13 +46,17 @@ const functionNames = (
   )
 ).map(({ name }) => name);
 const rowsOf = new Map<string, Row[]>();
-for (const { name } of relations) rowsOf.set(name, (await adminSql<{ row: Row }>(`select to_jsonb(t) as row from public.${name} t`)).map(({ row }) => row));
+const readRows = async () => {
+  for (const { name } of relations) rowsOf.set(name, (await adminSql<{ row: Row }>(`select to_jsonb(t) as row from public.${name} t`)).map(({ row }) => row));
+};
+await readRows();
 const unitPermissions = new Set((await adminSql<{ key: string }>(`select key from public.permissions where level = 'unit'`)).map(({ key }) => key));
 const fingerprint = async (): Promise<Row> => {
   const sums = relations.filter(({ isTable }) => isTable).map(({ name }) => `(select sum(hashtextextended(t::text, 0)) from public.${name} t) as ${name}`);
   return (await adminSql<Row>(`select ${sums.join(', ')}`))[0] ?? {};
 };
 const before = await fingerprint();
+let latest = before;
 
 describe('the matrix covers what exists', () => {
   test('every table and view of the API is in it', () => {
@@ -126,9 +130,12 @@ describe.each(actors.map((actor) => [actor.name, actor] as const))('%s', (_name,
       if (JSON.stringify(now.row) !== JSON.stringify(target)) wrong.push(`${told} (is not allowed, and changed the row)`);
       if (now.count !== stored.length) wrong.push(`${told} (is not allowed, and changed the number of rows)`);
     };
-    for (const place of rules.belongsTo === 'system' ? places.slice(0, 1) : places) {
+    // What belongs to no community is aimed at once, and so is a view, which nobody may write.
+    const isAimedOnce = rules.belongsTo === 'system' || !relations.find((relation) => relation.name === name)?.isTable;
+    for (const place of isAimedOnce ? places.slice(0, 1) : places) {
       await Promise.all([attack(place, 'update'), attack(place, 'delete'), attack(place, 'insert')]);
     }
+    if (wrong.length > 0) await takeStockAgain(name);
     expect(wrong).toEqual([]);
   });
 
@@ -147,8 +154,10 @@ describe.each(actors.map((actor) => [actor.name, actor] as const))('%s', (_name,
         }
       }
     }
+    const expected = latest;
+    latest = await fingerprint();
     expect(wrong).toEqual([]);
-    if (!wrong.length) expect(await fingerprint()).toEqual(before);
+    expect(latest, 'a call that was refused changed something').toEqual(expected);
   });
 });
 
@@ -180,6 +189,16 @@ describe('after all attacks', () => {
     expect(await fingerprint()).toEqual(before);
   });
 });
+
+/** After an attack that succeeded: the next ones are measured by what there is now, so that one hole is one failure. */
+async function takeStockAgain(name: string): Promise<void> {
+  const { isTable, columns } = relations.find((relation) => relation.name === name) ?? { isTable: false, columns: [] };
+  if (isTable && columns.includes('id')) {
+    await adminSql(`set session_replication_role = replica; delete from public.${name} where id = '${idOf('new')}'; reset session_replication_role`);
+  }
+  await readRows();
+  latest = await fingerprint();
+}
 
 type Answer = { status: number; rows: Row[]; message: string };
 

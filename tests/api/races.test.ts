@@ -69,6 +69,18 @@ test('of two who revoke one membership at once, both are answered and it ends on
   expect(events).toHaveLength(1);
 });
 
+test('a membership that ended while we waited does not end again, although our transaction began before', async () => {
+  const { id } = await stack.createUser({ email: 'overtaken@test.example' });
+  const [granted] = await stack.sql<{ id: string }>(`select public.grant_role($1, 'guard', community_id => $2) as id`, [id, communityId]);
+  const slow = new pg.Client({ connectionString: stack.databaseUrl });
+  await slow.connect();
+  await slow.query('begin');
+  await slow.query('select now()');
+  await stack.sql('select public.revoke_role($1)', [granted?.id]);
+  await expect(slow.query('select public.revoke_role($1)', [granted?.id])).rejects.toMatchObject({ code: 'PT404', message: 'membership_not_found' });
+  await slow.end();
+});
+
 test('of two communities that take one slug at once, one gets it', async () => {
   const superadmin = await stack.client('superadmin@demo.example');
   const [organization] = await stack.sql<{ id: string }>(`select id from public.organizations where slug = 'domus-care'`);

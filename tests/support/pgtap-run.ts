@@ -8,7 +8,7 @@ export type ScriptRun = { lines: string[]; failure?: string };
 /**
  * Runs a script the way psql does under pg_prove: statement by statement, as role `postgres`, stopping at the first error.
  *
- * @returns every value of every row, one text each, and the error with its line if one stopped the script
+ * @returns the rows, columns separated as psql does, and the error with its line if one stopped the script
  */
 export async function runStatements(databaseUrl: string, script: string): Promise<ScriptRun> {
   const client = new pg.Client({ connectionString: databaseUrl });
@@ -19,7 +19,7 @@ export async function runStatements(databaseUrl: string, script: string): Promis
     for (const statement of splitStatements(script)) {
       from = script.indexOf(statement, from);
       const result = await client.query({ text: statement, rowMode: 'array' });
-      for (const row of result.rows as unknown[][]) lines.push(...row.filter((value) => typeof value === 'string'));
+      for (const row of result.rows as unknown[][]) lines.push(row.join('|'));
       from += statement.length;
     }
     return { lines };

@@ -1,6 +1,5 @@
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { mkdtempSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { createClient, type SupabaseClient } from '@supabase/supabase-js';
 import WebSocket from 'ws';
 import { testKeys } from '../../scripts/stack/keys.ts';
@@ -56,7 +55,8 @@ export async function startTestStack({ functions = false, jobs = false, template
   const owner = connect(databaseUrl);
   const admin = connect(adminUrl);
   await prepare?.({ databaseUrl, sql: owner.sql, adminSql: admin.sql });
-  const storageDir = mkdtempSync(join(tmpdir(), 'vicinia-storage-'));
+  // Beside the database, with which it goes.
+  const storageDir = mkdtempSync(join(dirname(postgres.dataDir), 'storage-'));
   const stack = await startStack({ postgres, database, port: 0, keys: testKeys(), functions, jobs, storageDir, passwordCost: 4 });
   const passwords = new Map<string, string>();
 
@@ -89,7 +89,6 @@ export async function startTestStack({ functions = false, jobs = false, template
     },
     async stop() {
       await Promise.all([stack.stop(), owner.end(), admin.end()]);
-      rmSync(storageDir, { recursive: true, force: true });
     },
   };
 }
