@@ -443,7 +443,7 @@ create trigger _010_frozen_published before update of title, body, file_id, vers
 create policy house_rules_select on public.house_rules for select to authenticated
   using (
     community_id = any ((select app.my_communities())::uuid[])
-    and deleted_at is null
+    and (deleted_at is null or ((select app.shows_archived()) and community_id in (select app.communities_with('communities.update'))))
     and (
       (published_at is not null and community_id in (select app.communities_with('communities.read')))
       or community_id in (select app.communities_with('communities.update'))

@@ -154,10 +154,13 @@ describe.each(actors.map((actor) => [actor.name, actor] as const))('%s', (_name,
         }
       }
     }
+    expect(wrong).toEqual([]);
+  });
+
+  test('leaves every row as it was by calls that are refused', async () => {
     const expected = latest;
     latest = await fingerprint();
-    expect(wrong).toEqual([]);
-    expect(latest, 'a call that was refused changed something').toEqual(expected);
+    expect(latest).toEqual(expected);
   });
 });
 
