@@ -303,6 +303,7 @@ language plpgsql
 volatile
 security definer -- units.status is in no column grant, and all of it is stored or nothing
 set search_path = ''
+set lock_timeout = '60s' -- whoever comes second waits for the first
 set jit = off
 set work_mem = '32MB'
 set default_statistics_target = 10
