@@ -1,8 +1,7 @@
 import { Command } from 'commander';
 import pc from 'picocolors';
-import { loadOrCreateKeys } from './stack/keys.ts';
+import { databaseProblem, localDatabaseUrl } from './stack/local-database.ts';
 import { migrate, seed } from './stack/migrations.ts';
-import { home, ports } from './stack/paths.ts';
 
 const options = new Command('migrate')
   .description('Applies the migrations that a database lacks: the running local one, or another.')
@@ -19,18 +18,6 @@ try {
   if (applied.length === 0) console.log(`Up to date: ${already} migrations are applied.`);
   if (options.seed && (await seed(databaseUrl)) === 'seeded') console.log(`${pc.green('✔')} seed.sql`);
 } catch (error) {
-  const { code, message } = error as NodeJS.ErrnoException;
-  console.error(
-    pc.red(
-      code === 'ECONNREFUSED' ? 'No database answers there. Start it with `npm start`, or name another with --db-url.' : message,
-    ),
-  );
+  console.error(pc.red(databaseProblem(error)));
   process.exitCode = 1;
-}
-
-async function localDatabaseUrl(): Promise<string> {
-  const { root, exists } = home();
-  if (!exists()) throw new Error('Nothing is installed here yet: `npm start` installs and migrates.');
-  const { passwords } = await loadOrCreateKeys(root);
-  return `postgresql://postgres:${encodeURIComponent(passwords.postgres)}@127.0.0.1:${ports.database}/postgres`;
 }

@@ -16,6 +16,7 @@ create function app.roster_clean(value text)
 returns text
 language plpgsql
 immutable
+strict
 parallel safe
 set search_path = ''
 as $$
@@ -37,6 +38,7 @@ create function app.roster_digits(value text)
 returns text
 language plpgsql
 immutable
+strict
 parallel safe
 set search_path = ''
 as $$
@@ -53,6 +55,7 @@ create function app.roster_key(value text)
 returns text
 language plpgsql
 immutable
+strict
 parallel safe
 set search_path = ''
 as $$
@@ -71,6 +74,7 @@ create function app.roster_words(value text)
 returns text
 language plpgsql
 immutable
+strict
 parallel safe
 set search_path = ''
 as $$

@@ -458,7 +458,7 @@ begin
   ),
   sums as (
     select d.unit, d.day, sum(a.ownership_share) as total, count(*) = count(a.ownership_share) as is_complete, max(a.row) as row, min(a.label) as label,
-      string_agg(format('%s %s%%%s', a.full_name, trim_scale(a.ownership_share), case when a.row is null then ' (not in the file)' end), ', ' order by a.row) as owners
+      string_agg(format('%s %s%%%s', a.full_name, trim_scale(a.ownership_share), case when a.row is null then ' (not in the file)' end), ', ' order by a.row, a.full_name, a.ownership_share) as owners
     from days d
     join pg_temp.roster_after a on a.unit = d.unit and a.role = 'owner' and a.starts_on <= d.day and (a.ends_on is null or a.ends_on >= d.day)
     group by d.unit, d.day

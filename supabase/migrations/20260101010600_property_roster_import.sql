@@ -303,6 +303,7 @@ language plpgsql
 volatile
 security definer -- units.status is in no column grant, and all of it is stored or nothing
 set search_path = ''
+set lock_timeout = '60s' -- whoever comes second waits for the first
 set jit = off
 set work_mem = '32MB'
 set default_statistics_target = 10
@@ -422,6 +423,7 @@ returns jsonb
 language sql
 volatile
 set search_path = ''
+set statement_timeout = '60s' -- PostgREST takes it over for the whole call, in place of the role's 8 seconds
 as $$ select app.import_roster(community_id, headers, rows, mapping, dry_run, first_row, date_order) $$;
 
 comment on function public.import_roster(uuid, text[], jsonb, jsonb, boolean, integer, text) is

@@ -1,0 +1,116 @@
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, describe, expect, test } from 'vitest';
+import { readRoster, type Roster } from '../../scripts/import/roster-file.ts';
+import { UnreadableRoster, type ReadOptions } from '../../scripts/import/table.ts';
+import { projectRoot } from '../../scripts/stack/paths.ts';
+
+const folder = mkdtempSync(join(tmpdir(), 'vicinia-rosters-'));
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+let files = 0;
+function file(content: string | Uint8Array, extension = 'csv'): string {
+  const path = join(folder, `${(files += 1)}.${extension}`);
+  writeFileSync(path, content);
+  return path;
+}
+const read = (content: string | Uint8Array, options?: ReadOptions): Promise<Roster> => readRoster(file(content), options);
+const workbook = join(projectRoot, 'data/rosters/queretaro-los-encinos.xlsx');
+
+describe('a CSV file is read as whoever made it sees it', () => {
+  test.each([
+    ['commas', 'Unit,Name\n1,Ana\n2,Boris\n'],
+    ['semicolons', 'Unit;Name\n1;Ana\n2;Boris\n'],
+    ['tabs', 'Unit\tName\n1\tAna\n2\tBoris\n'],
+    ['bars', 'Unit|Name\n1|Ana\n2|Boris\n'],
+    ['commas', '\ufeffUnit,Name\r\n1,Ana\r\n2,Boris'],
+    ['semicolons', 'sep=;\r\nUnit;Name\r\n1;Ana\r\n2;Boris\r\n'],
+  ])('with %s', async (mark, content) => {
+    expect(await read(content)).toEqual({ headers: ['Unit', 'Name'], rows: [['1', 'Ana'], ['2', 'Boris']], firstRow: 2, format: `CSV, ${mark}` });
+  });
+
+  test('decimal commas do not make a comma the delimiter', async () => {
+    expect((await read('Ап;Площ;Дял\n1;71,50;0,5\n2;64,25;0,7\n')).headers).toEqual(['Ап', 'Площ', 'Дял']);
+  });
+
+  test('a delimiter that is named is used', async () => {
+    expect(await read('a;b,c;d\n', { delimiter: ',' })).toMatchObject({ headers: ['a;b', 'c;d'] });
+  });
+
+  test('quoted cells hold delimiters, quotation marks and lines; others may begin with a quotation mark', async () => {
+    const { rows } = await read('Unit,Name,Note\n1,"Petrov, Ivan","says ""no""\nand again"\n2,"Invest Dom" EOOD,x\n');
+    expect(rows).toEqual([['1', 'Petrov, Ivan', 'says "no"\nand again'], ['2', '"Invest Dom" EOOD', 'x']]);
+  });
+
+  test('rows keep their numbers: blank ones count, and so does what stands above the headers', async () => {
+    const { headers, rows, firstRow } = await read('Roster of Lipa Court\n\nUnit,Name\n1,Ana\n\n2,Boris\n');
+    expect({ headers, firstRow }).toEqual({ headers: ['Unit', 'Name'], firstRow: 4 });
+    expect(rows[2]).toEqual(['2', 'Boris']);
+  });
+
+  test('the row of the headers can be named', async () => {
+    expect(await read('a,b\nUnit,Name\n1,Ana\n', { headerRow: 2 })).toMatchObject({ headers: ['Unit', 'Name'], firstRow: 3 });
+    await expect(read('a,b\n', { headerRow: 7 })).rejects.toThrow('has no row 7');
+  });
+
+  test('progress goes from the beginning to the end', async () => {
+    const shares: number[] = [];
+    await read(`Unit,Name\n${'1,Ana\n'.repeat(40_000)}`, { onProgress: (share) => shares.push(share) });
+    expect(shares.length).toBeGreaterThan(2);
+    expect(shares).toEqual([...shares].sort((a, b) => a - b));
+    expect(shares.at(-1)).toBe(1);
+  });
+
+  test('UTF-16 with its mark, as Excel saves "Unicode text", is read', async () => {
+    expect((await read(Buffer.from('\ufeffUnit\tИме\n1\tАна\n', 'utf16le'))).rows).toEqual([['1', 'Ана']]);
+  });
+
+  test('another encoding is refused, naming the line, and never guessed', async () => {
+    const windows1251 = Buffer.concat([Buffer.from('Unit,Name\n1,Ana\n2,'), Buffer.from([0xc8, 0xe2, 0xe0, 0xed]), Buffer.from('\n')]);
+    const refusal = await read(windows1251).catch((error: unknown) => error);
+    expect(refusal).toBeInstanceOf(UnreadableRoster);
+    expect((refusal as Error).message).toMatch(/not in UTF-8 \(see line 3\).*save it again as "CSV UTF-8"/);
+  });
+
+  test.each([
+    ['an empty file', ''],
+    ['a file of blanks', '\n \n,,\n'],
+  ])('%s is refused', async (_what, content) => {
+    await expect(read(content)).rejects.toThrow('is empty');
+  });
+
+  test('a missing file is refused', async () => {
+    await expect(readRoster(join(folder, 'nowhere.csv'))).rejects.toThrow('There is no file');
+  });
+});
+
+describe('an Excel file is read as its cells are', () => {
+  test('the headers are found below the title; numbers are numbers, dates days, blanks nothing', async () => {
+    const { headers, rows, firstRow, format } = await readRoster(workbook);
+    expect({ firstRow, format }).toEqual({ firstRow: 4, format: 'Excel, first sheet' });
+    expect(headers.slice(0, 5)).toEqual(['Calle', 'Casa', 'Tipo', 'Modelo', 'Superficie (m²)']);
+    const row = rows[0] ?? [];
+    expect(row.slice(0, 2)).toEqual(['Calle Encino', 1]);
+    expect(typeof row[4]).toBe('number');
+    expect(row[headers.indexOf('Desde')]).toMatch(/^\d{4}-\d{2}-\d{2}$/);
+    expect(row[headers.indexOf('Hasta')]).toBeNull();
+  });
+
+  test('a sheet can be named; one that is not there is refused with the names of those that are', async () => {
+    expect((await readRoster(workbook, { sheet: 'Notas' })).headers).toEqual(['Concepto', 'Nota']);
+    await expect(readRoster(workbook, { sheet: 'Hoja1' })).rejects.toThrow('has no sheet Hoja1. Its sheets are: Padrón, Notas.');
+  });
+
+  test('what is no workbook is refused in a sentence', async () => {
+    await expect(readRoster(file(Buffer.from([0xd0, 0xcf, 0x11, 0xe0, 0xa1]), 'xls'))).rejects.toThrow('workbook of the old kind');
+    await expect(readRoster(file(Buffer.from('PK\u0003\u0004 and then nothing'), 'xlsx'))).rejects.toThrow('cannot be read as an Excel workbook');
+  });
+});
+
+describe('the rosters that are shipped', () => {
+  test.each(['sofia-lozenets.csv', 'queretaro-los-encinos.xlsx', 'bengaluru-palm-meadows.csv', 'chiang-mai-doi-view.csv'])('%s names nobody who could exist', (name) => {
+    const addresses = readFileSync(join(projectRoot, 'data/rosters', name), 'utf8').match(/[^\s,;"@]+@[^\s,;"]+/g) ?? [];
+    expect(addresses.filter((address) => !address.endsWith('.example') && !name.endsWith('.xlsx'))).toEqual([]);
+  });
+});
