@@ -308,14 +308,17 @@ begin
   update public.residents re
   set user_id = l.user_id
   from (
-    -- One resident per user and community: the first of several who share an address.
-    -- Found by the copy of the address in profiles, which is indexed; believed by what Auth says.
+    -- One resident per user and community: the first of several who share an address. Users are found by the copy of the
+    -- address in profiles, which is indexed, and believed by what Auth says. Lateral and offset 0 keep to this order, index by
+    -- index: of tables that were just filled the planner knows nothing, and compared each address with each.
     select distinct on (d.community_id, u.id) d.resident_id, u.id as user_id
     from unnest(emails) e (email)
-    join public.profiles p on lower(p.email) = e.email
-    join auth.users u on u.id = p.id and lower(u.email) = e.email and u.email_confirmed_at is not null
-    join public.resident_details d on lower(d.email) = e.email and d.deleted_at is null
-    join public.residents r on r.community_id = d.community_id and r.id = d.resident_id
+    cross join lateral (select p.id from public.profiles p where lower(p.email) = e.email offset 0) p
+    cross join lateral (
+      select u.id from auth.users u where u.id = p.id and lower(u.email) = e.email and u.email_confirmed_at is not null offset 0) u
+    cross join lateral (
+      select d.community_id, d.resident_id from public.resident_details d where lower(d.email) = e.email and d.deleted_at is null offset 0) d
+    cross join lateral (select r.* from public.residents r where r.community_id = d.community_id and r.id = d.resident_id offset 0) r
     where r.user_id is null and r.deleted_at is null and r.kind = 'person'
       and not exists (select from public.residents x where x.community_id = d.community_id and x.user_id = u.id and x.deleted_at is null)
     order by d.community_id, u.id, r.created_at, r.id
