@@ -1,3 +1,4 @@
+import { stripVTControlCharacters } from 'node:util';
 import pc from 'picocolors';
 import type { RosterChange, RosterProblem, RosterReport } from './report.ts';
 
@@ -87,12 +88,12 @@ export function table(headers: string[], rows: string[][], right: boolean[] = []
   return [pc.dim(line(headers)), ...rows.map(line)].join('\n');
 }
 
+const wide = /\p{Script=Han}|\p{Script=Hangul}|\p{Script=Hiragana}|\p{Script=Katakana}|\p{Emoji_Presentation}/u;
 const graphemes = new Intl.Segmenter(undefined, { granularity: 'grapheme' });
 
 /** How many cells of a terminal a text takes: one per letter with its marks, two for Chinese, Japanese and Korean. */
 function width(text: string): number {
-  const plain = text.replace(/\u001b\[[0-9;]*m/g, '');
   let cells = 0;
-  for (const { segment } of graphemes.segment(plain)) cells += /\p{Script=Han}|\p{Script=Hangul}|\p{Script=Hiragana}|\p{Script=Katakana}|\p{Emoji_Presentation}/u.test(segment) ? 2 : 1;
+  for (const { segment } of graphemes.segment(stripVTControlCharacters(text))) cells += wide.test(segment) ? 2 : 1;
   return cells;
 }

@@ -234,24 +234,30 @@ begin
   -- Each different cell of a column is read once. Dashes and words such as "n/a" stand for nothing; texts stand for themselves.
   analyze pg_temp.roster_told;
   with different as materialized (
-    select d.*, case when length(d.told) <= 20 and d.told !~ '[0-9@]|^[^ ]+ [^ ]+ [^ ]+ ' then app.roster_words(d.told) end as words
-    from (select t.position, t.field, t.told, t.is_number, t.reason from pg_temp.roster_told t where t.field is not null group by 1, 2, 3, 4, 5) d
+    select d.*, f.kind, f.max_length
+    from (
+      select t.position, t.field, t.told, t.is_number, t.reason, case when length(t.told) <= 20 and t.told !~ '[0-9@]|^[^ ]+ [^ ]+ [^ ]+ ' then app.roster_words(t.told) end as words
+      from (select x.position, x.field, x.told, x.is_number, x.reason from pg_temp.roster_told x where x.field is not null group by 1, 2, 3, 4, 5) t
+    ) d
+    join public.roster_fields f on f.key = d.field
+    where (d.words = any (blanks)) is not true and (d.words = '' and d.told <> all (signs)) is not true
   ),
   read as materialized (
-    select d.position, d.field, d.told, d.is_number, x.value, coalesce(d.reason, x.reason) as reason, x.remark
+    select d.position, d.field, d.told, d.is_number, d.told as value, null::text as remark, case
+      when d.reason is not null then d.reason
+      when length(d.told) > d.max_length then 'too_long'
+      when d.told ~ '[[:cntrl:]]' then 'invalid_text'
+      when d.field = 'identity_number' and length(d.told) < 3 then 'too_short'
+    end as reason
+    from different d
+    where d.kind = 'text'
+    union all
+    select d.position, d.field, d.told, d.is_number, r.value, r.remark, coalesce(d.reason, r.reason)
     from different d
     join public.roster_fields f on f.key = d.field
     join pg_temp.roster_columns h on h.position = d.position
-    left join lateral app.roster_read(f, d.told, d.is_number, h.decimal_mark, date_order) r on f.kind <> 'text'
-    cross join lateral (
-      select case when f.kind = 'text' then d.told else r.value end as value, r.remark, case
-        when f.kind <> 'text' then r.reason
-        when length(d.told) > f.max_length then 'too_long'
-        when d.told ~ '[[:cntrl:]]' then 'invalid_text'
-        when f.key = 'identity_number' and length(d.told) < 3 then 'too_short'
-      end as reason
-    ) x
-    where (d.words = any (blanks)) is not true and (d.words = '' and d.told <> all (signs)) is not true
+    cross join lateral app.roster_read(f, d.told, d.is_number, h.decimal_mark, date_order) r
+    where d.kind <> 'text'
   )
   insert into pg_temp.roster_cells (row, position, field, told, value, reason, remark)
   select t.row, r.position, r.field, r.told, case when r.reason is null then r.value end, r.reason, r.remark
@@ -271,12 +277,16 @@ begin
   where c.field = 'ideal_parts' and c.remark in ('percent', 'permille') and c.value is not null;
 
   -- What could not be read, and what was read with a remark.
+  with sentences as materialized (
+    select w.field, w.reason, app.roster_sentence(w.reason, f) as message
+    from (select distinct c.field, c.reason from pg_temp.roster_cells c where c.reason is not null) w
+    join public.roster_fields f on f.key = w.field
+  )
   insert into pg_temp.roster_problems (row, position, header, value, reason, message, is_refusal)
-  select c.row, c.position, h.header, c.told, c.reason, app.roster_sentence(c.reason, f), true
+  select c.row, c.position, h.header, c.told, c.reason, s.message, true
   from pg_temp.roster_cells c
   join pg_temp.roster_columns h on h.position = c.position
-  join public.roster_fields f on f.key = c.field
-  where c.reason is not null;
+  join sentences s on s.field = c.field and s.reason = c.reason;
   insert into pg_temp.roster_problems (row, position, header, value, reason, message, is_refusal)
   select c.row, c.position, h.header, c.told, 'several_values', format('Only the first is kept; left out: %s.', c.remark), false
   from pg_temp.roster_cells c

@@ -132,15 +132,8 @@ begin
 
   -- Whom the community knows already: each resident is found once, by the strongest sign; between several, who is in the same unit.
   for pass in 1 .. 6 loop
-    with neighbours as materialized (
-      select distinct r.person, o.resident_id
-      from pg_temp.roster_rows r
-      join pg_temp.roster_units u on u.unit = r.unit and not u.is_new
-      join public.occupancies o on o.community_id = community and o.unit_id = u.id and o.deleted_at is null
-      where r.person is not null
-    ),
-    candidates as materialized (
-      select distinct p.person, b.resident_id, (p.person, b.resident_id) in (select n.person, n.resident_id from neighbours n) as is_neighbour
+    with found as materialized (
+      select distinct p.person, b.resident_id
       from pg_temp.roster_people p
       join pg_temp.roster_rows r on r.person = p.person
       join pg_temp.roster_keys a on a.row = r.row and a.strength = pass
@@ -150,6 +143,20 @@ begin
         and not exists (select from pg_temp.roster_people x where x.id = b.resident_id)
         and (pass = 1 or p.reference is null or k.reference is null or app.roster_key(p.reference) = k.reference_key)
         and (pass <= 2 or p.identity_number is null or k.identity_number is null or app.roster_words(p.identity_number) = k.identity_key)
+    ),
+    rivals as materialized (
+      select f.person, f.resident_id from found f where f.person in (select x.person from found x group by x.person having count(*) > 1)
+    ),
+    neighbours as materialized (
+      select distinct f.person, f.resident_id
+      from rivals f
+      join pg_temp.roster_rows r on r.person = f.person
+      join pg_temp.roster_units u on u.unit = r.unit and not u.is_new
+      join public.occupancies o on o.community_id = community and o.unit_id = u.id and o.resident_id = f.resident_id and o.deleted_at is null
+    ),
+    candidates as (
+      select f.person, f.resident_id, n.person is not null as is_neighbour
+      from found f left join neighbours n on n.person = f.person and n.resident_id = f.resident_id
     ),
     best as (
       select distinct on (c.person) c.person, c.resident_id, count(*) over (partition by c.person, c.is_neighbour) as rivals
