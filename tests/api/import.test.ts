@@ -290,10 +290,14 @@ describe('through the API', () => {
     let applied = 0;
     let refused = 0;
     for (let round = 0; round < 60; round += 1) {
-      const columns = Object.keys(vocabulary).filter((header) => header === 'Unit' || random() < 0.6);
-      const wildness = round % 3 === 0 ? 0 : random() * 0.06;
-      const rows = Array.from({ length: 1 + Math.floor(random() * 12) }, () =>
-        columns.map((header) => (random() < wildness ? pick(nonsense) : pick(vocabulary[header] ?? [null]))),
+      // One file in three is sound: each unit once, and whoever is named has a role.
+      const isSound = round % 3 === 0;
+      const columns = isSound ? ['Building', 'Unit', 'Name', 'Role', 'Area'] : Object.keys(vocabulary).filter((header) => header === 'Unit' || random() < 0.6);
+      const wildness = random() * 0.06;
+      const rows = Array.from({ length: 1 + Math.floor(random() * 12) }, (_, n) =>
+        isSound
+          ? ['Main', `${round}-${n}`, pick((vocabulary.Name ?? []).filter((name) => name !== null)), 'owner', pick(vocabulary.Area ?? [null])]
+          : columns.map((header) => (random() < wildness ? pick(nonsense) : pick(vocabulary[header] ?? [null]))),
       );
       const story = JSON.stringify({ round, columns, rows });
       const call = { community_id: id, headers: columns, rows };
