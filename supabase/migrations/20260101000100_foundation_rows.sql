@@ -225,18 +225,16 @@ returns trigger
 language plpgsql
 set search_path = ''
 as $$
-declare
-  actor constant uuid := auth.uid();
 begin
+  new.updated_at := now();
+  new.updated_by := auth.uid();
   if tg_op = 'INSERT' then
-    new.created_by := coalesce(actor, new.created_by);
-    new.created_at := coalesce(new.created_at, now());
+    new.created_at := coalesce(new.created_at, new.updated_at);
+    new.created_by := coalesce(new.updated_by, new.created_by);
   elsif new.created_at is distinct from old.created_at or new.created_by is distinct from old.created_by then
     new.created_at := old.created_at;
     new.created_by := old.created_by;
   end if;
-  new.updated_at := now();
-  new.updated_by := actor;
   return new;
 end;
 $$;

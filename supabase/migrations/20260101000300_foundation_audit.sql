@@ -164,9 +164,6 @@ set search_path = ''
 as $$
 -- A tracked table may have columns of any name.
 #variable_conflict use_variable
-declare
-  secrets constant text[] := tg_argv[2];
-  reason constant text := nullif(current_setting('app.reason', true), '');
 begin
   -- updated_by names the user, because _100_touch has set it; who else acts is looked up once, and only if nobody is named.
   if tg_op = 'UPDATE' then
@@ -174,11 +171,11 @@ begin
     select tg_relid, 'update', c.id, (c.after ->> tg_argv[0])::uuid, (c.after ->> tg_argv[1])::uuid,
       c.updated_by, case when c.updated_by is null then (select app.actor_label()) end,
       -- Most updates change one column, and most tables have no secrets.
-      case when cardinality(c.changed) = 1 and secrets = '{}'
+      case when cardinality(c.changed) = 1 and tg_argv[2] = '{}'
         then jsonb_build_object(c.changed[1], jsonb_build_array(c.before -> c.changed[1], c.after -> c.changed[1]))
-        else app.changed_values(c.before, c.after, c.changed, secrets)
+        else app.changed_values(c.before, c.after, c.changed, tg_argv[2]::text[])
       end,
-      reason
+      nullif(current_setting('app.reason', true), '')
     from (
       select n.id, n.updated_by, to_jsonb(o) as before, to_jsonb(n) as after,
         extensions.akeys(
@@ -192,7 +189,8 @@ begin
     insert into audit.log (table_id, operation, row_id, community_id, organization_id, actor_id, actor_label, changes, note)
     select tg_relid, 'insert', r.id, (r.row ->> tg_argv[0])::uuid, (r.row ->> tg_argv[1])::uuid,
       r.updated_by, case when r.updated_by is null then (select app.actor_label()) end,
-      case when secrets = '{}' then r.told else r.told || app.redacted(r.told, secrets) end, reason
+      case when tg_argv[2] = '{}' then r.told else r.told || app.redacted(r.told, tg_argv[2]::text[]) end,
+      nullif(current_setting('app.reason', true), '')
     from (
       select n.id, n.updated_by, j.row,
         jsonb_strip_nulls(j.row - '{id,community_id,created_at,updated_at,created_by,updated_by,deleted_at}'::text[]) as told
@@ -203,7 +201,8 @@ begin
     insert into audit.log (table_id, operation, row_id, community_id, organization_id, actor_id, actor_label, changes, note)
     select tg_relid, 'delete', r.id, (r.row ->> tg_argv[0])::uuid, (r.row ->> tg_argv[1])::uuid,
       (select auth.uid()), (select app.actor_label()),
-      case when secrets = '{}' then r.told else r.told || app.redacted(r.told, secrets) end, reason
+      case when tg_argv[2] = '{}' then r.told else r.told || app.redacted(r.told, tg_argv[2]::text[]) end,
+      nullif(current_setting('app.reason', true), '')
     from (
       select o.id, j.row, jsonb_strip_nulls(j.row) as told
       from old_rows o cross join lateral (select to_jsonb(o) as row offset 0) j

@@ -1,4 +1,5 @@
 import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestProject } from 'vitest/node';
@@ -25,8 +26,12 @@ export default async function setup(project: TestProject): Promise<() => Promise
   // However the run ends: what Ctrl-C leaves no time to stop ends with us, and what it leaves on the disk goes here.
   process.once('exit', remove);
   const teardown = async () => {
-    await server?.stop();
-    remove();
+    if (server) {
+      // At once: what an orderly shutdown would write down is thrown away below.
+      process.kill(server.pid, 'SIGQUIT');
+      await server.exited;
+    }
+    await rm(folder, { recursive: true, force: true });
     process.off('exit', remove);
   };
   try {
