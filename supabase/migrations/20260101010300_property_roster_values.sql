@@ -5,6 +5,30 @@
 -- Invariants  What a cell means depends on the cell, its column's way of writing numbers and the order of dates, and on nothing
 --             else. A cell that can mean two things is refused, not guessed. A reader never raises: it answers with a reason.
 
+-- Terms --------------------------------------------------------------------------------------------------------------
+
+create function app.roster_term(vocabulary text, cell text)
+returns text
+language plpgsql
+stable
+parallel safe
+set search_path = ''
+as $$
+declare
+  wanted constant text := coalesce(nullif(app.roster_words(cell), ''), cell);
+  found_value text;
+begin
+  select s.value into found_value
+  from public.roster_value_synonyms s
+  -- By the collation of the index, whatever that of the cell is.
+  where s.vocabulary = roster_term.vocabulary collate pg_catalog."default" and s.term_key = wanted collate pg_catalog."default" and s.deleted_at is null
+  limit 1;
+  return found_value;
+end;
+$$;
+
+comment on function app.roster_term(text, text) is 'What the term stands for in a vocabulary, null if nobody has said.';
+
 -- Numbers ------------------------------------------------------------------------------------------------------------
 
 create function app.roster_decimal_mark(cell text)
@@ -132,11 +156,7 @@ begin
       if parts is null then
         return;
       end if;
-      select s.value into m
-      from public.roster_value_synonyms s
-      where s.vocabulary = 'month' and s.deleted_at is null
-        and s.term_key = app.roster_words(regexp_replace(parts[2], '\m(de|del)\M', '', 'g'))
-      limit 1;
+      m := app.roster_term('month', regexp_replace(parts[2], '\m(de|del)\M', '', 'g'));
       d := parts[1]; y := parts[3];
     end if;
   end if;
@@ -158,28 +178,7 @@ comment on function app.roster_date(text, text) is
   'date_order (dmy, mdy) decides between slashes and hyphens; without it only what has one meaning is read. '
   'Reasons: not_a_date, ambiguous_date, out_of_range.';
 
--- Floors and terms ---------------------------------------------------------------------------------------------------
-
-create function app.roster_term(vocabulary text, cell text)
-returns text
-language plpgsql
-stable
-parallel safe
-set search_path = ''
-as $$
-declare
-  found_value text;
-begin
-  select s.value into found_value
-  from public.roster_value_synonyms s
-  where s.vocabulary = roster_term.vocabulary and s.deleted_at is null
-    and s.term_key = coalesce(nullif(app.roster_words(cell), ''), cell)
-  limit 1;
-  return found_value;
-end;
-$$;
-
-comment on function app.roster_term(text, text) is 'What the term stands for in a vocabulary, null if nobody has said.';
+-- Floors -------------------------------------------------------------------------------------------------------------
 
 create function app.roster_floor(cell text)
 returns integer

@@ -355,7 +355,7 @@ const vocabulary: Record<string, readonly Cell[]> = {
 };
 
 const nonsense: readonly Cell[] = [
-  '', ' ', '-', '?', '\u0001', '\u202e', '😀', 'x'.repeat(600), "'; drop table units; --", '<b>', '1e400', -1, 0, 1e15, 0.1, true, false, 'null', '99/99/9999', '1.234', '½', '100000000000', 'NaN', '{', '\\', '%',
+  '', ' ', '-', '?', '\u0001', 'a\u0090b', '\u202e', 'क्\u200dष', '😀', 'x'.repeat(600), "'; drop table units; --", '<b>', '1e400', -1, 0, 1e15, 0.1, true, false, 'null', '99/99/9999', '1.234', '½', '100000000000', 'NaN', '{', '\\', '%',
 ];
 
 /** A closed port: one that was free a moment ago. */
