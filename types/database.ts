@@ -11,6 +11,8 @@ export type AppDeliveryStatus = "dead" | "delivered" | "pending";
 
 export type AppErasing = "archive" | "cascade" | "function" | "keep" | "remove" | "unlink";
 
+export type AppLoginPurpose = "maintenance" | "reporting";
+
 export type AppMerging = "archive" | "fill" | "function" | "repoint" | "stay";
 
 export type AppPersonalLink = "actor" | "email" | "nobody" | "parent" | "related" | "resident" | "user";
@@ -82,6 +84,37 @@ export interface AppArchiveRules {
    * The table, in public.
    */
   table_id: string;
+}
+
+export interface AppDatabaseLogins {
+  /**
+   * From this moment on it sees nothing and cannot log in; null: until dropped.
+   */
+  ends_at: Timestamp | null;
+  /**
+   * Whether a reporting login reads tables with addresses, telephone and identity numbers too.
+   */
+  is_detailed: Generated<boolean>;
+  /**
+   * When it was made.
+   */
+  made_at: Generated<Timestamp>;
+  /**
+   * The database role that made it.
+   */
+  made_by: Generated<string>;
+  /**
+   * The role that logs in.
+   */
+  name: string;
+  /**
+   * The organization whose communities it reaches; null: all (maintenance only).
+   */
+  organization_id: string | null;
+  /**
+   * reporting: reads. maintenance: reads and writes.
+   */
+  purpose: AppLoginPurpose;
 }
 
 export interface AppOutbox {
@@ -2322,6 +2355,7 @@ export interface UserPreferences {
 
 export interface DB {
   "app.archive_rules": AppArchiveRules;
+  "app.database_logins": AppDatabaseLogins;
   "app.outbox": AppOutbox;
   "app.outbox_consumers": AppOutboxConsumers;
   "app.outbox_deliveries": AppOutboxDeliveries;

@@ -2470,6 +2470,20 @@ export type Database = {
           value: Json
         }[]
       }
+      statement_statistics: {
+        Args: { most?: number }
+        Returns: {
+          cache_hit_ratio: number
+          calls: number
+          max_ms: number
+          mean_ms: number
+          query: string
+          query_id: string
+          role_name: string
+          rows_returned: number
+          total_ms: number
+        }[]
+      }
       withdraw_consent: { Args: { consent_id: string }; Returns: number }
     }
     Enums: {

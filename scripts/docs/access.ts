@@ -45,6 +45,7 @@ function grantedColumns(grants: Grant[]): string {
 }
 
 function condition(relation: Relation, grantee: string, policy: Policy | undefined, verb: Verb): string {
+  if (isLogin(grantee) && relation.kind === 'table') return policy === undefined ? 'never: no policy' : `[rows of its organization](../database-roles.md)${/_organizations\(true\)|_communities\(true\)/.test(policy.using ?? '') ? ', made with details' : ''}`;
   if (grantee === 'service_role') return 'always: passes row-level security';
   if (relation.kind === 'view') return 'its tables show the rows to the reader';
   if (policy === undefined) return 'never: no policy';
@@ -67,9 +68,12 @@ function condition(relation: Relation, grantee: string, policy: Policy | undefin
 
 const permission = (key: string): string => link(`permission ${key}`, code(key));
 
-/** The policies, as SQL. */
+/** Database logins have the same policies everywhere: the table says enough. */
+const isLogin = (role: string): boolean => role.startsWith('vicinia_');
+
+/** The policies of the API, as SQL. */
 export function policySource({ schema, name, policies }: Relation): string[] {
-  return policies.flatMap((policy) => [
+  return policies.filter(({ roles }) => !roles.every(isLogin)).flatMap((policy) => [
     `create policy ${policy.name} on ${schema}.${name} for ${policy.command} to ${policy.roles.join(', ')}`,
     ...[
       ['using', policy.using],

@@ -159,6 +159,36 @@ comment on function app.is_trusted() is
   'Whether the work is done with the secret key or by the owner of the database (Studio, migrations, jobs), for whom no permission is looked up. '
   'Stays true or false inside definer functions, because it looks at the role the session took and not at current_user.';
 
+create function app.believes_claims()
+returns boolean
+language plpgsql
+stable
+set search_path = ''
+as $$
+begin
+  return current_setting('role') in ('authenticated', 'anon', 'service_role') or pg_has_role(session_user, 'postgres', 'member');
+end;
+$$;
+
+comment on function app.believes_claims() is
+  'Whether request.jwt.claims says who acts: in requests, where the API has checked the token, and for the owner of the database. Anybody with SQL can set it, so it says nothing in a session of another login.';
+
+create function app.actor_id()
+returns uuid
+language plpgsql
+stable
+set search_path = ''
+as $$
+begin
+  if app.believes_claims() then
+    return auth.uid();
+  end if;
+  return null;
+end;
+$$;
+
+comment on function app.actor_id() is 'The user who acts; null when no user does, whatever a login that is no request has put into the claims.';
+
 create function app.actor_label()
 returns text
 language plpgsql
@@ -166,6 +196,9 @@ stable
 set search_path = ''
 as $$
 begin
+  if not app.believes_claims() then
+    return case when session_user in ('supabase_auth_admin', 'supabase_storage_admin') then session_user::text else 'login:' || session_user end;
+  end if;
   return case
     when auth.uid() is not null then null
     when coalesce(current_setting('app.actor', true), '') <> '' then current_setting('app.actor', true)
@@ -177,9 +210,9 @@ end;
 $$;
 
 comment on function app.actor_label() is
-  'Who acts when no user does: service_role, studio:postgres (SQL and Studio), job:<name>, supabase_auth_admin. Null when a user does.';
+  'Who acts when no user does: service_role, studio:postgres (SQL and Studio), job:<name>, supabase_auth_admin, login:<name> (a database login of app.database_logins). Null when a user does.';
 
-grant execute on function app.is_trusted(), app.actor_label() to authenticated, service_role;
+grant execute on function app.is_trusted(), app.believes_claims(), app.actor_id(), app.actor_label() to authenticated, service_role;
 
 -- The row model ------------------------------------------------------------------------------------------------------
 
@@ -227,7 +260,12 @@ set search_path = ''
 as $$
 begin
   new.updated_at := now();
-  new.updated_by := auth.uid();
+  -- app.actor_id(), written out: every written row comes past here. A login that is no request may not even name auth.uid().
+  if current_setting('role') in ('authenticated', 'anon', 'service_role') or pg_has_role(session_user, 'postgres', 'member') then
+    new.updated_by := auth.uid();
+  else
+    new.updated_by := null;
+  end if;
   if tg_op = 'INSERT' then
     new.created_at := coalesce(new.created_at, new.updated_at);
     new.created_by := coalesce(new.updated_by, new.created_by);
@@ -248,7 +286,10 @@ set search_path = ''
 as $$
 begin
   -- Erasing a person and merging two records of one rewrite what nobody else may, and name the table meanwhile. Never ids.
-  if current_setting('app.rewriting', true) = tg_relid::text and tg_argv[0] not in ('id', 'community_id') then
+  -- They are definer functions: whoever sets the name without them is not the owner.
+  if current_setting('app.rewriting', true) = tg_relid::text and tg_argv[0] not in ('id', 'community_id')
+    and pg_has_role(current_user, 'postgres', 'member')
+  then
     return new;
   end if;
   perform app.fail(409, 'column_frozen',

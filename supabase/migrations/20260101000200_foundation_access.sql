@@ -57,7 +57,7 @@ security definer -- reads the account's status, which the caller may be unable t
 set search_path = ''
 as $$
 declare
-  caller constant uuid := auth.uid();
+  caller constant uuid := app.actor_id();
 begin
   if caller is null or not exists (select from public.profiles p where p.id = caller and p.status = 'active') then
     return null;
@@ -134,7 +134,7 @@ security definer -- reads private.user_access
 set search_path = ''
 as $$
 declare
-  claims constant jsonb := nullif(current_setting('request.jwt.claims', true), '')::jsonb;
+  claims constant jsonb := case when app.believes_claims() then nullif(current_setting('request.jwt.claims', true), '')::jsonb end;
   told constant jsonb := claims -> 'app_metadata';
   caller constant uuid := claims ->> 'sub';
   live bigint;

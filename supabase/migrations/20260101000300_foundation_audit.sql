@@ -200,7 +200,7 @@ begin
   else
     insert into audit.log (table_id, operation, row_id, community_id, organization_id, actor_id, actor_label, changes, note)
     select tg_relid, 'delete', r.id, (r.row ->> tg_argv[0])::uuid, (r.row ->> tg_argv[1])::uuid,
-      (select auth.uid()), (select app.actor_label()),
+      (select app.actor_id()), (select app.actor_label()),
       case when tg_argv[2] = '{}' then r.told else r.told || app.redacted(r.told, tg_argv[2]::text[]) end,
       nullif(current_setting('app.reason', true), '')
     from (
@@ -267,11 +267,15 @@ begin
   if to_regprocedure('app.guard_archiving(regclass)') is not null then
     perform app.guard_archiving(tracked);
   end if;
+  -- So does the topic of database roles.
+  if to_regprocedure('app.open_to_database_roles(regclass)') is not null then
+    perform app.open_to_database_roles(tracked);
+  end if;
 end;
 $$;
 
 comment on function app.track(regclass, text[], boolean) is
-  'Attaches to a table what every business table has: RLS, the row model''s triggers, ids and communities that never change, refusal of DELETE and TRUNCATE, the audit, and the guards of archiving. '
+  'Attaches to a table what every business table has: RLS, the row model''s triggers, ids and communities that never change, refusal of DELETE and TRUNCATE, the audit, the guards of archiving, and the policies of database logins. '
   'Idempotent; call it again when a foreign key was added. `secrets`: columns whose values the audit never holds. `deletable`: a plain link table whose rows are really deleted.';
 
 grant execute on function app.redacted(jsonb, text[]) to service_role;

@@ -245,7 +245,7 @@ select app.define_permission('organizations.create', 'site', 'Make organizations
 select app.define_permission('users.read', 'site', 'See every user''s profile', '{site/superadmin, site/staff}');
 select app.define_permission('users.manage', 'site', 'Activate, suspend and ban accounts', '{site/superadmin}');
 select app.define_permission('records.purge', 'site', 'Remove archived records for good', '{site/superadmin}');
-select app.define_permission('operations.read', 'site', 'See jobs and events', '{site/superadmin, site/developer}');
+select app.define_permission('operations.read', 'site', 'See jobs, events and the statistics of statements', '{site/superadmin, site/developer}');
 
 select app.define_permission('organizations.read', 'organization', 'See the organization',
   '{site/superadmin, site/staff, site/accountant, organization/owner, organization/admin, organization/editor, organization/viewer}');

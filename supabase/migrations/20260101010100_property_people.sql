@@ -616,4 +616,4 @@ comment on column public.residents_overview.resident_id is 'The resident''s id.'
 comment on column public.residents_overview.unit_id is 'The unit''s id.';
 comment on column public.residents_overview.occupancy_id is 'The occupancy''s id.';
 
-grant select on public.units_overview, public.residents_overview to authenticated, service_role;
+grant select on public.units_overview, public.residents_overview to authenticated, service_role, vicinia_reporting, vicinia_maintenance;

@@ -4,6 +4,8 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { projectRoot } from '../../scripts/stack/paths.ts';
+import { withClient } from '../../scripts/stack/postgres.ts';
+import { testServer } from '../support/database.ts';
 import { startTestStack, type TestStack } from '../support/stack.ts';
 
 const pages = ['README.md', ...readdirSync(join(projectRoot, 'docs')).filter((name) => name.endsWith('.md')).map((name) => `docs/${name}`)];
@@ -43,6 +45,23 @@ describe('an example in the documentation prints what the page says', () => {
       env: { ...process.env, SUPABASE_URL: stack.url, SUPABASE_PUBLISHABLE_KEY: stack.keys.publishable, SUPABASE_SECRET_KEY: stack.keys.secret },
     });
     expect(stdout.trim()).toBe(output.trim());
+  });
+});
+
+describe('SQL in the documentation runs as role postgres, as it stands', () => {
+  const blocks = pages.flatMap((page) => [...read(page).matchAll(/```sql test\n([\s\S]*?)```/g)].map(([, sql], index) => ({ title: `${page}, block ${index + 1}`, sql: sql! })));
+
+  test('there are such blocks', () => {
+    expect(blocks.length).toBeGreaterThanOrEqual(5);
+  });
+
+  test.each(blocks)('$title', async ({ sql }) => {
+    const [home] = await stack.sql(`select id from organizations where slug = 'domus-care'`);
+    await withClient(testServer().url(stack.database), async (client) => {
+      await client.query('begin');
+      await client.query(sql.replaceAll('<organization>', String(home!.id)));
+      await client.query('rollback');
+    });
   });
 });
 

@@ -91,23 +91,26 @@ comment on function tests.catalog__policies_exist() is 'Every table says who may
 
 create or replace function tests.catalog__policies_named() returns table (object text, problem text) language sql stable set search_path = ''
 as $$
-  select p.object, format('should be called %s_%s, for one command', p.table_name, p.command)
-  from tests.our_policies() p where p.name <> p.table_name || '_' || p.command or p.command = 'all'
+  select p.object, format('should be called %s_%s%s, for one command', p.table_name, p.command, e.ending)
+  from tests.our_policies() p
+  cross join lateral (values (case p.roles when '{vicinia_reporting}' then '_reporting' when '{vicinia_maintenance}' then '_maintenance' else '' end)) e (ending)
+  where p.name <> p.table_name || '_' || p.command || e.ending or p.command = 'all'
 $$;
-comment on function tests.catalog__policies_named() is 'A policy is for one command and called <table>_<command>.';
+comment on function tests.catalog__policies_named() is 'A policy is for one command and called <table>_<command>, those of database logins <table>_<command>_{reporting,maintenance}.';
 
 create or replace function tests.catalog__policies_single() returns table (object text, problem text) language sql stable set search_path = ''
 as $$
   select min(p.object), format('is one of %s permissive policies for %s', count(*), p.command)
-  from tests.our_policies() p where p.is_permissive group by p.relation, p.command having count(*) > 1
+  from tests.our_policies() p where p.is_permissive group by p.relation, p.command, p.roles having count(*) > 1
 $$;
-comment on function tests.catalog__policies_single() is 'A table has at most one permissive policy per command.';
+comment on function tests.catalog__policies_single() is 'A table has at most one permissive policy per command and role.';
 
 create or replace function tests.catalog__policies_for_authenticated() returns table (object text, problem text) language sql stable set search_path = ''
 as $$
-  select p.object, 'is to ' || array_to_string(p.roles, ', ') from tests.our_policies() p where p.roles <> '{authenticated}'
+  select p.object, 'is to ' || array_to_string(p.roles, ', ')
+  from tests.our_policies() p where p.roles not in ('{authenticated}', '{vicinia_reporting}', '{vicinia_maintenance}')
 $$;
-comment on function tests.catalog__policies_for_authenticated() is 'Policies are to authenticated, and to nobody else.';
+comment on function tests.catalog__policies_for_authenticated() is 'Policies are to authenticated, or to one kind of database login.';
 
 create or replace function tests.catalog__policies_call_once() returns table (object text, problem text) language sql stable set search_path = ''
 as $$
@@ -122,7 +125,7 @@ create or replace function tests.catalog__policies_gate() returns table (object 
 as $$
   select p.object, 'has no gate: community_id = any ((select app.my_communities())::uuid[])'
   from tests.our_policies() p
-  where p.expression <> 'false'
+  where p.expression <> 'false' and p.roles = '{authenticated}'
     and (p.relation = 'public.communities'::regclass
       or exists (select from pg_catalog.pg_attribute a where a.attrelid = p.relation and a.attname = 'community_id' and not a.attisdropped))
     and p.expression !~ '\m(community_id|id) = ANY \(\( SELECT app\.my_communities\(\)'
@@ -136,6 +139,85 @@ as $$
   where p.command = 'update' and c.polwithcheck is null
 $$;
 comment on function tests.catalog__policies_check_updates() is 'A policy for update says what a row must be like before (using) and after (with check).';
+
+-- Database logins ----------------------------------------------------------------------------------------------------
+
+create or replace function tests.catalog__logins_by_session() returns table (object text, problem text) language sql stable set search_path = ''
+as $$
+  select p.object, 'lets a database login say for itself who it is: its helpers ask session_user'
+  from tests.our_policies() p
+  cross join lateral (values (case p.roles when '{vicinia_reporting}' then 'reporting' else 'maintained' end)) k (kind)
+  where p.roles <> '{authenticated}'
+    and (p.expression !~ ('\( SELECT app\.' || k.kind || '_(communities|organizations)\(')
+      or regexp_replace(p.expression, '\mapp\.' || k.kind || '_(communities|organizations)\(', '', 'g') ~ '\m(app|auth|public|private)\.|current_setting|current_user')
+$$;
+comment on function tests.catalog__logins_by_session() is 'Policies of database logins ask the helpers that go by session_user, and nothing that a session can set.';
+
+create or replace function tests.catalog__logins_reach_tables() returns table (object text, problem text) language sql stable set search_path = ''
+as $$
+  select t.object, 'has no policy for ' || r.name || ': select app.track(…)'
+  from tests.business_tables() t
+  cross join (values ('vicinia_reporting'), ('vicinia_maintenance')) r (name)
+  where (t.name in ('organizations', 'communities') or exists (select from tests.our_columns() c where c.relation = t.oid and c.name in ('community_id', 'organization_id')))
+    and not exists (select from tests.our_policies() p where p.relation = t.oid and p.command = 'select' and p.roles = array[r.name]::name[])
+$$;
+comment on function tests.catalog__logins_reach_tables() is 'Every table whose rows belong to a community or an organization is open to database logins, for the rows of theirs.';
+
+create or replace function tests.catalog__logins_granted() returns table (object text, problem text) language sql stable set search_path = ''
+as $$
+  select g.object, format('%s holds %s', g.grantee, g.privilege)
+  from tests.our_grants() g
+  where g.grantee in ('vicinia_reporting', 'vicinia_maintenance')
+    and (g.schema <> 'public' or g.privilege not in ('select', 'insert', 'update') or (g.grantee = 'vicinia_reporting' and g.privilege <> 'select')
+      -- What decides who may do what is not written by hand.
+      or (g.privilege <> 'select' and g.name not in ('organizations', 'communities')
+        and not exists (select from tests.our_columns() c where c.schema = 'public' and c.table_name = g.name and c.name = 'community_id' and c.is_not_null)))
+$$;
+comment on function tests.catalog__logins_granted() is 'Reporting reads public alone; maintenance also inserts and updates rows of communities there. Neither deletes.';
+
+create or replace function tests.catalog__logins_execute() returns table (object text, problem text) language sql stable set search_path = ''
+as $$
+  select f.object, 'may be executed by ' || x.grantee::regrole
+  from tests.our_functions() f
+  join pg_catalog.pg_proc p on p.oid = f.oid
+  cross join lateral pg_catalog.aclexplode(p.proacl) x
+  where (x.grantee = 'vicinia_reporting'::regrole and f.object !~ '^app\.reporting_')
+    or (x.grantee = 'vicinia_maintenance'::regrole and (f.schema not in ('app', 'extensions')
+      or (p.prosecdef and f.object !~ '^app\.(maintained_|check_setting\(|feature_states\()')))
+$$;
+comment on function tests.catalog__logins_execute() is 'Database logins execute no RPC, and no definer function but the helpers of their policies and what checks a value.';
+
+create or replace function tests.catalog__logins_write() returns table (object text, problem text) language sql stable set search_path = ''
+as $$
+  with recursive called (oid, since) as (
+    select p.oid, t.object
+    from tests.business_tables() t
+    join pg_catalog.pg_trigger g on g.tgrelid = t.oid and not g.tgisinternal
+    join pg_catalog.pg_proc p on p.oid = g.tgfoid and not p.prosecdef
+    where exists (select from tests.our_columns() c where c.relation = t.oid and c.name = 'community_id' and c.is_not_null)
+    union
+    select d.refobjid, t.object
+    from tests.business_tables() t
+    cross join lateral (
+      select 'pg_catalog.pg_constraint'::regclass as catalog, k.oid from pg_catalog.pg_constraint k where k.conrelid = t.oid and k.contype = 'c'
+      union all
+      select 'pg_catalog.pg_trigger'::regclass, g.oid from pg_catalog.pg_trigger g where g.tgrelid = t.oid
+    ) w
+    join pg_catalog.pg_depend d on d.classid = w.catalog and d.objid = w.oid and d.refclassid = 'pg_catalog.pg_proc'::regclass
+    where exists (select from tests.our_columns() c where c.relation = t.oid and c.name = 'community_id' and c.is_not_null)
+    union
+    select q.oid, k.since
+    from called k
+    join pg_catalog.pg_proc p on p.oid = k.oid and not p.prosecdef
+    cross join lateral regexp_matches(p.prosrc, '\mapp\.([a-z_]+)\(', 'g') name
+    join pg_catalog.pg_proc q on q.pronamespace = 'app'::regnamespace and q.proname = name[1]
+  )
+  select distinct on (k.oid) k.oid::regprocedure::text, format('runs when vicinia_maintenance writes %s: grant it EXECUTE', k.since)
+  from called k
+  join pg_catalog.pg_proc p on p.oid = k.oid and p.prorettype <> 'trigger'::regtype
+  where not pg_catalog.has_function_privilege('vicinia_maintenance', k.oid, 'execute')
+$$;
+comment on function tests.catalog__logins_write() is 'Vicinia_maintenance may execute what checks and triggers of the tables it writes call in its name.';
 
 -- Comments -----------------------------------------------------------------------------------------------------------
 

@@ -569,6 +569,8 @@ export const functions: Record<string, FunctionRules | FunctionRules[]> = {
   ],
   purge: { call: onSite('records.purge'), args: (place) => ({ table_name: 'buildings', id: idOf(`${place} archived building`), reason: 'Attack' }) },
 
+  statement_statistics: { call: onSite('operations.read'), args: () => ({ most: 3 }) },
+
   next_states: [
     { call: ofNamed('unit 1', seesUnit), args: (place) => ({ table_name: 'units', id: idOf(`${place} unit 1`) }) },
     { call: seesTarget, args: (place) => ({ table_name: 'profiles', id: idOf(`${place} target user`) }) },
