@@ -502,7 +502,7 @@ grant execute on function app.redacted(jsonb, text[]) to service_role;
 
 create view public.audit_log with (security_invoker = true) as
 select
-  l.id, l.recorded_at, coalesce(c.relname, split_part(t.name, '.', 2)) as table_name, l.operation, l.action, l.row_id, l.community_id, l.organization_id,
+  l.id, l.recorded_at, coalesce(c.relname::text, split_part(t.name, '.', 2)) as table_name, l.operation, l.action, l.row_id, l.community_id, l.organization_id,
   l.actor_id, l.actor_label, l.transaction_id::text as transaction_id, l.changes, l.note, o.address, o.user_agent, o.method, o.path, o.location
 from audit.log l
 left join pg_catalog.pg_class c on c.oid = l.table_id
