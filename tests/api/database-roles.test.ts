@@ -262,12 +262,13 @@ describe('a maintenance login', () => {
   test('changes rows of its organization, under its own name whatever it claims', async () => {
     const { name, sql } = await maintainer(domus);
     const [unit] = await sql<{ id: string }>(`select id from units where number = '2'`);
-    await sql(`select set_config('request.jwt.claims', $1, false), set_config('app.actor', 'job:load', false), set_config('app.reason', 'Ticket 4711', false)`, [await superadminClaims()]);
+    await sql(`select set_config('request.jwt.claims', $1, false), set_config('app.actor', 'job:load', false), set_config('app.reason', 'Ticket 4711', false),
+      set_config('request.headers', '{"x-forwarded-for": "203.0.113.9"}', false)`, [await superadminClaims()]);
     await sql(`update units set floor = 7 where id = $1`, [unit!.id]);
     await sql(`insert into units (community_id, number) select community_id, 'M-1' from units where id = $1`, [unit!.id]);
     const entries = await stack.sql(
-      `select operation::text, actor_id, actor_label, note from audit.log where table_id = 'units'::regclass and note = 'Ticket 4711' order by id`);
-    expect(entries).toEqual(['update', 'insert'].map((operation) => ({ operation, actor_id: null, actor_label: `login:${name}`, note: 'Ticket 4711' })));
+      `select operation::text, actor_id, actor_label, origin_id, note from audit.log where table_id = 'units'::regclass and note = 'Ticket 4711' order by id`);
+    expect(entries).toEqual(['update', 'insert'].map((operation) => ({ operation, actor_id: null, actor_label: `login:${name}`, origin_id: null, note: 'Ticket 4711' })));
     expect(await stack.sql(`select floor, updated_by from units where id = $1`, [unit!.id])).toEqual([{ floor: 7, updated_by: null }]);
     expect(await stack.sql(`select created_by from units where number = 'M-1'`)).toEqual([{ created_by: null }]);
   });
