@@ -2,11 +2,14 @@ import { execFile } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, normalize } from 'node:path';
 import { promisify } from 'node:util';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import { projectRoot } from '../../scripts/stack/paths.ts';
 import { connect, createDatabaseFromTemplate, testServer, type Row } from '../support/database.ts';
 
 // types/ and docs/schema/ are what `npm run generate` writes: nobody edits them by hand, and nobody forgets them.
+
+// Each check is a program of its own, which a busy machine takes its time for.
+vi.setConfig({ testTimeout: 300_000 });
 
 const check = (databaseUrl: string, ...what: ('types' | 'docs')[]) =>
   promisify(execFile)(process.execPath, ['--import', 'tsx', 'scripts/generate.ts', ...what, '--check', '--db-url', databaseUrl], { cwd: projectRoot }).then(
