@@ -183,7 +183,7 @@ as $$
   cross join lateral pg_catalog.aclexplode(p.proacl) x
   where (x.grantee = 'vicinia_reporting'::regrole and f.object !~ '^app\.reporting_')
     or (x.grantee = 'vicinia_maintenance'::regrole and (f.schema not in ('app', 'extensions')
-      or (p.prosecdef and f.object !~ '^app\.(maintained_|check_setting\(|feature_states\()')))
+      or (p.prosecdef and f.object !~ '^app\.(maintained_|check_setting\(|feature_states\(|refuse_erased\()')))
 $$;
 comment on function tests.catalog__logins_execute() is 'Database logins execute no RPC, and no definer function but the helpers of their policies and what checks a value.';
 
