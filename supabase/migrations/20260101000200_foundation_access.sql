@@ -77,7 +77,7 @@ $$;
 comment on function app.session_is_live(jsonb) is
   'Whether the session that a token names still exists in Auth, is this user''s and has not expired. A token without a session_id (third-party auth) counts, because nothing could tell '
   'otherwise, unless the setting security.require_session refuses it. The claim on_behalf marks a question that the database asks itself about a user; Auth issues no such token. '
-  'Definer: reads auth.sessions; not executable by API roles.';
+  'The two helpers that every statement calls look the session up in a query of their own, which costs a tenth of this call. Definer: reads auth.sessions; not executable by API roles.';
 
 create function app.user_id()
 returns uuid
@@ -89,8 +89,14 @@ as $$
 declare
   claims constant jsonb := nullif(current_setting('request.jwt.claims', true), '')::jsonb;
   caller constant uuid := claims ->> 'sub';
+  session constant text := claims ->> 'session_id';
 begin
-  if caller is null or not exists (select from public.profiles p where p.id = caller and p.status = 'active') or not app.session_is_live(claims) then
+  if caller is null or not exists (
+    select from public.profiles p
+    where p.id = caller and p.status = 'active' and (session is null or exists (
+      select from auth.sessions s
+      where s.id = case when pg_input_is_valid(session, 'uuid') then session::uuid end and s.user_id = p.id and (s.not_after is null or s.not_after > now())))
+  ) or (session is null and not app.session_is_live(claims)) then
     return null;
   end if;
   return caller;
@@ -169,24 +175,43 @@ declare
   claims constant jsonb := nullif(current_setting('request.jwt.claims', true), '')::jsonb;
   told constant jsonb := claims -> 'app_metadata';
   caller constant uuid := claims ->> 'sub';
+  session constant text := claims ->> 'session_id';
   live bigint;
+  is_live boolean;
+  is_asked boolean;
+  result jsonb;
 begin
-  if not app.session_is_live(claims) then
+  select
+    a.version,
+    exists (
+      select from auth.sessions s
+      where s.id = case when pg_input_is_valid(session, 'uuid') then session::uuid end and s.user_id = caller and (s.not_after is null or s.not_after > now())),
+    exists (select from public.assurance_requirements)
+  into live, is_live, is_asked
+  from (values (caller)) c (id)
+  left join private.user_access a on a.user_id = c.id;
+
+  if session is null then
+    is_live := app.session_is_live(claims);
+  end if;
+  if not is_live then
     return app.compute_access(null);
   end if;
-  select a.version into live from private.user_access a where a.user_id = caller;
-  if live = (told ->> 'access_version')::bigint
-    and now() < (told ->> 'valid_until')::timestamptz
-    and told -> 'truncated' is null
-  then
-    return told;
+
+  if live = (told ->> 'access_version')::bigint and now() < (told ->> 'valid_until')::timestamptz and told -> 'truncated' is null then
+    result := told;
+  else
+    result := app.compute_access(caller);
   end if;
-  return app.compute_access(caller);
+  if is_asked and not app.is_assured() then
+    result := result || '{"unassured": true}';
+  end if;
+  return result;
 end;
 $$;
 
 comment on function app.access() is
-  'The caller''s roles: from the token while it can be believed, else from the tables; none once the session is gone. Definer: reads the live version; not executable by API roles, who ask the helpers below.';
+  'The caller''s roles: from the token while it can be believed, else from the tables; none once the session is gone. "unassured" stands beside them for a caller without a second factor while anybody on the site asks for one. Definer: reads the live version; not executable by API roles, who ask the helpers below.';
 
 -- How sure Auth is of the caller -------------------------------------------------------------------------------------
 
@@ -217,14 +242,11 @@ stable
 security definer -- reads requirements of every organization
 set search_path = ''
 as $$
-declare
-  requiring uuid[];
 begin
-  select array_agg(q.organization_id) into requiring from public.assurance_requirements q where q.permission_key = permission;
-  if requiring is null or app.is_assured() then
+  if app.is_assured() then
     return null;
   end if;
-  return requiring;
+  return (select array_agg(q.organization_id) from public.assurance_requirements q where q.permission_key = permission);
 end;
 $$;
 
@@ -261,8 +283,10 @@ stable
 security definer -- reads roles regardless of who may list them
 set search_path = ''
 as $$
+declare
+  access constant jsonb := app.access();
 begin
-  return app.site_role_holds(app.access() -> 'site_roles', permission) and app.assurance_lacking(permission) is null;
+  return access -> 'site_roles' <> '[]' and app.site_role_holds(access -> 'site_roles', permission) and (not access ? 'unassured' or app.assurance_lacking(permission) is null);
 end;
 $$;
 
@@ -307,11 +331,11 @@ as $$
 declare
   access constant jsonb := app.access();
   organizations constant jsonb := access -> 'organizations';
-  lacking constant uuid[] := app.assurance_lacking(permission);
+  lacking constant uuid[] := case when access ? 'unassured' then app.assurance_lacking(permission) end;
 begin
   if array_position(lacking, null) is not null then
     return;
-  elsif app.site_role_holds(access -> 'site_roles', permission) then
+  elsif access -> 'site_roles' <> '[]' and app.site_role_holds(access -> 'site_roles', permission) then
     return query select o.id from public.organizations o where lacking is null or o.id <> all (lacking);
     return;
   end if;
@@ -350,7 +374,7 @@ as $$
 declare
   access constant jsonb := app.access();
 begin
-  if app.site_role_holds(access -> 'site_roles', 'communities.read') then
+  if access -> 'site_roles' <> '[]' and app.site_role_holds(access -> 'site_roles', 'communities.read') then
     return array(select c.id from public.communities c);
   elsif access -> 'organizations' = '{}' and not access ? 'extras' then
     return array(select k::uuid from jsonb_object_keys(access -> 'communities') k);
@@ -378,11 +402,11 @@ set search_path = ''
 as $$
 declare
   access constant jsonb := app.access();
-  lacking constant uuid[] := app.assurance_lacking(permission);
+  lacking constant uuid[] := case when access ? 'unassured' then app.assurance_lacking(permission) end;
 begin
   if array_position(lacking, null) is not null then
     return;
-  elsif app.site_role_holds(access -> 'site_roles', permission) then
+  elsif access -> 'site_roles' <> '[]' and app.site_role_holds(access -> 'site_roles', permission) then
     return query select c.id from public.communities c where lacking is null or c.organization_id <> all (lacking);
     return;
   end if;
@@ -425,9 +449,8 @@ set search_path = ''
 as $$
 declare
   caller constant uuid := app.user_id();
-  lacking constant uuid[] := app.assurance_lacking(permission);
 begin
-  if caller is null or array_position(lacking, null) is not null then
+  if caller is null then
     return;
   end if;
 
@@ -437,7 +460,12 @@ begin
     join public.occupancies oc on oc.community_id = re.community_id and oc.resident_id = re.id
     join public.communities c on c.id = re.community_id
     where re.user_id = caller and re.deleted_at is null and oc.deleted_at is null and c.deleted_at is null
-      and (lacking is null or c.organization_id <> all (lacking))
+      and (
+        not exists (
+          select from public.assurance_requirements q
+          where q.permission_key = permission and (q.organization_id is null or q.organization_id = c.organization_id))
+        or (select app.is_assured())
+      )
       and oc.starts_on <= (now() at time zone c.time_zone)::date
       and (oc.ends_on is null or oc.ends_on >= (now() at time zone c.time_zone)::date)
       and exists (
@@ -454,7 +482,8 @@ end;
 $$;
 
 comment on function app.units_with(text) is
-  'The units in which the caller lives or which the caller owns today (the community''s date) in a role that holds the permission, and those to which a restricted membership reaches. Always from the tables. Definer: reads occupancies.';
+  'The units in which the caller lives or which the caller owns today (the community''s date) in a role that holds the permission, with the assurance level that is required there, and those to which a restricted membership reaches. '
+  'Always from the tables. Definer: reads occupancies.';
 
 create function app.users_of(permission text)
 returns setof uuid

@@ -64,7 +64,7 @@ set search_path = ''
 as $$
 declare
   headers constant jsonb := nullif(current_setting('request.headers', true), '')::jsonb;
-  source constant text := app.setting('security.location_headers') #>> '{}';
+  believed constant text := app.setting('security.location_headers') #>> '{}';
   told jsonb;
 begin
   select jsonb_build_object(
@@ -73,7 +73,7 @@ begin
     'region', app.header_text(headers ->> h.region), 'city', app.header_text(headers ->> h.city))
   into told
   from app.location_headers() h
-  where h.source = request_location.source;
+  where h.source = believed;
   return jsonb_strip_nulls(coalesce(told, '{}'));
 end;
 $$;
