@@ -9,6 +9,12 @@ export type AccountStatus = "active" | "banned" | "inactive" | "suspended";
 
 export type AppDeliveryStatus = "dead" | "delivered" | "pending";
 
+export type AppErasing = "archive" | "cascade" | "function" | "keep" | "remove" | "unlink";
+
+export type AppMerging = "archive" | "fill" | "function" | "repoint" | "stay";
+
+export type AppPersonalLink = "actor" | "email" | "nobody" | "parent" | "related" | "resident" | "user";
+
 export type ArrayType<T> = ArrayTypeImpl<T> extends (infer U)[]
   ? U[]
   : ArrayTypeImpl<T>;
@@ -17,7 +23,7 @@ export type ArrayTypeImpl<T> = T extends ColumnType<infer S, infer I, infer U>
   ? ColumnType<S[], I[], U[]>
   : T[];
 
-export type AuditOperation = "delete" | "insert" | "update";
+export type AuditOperation = "action" | "delete" | "insert" | "update";
 
 export type ConsentChannel = "app" | "in_person" | "mail" | "paper" | "phone";
 
@@ -76,6 +82,17 @@ export interface AppArchiveRules {
    * The table, in public.
    */
   table_id: string;
+}
+
+export interface AppAuditActions {
+  /**
+   * What it means, in a sentence.
+   */
+  description: string;
+  /**
+   * What happened to what: TICKET_ASSIGNED.
+   */
+  key: string;
 }
 
 export interface AppOutbox {
@@ -153,6 +170,65 @@ export interface AppOutboxDeliveries {
    * pending: due at next_attempt_at. dead: ten tries failed; app.replay_delivery tries again.
    */
   status: Generated<AppDeliveryStatus>;
+}
+
+export interface AppPersonalDataRegistry {
+  /**
+   * The columns in which two rows of one person may not agree, besides the person.
+   */
+  clash_on: Generated<string[]>;
+  /**
+   * The personal columns of the row, each with what erasing writes into it.
+   */
+  columns: Generated<Json>;
+  /**
+   * The function f(ids uuid[]) that erases the rows.
+   */
+  erase_with: string | null;
+  /**
+   * What of the row is exported; null: all but what is somebody else's.
+   */
+  exported: string[] | null;
+  /**
+   * The function f(person uuid) returning table (reason text, until_on date): what forbids erasing.
+   */
+  held_by: string | null;
+  /**
+   * Whether rows of a user go when the resident who is linked to the user is erased in the row's community.
+   */
+  is_with_resident: boolean;
+  /**
+   * Why the row, or what is left of it, stays.
+   */
+  kept_because: string | null;
+  /**
+   * The function f(keep uuid, duplicate uuid) that merges the rows.
+   */
+  merge_with: string | null;
+  /**
+   * What becomes of the row when the person is erased.
+   */
+  on_erase: AppErasing;
+  /**
+   * How rows of a resident follow into another record of the same person.
+   */
+  on_merge: AppMerging;
+  /**
+   * The registered table whose persons are this row's.
+   */
+  parent_id: string | null;
+  /**
+   * The column that names the person, or (parent) the row of which this one is a part.
+   */
+  person_column: string;
+  /**
+   * The table.
+   */
+  table_id: string;
+  /**
+   * resident, related, user, actor, email, parent or nobody: what the column holds.
+   */
+  whose: AppPersonalLink;
 }
 
 export interface AppRowModel {
@@ -281,6 +357,10 @@ export interface AppStateTransitions {
 
 export interface AuditLog {
   /**
+   * What it was, where it has a name: ROLE_GRANTED.
+   */
+  action: string | null;
+  /**
    * The user who made the change.
    */
   actor_id: string | null;
@@ -289,7 +369,11 @@ export interface AuditLog {
    */
   actor_label: string | null;
   /**
-   * See audit.log: the row, or [before, after] of each changed column.
+   * The network address the request came from.
+   */
+  address: string | null;
+  /**
+   * See audit.log: the row, [before, after] of each changed column, or the details of an action.
    */
   changes: Json | null;
   /**
@@ -301,17 +385,29 @@ export interface AuditLog {
    */
   id: Int8 | null;
   /**
+   * The place or country that the request told.
+   */
+  location: string | null;
+  /**
+   * The method of the request.
+   */
+  method: string | null;
+  /**
    * The reason given.
    */
   note: string | null;
   /**
-   * insert, update or delete.
+   * insert, update or delete; action: nothing was changed.
    */
   operation: AuditOperation | null;
   /**
    * The organization the row names, if any.
    */
   organization_id: string | null;
+  /**
+   * What was called.
+   */
+  path: string | null;
   /**
    * When the transaction of the change began.
    */
@@ -321,13 +417,17 @@ export interface AuditLog {
    */
   row_id: string | null;
   /**
-   * Name of the table.
+   * Name of the table; null for an action that is about none.
    */
   table_name: string | null;
   /**
    * Changes with the same id were made together.
    */
   transaction_id: string | null;
+  /**
+   * The app or browser that made it.
+   */
+  user_agent: string | null;
 }
 
 export interface Brandings {
@@ -2257,9 +2357,11 @@ export interface UserPreferences {
 
 export interface DB {
   "app.archive_rules": AppArchiveRules;
+  "app.audit_actions": AppAuditActions;
   "app.outbox": AppOutbox;
   "app.outbox_consumers": AppOutboxConsumers;
   "app.outbox_deliveries": AppOutboxDeliveries;
+  "app.personal_data_registry": AppPersonalDataRegistry;
   "app.row_model": AppRowModel;
   "app.row_references": AppRowReferences;
   "app.scheduled_jobs": AppScheduledJobs;

@@ -247,6 +247,10 @@ language plpgsql
 set search_path = ''
 as $$
 begin
+  -- Erasing a person and merging two records of one rewrite what nobody else may, and name the table meanwhile. Never ids.
+  if current_setting('app.rewriting', true) = tg_relid::text and tg_argv[0] not in ('id', 'community_id') then
+    return new;
+  end if;
   perform app.fail(409, 'column_frozen',
     format('%s of %I cannot change once the row is stored.', tg_argv[0], tg_table_name),
     'Archive the row and make a new one.');
@@ -254,7 +258,7 @@ begin
 end;
 $$;
 
-comment on function app.tg__frozen() is 'BEFORE UPDATE, with a WHEN clause that names what changed: refuses (409 column_frozen).';
+comment on function app.tg__frozen() is 'BEFORE UPDATE, with a WHEN clause that names what changed: refuses (409 column_frozen). app.erase_rows and app.merge_rows may pass, ids apart.';
 
 create function app.tg__delete_refused()
 returns trigger
@@ -283,9 +287,13 @@ language plpgsql
 set search_path = ''
 as $$
 begin
+  -- What erases personal data for privacy names the log it does so in, for as long as it takes (app.erase_audit).
+  if tg_op = 'UPDATE' and current_setting('app.erasing', true) = tg_relid::text then
+    return null;
+  end if;
   perform app.fail(409, 'append_only', format('%s of %I is refused: its rows are kept as they were written.', tg_op, tg_table_name));
   return null;
 end;
 $$;
 
-comment on function app.tg__append_only() is 'BEFORE UPDATE, DELETE OR TRUNCATE, per statement: refuses (409 append_only).';
+comment on function app.tg__append_only() is 'BEFORE UPDATE, DELETE OR TRUNCATE, per statement: refuses (409 append_only). Erasure for privacy alone may update.';

@@ -17,6 +17,8 @@
 --   {"access_version": 1767225600000000, "valid_until": "2026-12-31T00:00:00+00:00", "site_roles": ["superadmin"],
 --    "organizations": {"<id>": ["admin"]}, "communities": {"<id>": ["manager", "owner"]}}
 
+create type public.access_level as enum ('site', 'organization', 'community', 'unit');
+
 create table private.user_access (
   user_id uuid not null,
   version bigint not null default (date_part('epoch', clock_timestamp()) * 1000000)::bigint,
@@ -256,25 +258,23 @@ comment on function app.assurance_lacking(text) is
 
 -- The helpers of policies --------------------------------------------------------------------------------------------
 
-create function app.site_role_holds(site_roles jsonb, permission text)
-returns boolean
+create function app.roles_with(permission text, level public.access_level)
+returns text[]
 language plpgsql
 stable
-security definer -- reads roles regardless of who may list them
+security definer -- reads private.permission_holders
 set search_path = ''
 as $$
+declare
+  keys text[];
 begin
-  return site_roles <> '[]' and exists (
-    select
-    from public.roles r
-    join public.role_permissions rp on rp.role_id = r.id
-    where r.level = 'site' and r.deleted_at is null and site_roles ? r.key and rp.permission_key = permission
-  );
+  select h.role_keys into keys from private.permission_holders h where h.permission_key = permission and h.level = roles_with.level;
+  return coalesce(keys, '{}');
 end;
 $$;
 
-comment on function app.site_role_holds(jsonb, text) is
-  'Whether one of these site roles holds the permission, whatever is required besides. Definer: reads roles; not executable by API roles.';
+comment on function app.roles_with(text, public.access_level) is
+  'The keys of the system roles of a level that hold the permission; those of custom roles are looked up in their scope. Definer: reads what is derived for speed; not executable by API roles.';
 
 create function app.can_on_site(permission text)
 returns boolean
@@ -286,7 +286,7 @@ as $$
 declare
   access constant jsonb := app.access();
 begin
-  return access -> 'site_roles' <> '[]' and app.site_role_holds(access -> 'site_roles', permission) and (not access ? 'unassured' or app.assurance_lacking(permission) is null);
+  return access -> 'site_roles' <> '[]' and access -> 'site_roles' ?| app.roles_with(permission, 'site') and (not access ? 'unassured' or app.assurance_lacking(permission) is null);
 end;
 $$;
 
@@ -332,10 +332,11 @@ declare
   access constant jsonb := app.access();
   organizations constant jsonb := access -> 'organizations';
   lacking constant uuid[] := case when access ? 'unassured' then app.assurance_lacking(permission) end;
+  holders record;
 begin
   if array_position(lacking, null) is not null then
     return;
-  elsif access -> 'site_roles' <> '[]' and app.site_role_holds(access -> 'site_roles', permission) then
+  elsif access -> 'site_roles' <> '[]' and access -> 'site_roles' ?| app.roles_with(permission, 'site') then
     return query select o.id from public.organizations o where lacking is null or o.id <> all (lacking);
     return;
   end if;
@@ -345,18 +346,22 @@ begin
   end if;
 
   if organizations <> '{}' then
+    select p.role_keys, p.has_custom into holders from private.permission_holders p where p.permission_key = permission and p.level = 'organization';
     return query
-      select h.key::uuid
-      from jsonb_each(organizations) h
-      where exists (
-        select
-        from public.roles r
-        join public.role_permissions rp on rp.role_id = r.id
-        where r.level = 'organization' and r.deleted_at is null and h.value ? r.key
-          and (r.organization_id is null or r.organization_id = h.key::uuid)
-          and rp.permission_key = permission
-      )
-      and (lacking is null or h.key::uuid <> all (lacking));
+      select h.key::uuid from jsonb_each(organizations) h where h.value ?| holders.role_keys and (lacking is null or h.key::uuid <> all (lacking));
+    if holders.has_custom then
+      return query
+        select h.key::uuid
+        from jsonb_each(organizations) h
+        where exists (
+          select
+          from public.roles r
+          join public.role_permissions rp on rp.role_id = r.id
+          where r.level = 'organization' and r.organization_id = h.key::uuid and r.deleted_at is null and h.value ? r.key
+            and rp.permission_key = permission
+        )
+        and (lacking is null or h.key::uuid <> all (lacking));
+    end if;
   end if;
 end;
 $$;
@@ -374,7 +379,7 @@ as $$
 declare
   access constant jsonb := app.access();
 begin
-  if access -> 'site_roles' <> '[]' and app.site_role_holds(access -> 'site_roles', 'communities.read') then
+  if access -> 'site_roles' <> '[]' and access -> 'site_roles' ?| app.roles_with('communities.read', 'site') then
     return array(select c.id from public.communities c);
   elsif access -> 'organizations' = '{}' and not access ? 'extras' then
     return array(select k::uuid from jsonb_object_keys(access -> 'communities') k);
@@ -403,10 +408,11 @@ as $$
 declare
   access constant jsonb := app.access();
   lacking constant uuid[] := case when access ? 'unassured' then app.assurance_lacking(permission) end;
+  holders record;
 begin
   if array_position(lacking, null) is not null then
     return;
-  elsif access -> 'site_roles' <> '[]' and app.site_role_holds(access -> 'site_roles', permission) then
+  elsif access -> 'site_roles' <> '[]' and access -> 'site_roles' ?| app.roles_with(permission, 'site') then
     return query select c.id from public.communities c where lacking is null or c.organization_id <> all (lacking);
     return;
   end if;
@@ -422,18 +428,27 @@ begin
       where lacking is null or e not in (select c.id from public.communities c where c.organization_id = any (lacking));
   end if;
 
+  -- Nearly everybody holds it by a system role, whose key means the same everywhere.
+  select p.role_keys, p.has_custom into holders from private.permission_holders p where p.permission_key = permission and p.level = 'community';
   return query
     select h.key::uuid
     from jsonb_each(access -> 'communities') h
-    where exists (
-      select
-      from public.role_permissions rp
-      join public.roles r on r.id = rp.role_id
-      where rp.permission_key = permission and r.level = 'community' and r.deleted_at is null and h.value ? r.key
-        and (r.organization_id is null or r.organization_id = (select c.organization_id from public.communities c where c.id = h.key::uuid))
-        and (r.community_id is null or r.community_id = h.key::uuid)
-    )
-    and (lacking is null or h.key::uuid not in (select c.id from public.communities c where c.organization_id = any (lacking)));
+    where h.value ?| holders.role_keys
+      and (lacking is null or h.key::uuid not in (select c.id from public.communities c where c.organization_id = any (lacking)));
+  if holders.has_custom then
+    return query
+      select h.key::uuid
+      from jsonb_each(access -> 'communities') h
+      where exists (
+        select
+        from public.role_permissions rp
+        join public.roles r on r.id = rp.role_id
+        where rp.permission_key = permission and r.level = 'community' and r.deleted_at is null and h.value ? r.key
+          and (r.community_id = h.key::uuid
+            or r.organization_id = (select c.organization_id from public.communities c where c.id = h.key::uuid))
+      )
+      and (lacking is null or h.key::uuid not in (select c.id from public.communities c where c.organization_id = any (lacking)));
+  end if;
 end;
 $$;
 
@@ -449,6 +464,8 @@ set search_path = ''
 as $$
 declare
   caller constant uuid := app.user_id();
+  -- What an occupancy gives is a system role of the same key.
+  system_roles constant text[] := app.roles_with(permission, 'community');
 begin
   if caller is null then
     return;
@@ -468,12 +485,7 @@ begin
       )
       and oc.starts_on <= (now() at time zone c.time_zone)::date
       and (oc.ends_on is null or oc.ends_on >= (now() at time zone c.time_zone)::date)
-      and exists (
-        select
-        from public.roles r
-        join public.role_permissions rp on rp.role_id = r.id
-        where r.is_occupancy and r.key = oc.role::text and rp.permission_key = permission
-      );
+      and oc.role::text = any (system_roles);
 
   if exists (select from public.memberships m where m.user_id = caller and m.restriction is not null) then
     return query select app.extra_units(permission);
