@@ -120,6 +120,7 @@ comment on function app.device_label(text) is
 
 create table private.session_origins (
   session_id uuid not null,
+  user_id uuid not null,
   device_name text,
   user_agent text,
   address inet,
@@ -130,12 +131,16 @@ create table private.session_origins (
   seen_at timestamptz not null default now(),
   constraint session_origins_pkey primary key (session_id),
   constraint session_origins_session_fkey foreign key (session_id) references auth.sessions (id) on delete cascade,
+  constraint session_origins_user_fkey foreign key (user_id) references auth.users (id) on delete cascade,
   constraint session_origins_device_name_check check (app.is_name(device_name) and length(device_name) <= 100)
 );
+
+create index session_origins_user_idx on private.session_origins (user_id);
 
 comment on table private.session_origins is
   'What Auth does not know of a session: the name its app gave the device, and where a request of the app came from. Written by register_session; gone with the session. Read through my_sessions and user_sessions.';
 comment on column private.session_origins.session_id is 'The session, in Auth.';
+comment on column private.session_origins.user_id is 'Whose session it is.';
 comment on column private.session_origins.device_name is 'What the app calls the device: "Ana''s phone".';
 comment on column private.session_origins.user_agent is 'The program of the app''s last registration; Auth may have seen a server that signed in for it.';
 comment on column private.session_origins.address is 'The address of the app''s last registration.';
@@ -169,17 +174,18 @@ security definer -- nobody else may write private.session_origins
 set search_path = ''
 as $$
 declare
+  caller constant uuid := app.user_id();
   session constant uuid := app.session_id();
   place constant jsonb := app.request_location();
   refused text;
 begin
-  if app.user_id() is null then
+  if caller is null then
     perform app.fail(403, 'permission_denied', 'A session is registered by a user who is signed in.');
   elsif session is null then
     perform app.fail(401, 'session_required', 'This token belongs to no session.');
   end if;
-  insert into private.session_origins as o (session_id, device_name, user_agent, address, country, region, city)
-  values (session, register_session.device_name, left(nullif(current_setting('request.headers', true), '')::jsonb ->> 'user-agent', 500),
+  insert into private.session_origins as o (session_id, user_id, device_name, user_agent, address, country, region, city)
+  values (session, caller, register_session.device_name, left(nullif(current_setting('request.headers', true), '')::jsonb ->> 'user-agent', 500),
     app.request_address(), place ->> 'country', place ->> 'region', place ->> 'city')
   on conflict on constraint session_origins_pkey do update
   set device_name = coalesce(excluded.device_name, o.device_name), user_agent = excluded.user_agent, address = excluded.address,

@@ -200,8 +200,7 @@ set search_path = ''
 as $$
 begin
   insert into audit.security_events (kind, user_id, session_id, address, user_agent, country, region, city, actor_id, note)
-  select 'session_registered', s.user_id, new.session_id, new.address, new.user_agent, new.country, new.region, new.city, auth.uid(), new.device_name
-  from auth.sessions s where s.id = new.session_id;
+  values ('session_registered', new.user_id, new.session_id, new.address, new.user_agent, new.country, new.region, new.city, auth.uid(), new.device_name);
   return null;
 end;
 $$;
