@@ -16,6 +16,52 @@ export type Database = {
   }
   public: {
     Tables: {
+      assurance_requirements: {
+        Row: {
+          created_at: string
+          created_by: string | null
+          deleted_at: string | null
+          id: string
+          organization_id: string | null
+          permission_key: string
+          updated_at: string
+          updated_by: string | null
+        }
+        Insert: {
+          created_at?: string
+          created_by?: string | null
+          deleted_at?: string | null
+          id?: string
+          organization_id?: string | null
+          permission_key: string
+          updated_at?: string
+          updated_by?: string | null
+        }
+        Update: {
+          created_at?: string
+          created_by?: string | null
+          deleted_at?: string | null
+          id?: string
+          organization_id?: string | null
+          permission_key?: string
+          updated_at?: string
+          updated_by?: string | null
+        }
+        Relationships: [
+          {
+            foreignKeyName: "assurance_requirements_organization_fkey"
+            columns: ["organization_id"]
+            referencedRelation: "organizations"
+            referencedColumns: ["id"]
+          },
+          {
+            foreignKeyName: "assurance_requirements_permission_fkey"
+            columns: ["permission_key"]
+            referencedRelation: "permissions"
+            referencedColumns: ["key"]
+          },
+        ]
+      }
       brandings: {
         Row: {
           accent_color: string | null
@@ -2105,6 +2151,57 @@ export type Database = {
           },
         ]
       }
+      security_events: {
+        Row: {
+          actor_id: string | null
+          actor_label: string | null
+          address: string | null
+          city: string | null
+          country: string | null
+          device: string | null
+          id: number | null
+          kind: Database["public"]["Enums"]["security_event_kind"] | null
+          note: string | null
+          recorded_at: string | null
+          region: string | null
+          session_id: string | null
+          user_agent: string | null
+          user_id: string | null
+        }
+        Insert: {
+          actor_id?: string | null
+          actor_label?: string | null
+          address?: never
+          city?: string | null
+          country?: string | null
+          device?: never
+          id?: number | null
+          kind?: Database["public"]["Enums"]["security_event_kind"] | null
+          note?: string | null
+          recorded_at?: string | null
+          region?: string | null
+          session_id?: string | null
+          user_agent?: string | null
+          user_id?: string | null
+        }
+        Update: {
+          actor_id?: string | null
+          actor_label?: string | null
+          address?: never
+          city?: string | null
+          country?: string | null
+          device?: never
+          id?: number | null
+          kind?: Database["public"]["Enums"]["security_event_kind"] | null
+          note?: string | null
+          recorded_at?: string | null
+          region?: string | null
+          session_id?: string | null
+          user_agent?: string | null
+          user_id?: string | null
+        }
+        Relationships: []
+      }
       units_overview: {
         Row: {
           area: number | null
@@ -2155,6 +2252,16 @@ export type Database = {
         Args: { id: string; reason?: string; table_name: string }
         Returns: Json
       }
+      auth_log: {
+        Args: { most?: number; since?: string; user_id?: string }
+        Returns: {
+          action: string
+          actor_id: string
+          address: string
+          provider: string
+          recorded_at: string
+        }[]
+      }
       create_community: {
         Args: {
           country_code: string
@@ -2183,6 +2290,15 @@ export type Database = {
           permissions: string[]
         }
         Returns: string
+      }
+      end_other_sessions: { Args: Record<PropertyKey, never>; Returns: number }
+      end_session: {
+        Args: { reason?: string; session_id: string }
+        Returns: undefined
+      }
+      end_user_sessions: {
+        Args: { reason: string; user_id: string }
+        Returns: number
       }
       explain_access: {
         Args: { community_id: string; permission: string }
@@ -2324,6 +2440,24 @@ export type Database = {
           slug: string
         }[]
       }
+      my_sessions: {
+        Args: Record<PropertyKey, never>
+        Returns: {
+          aal: string
+          address: string
+          city: string
+          country: string
+          created_at: string
+          device: string
+          device_name: string
+          expires_at: string
+          is_current: boolean
+          last_seen_at: string
+          region: string
+          session_id: string
+          user_agent: string
+        }[]
+      }
       next_states: {
         Args: { id: string; table_name: string }
         Returns: {
@@ -2399,7 +2533,16 @@ export type Database = {
           path: string
         }[]
       }
+      register_session: { Args: { device_name?: string }; Returns: undefined }
       remove_file: { Args: { file_id: string }; Returns: undefined }
+      require_assurance: {
+        Args: {
+          organization_id?: string
+          permission: string
+          required?: boolean
+        }
+        Returns: undefined
+      }
       resend_invitation: {
         Args: { expires_in_hours?: number; invitation_id: string }
         Returns: {
@@ -2502,6 +2645,24 @@ export type Database = {
           value: Json
         }[]
       }
+      user_sessions: {
+        Args: { user_id: string }
+        Returns: {
+          aal: string
+          address: string
+          city: string
+          country: string
+          created_at: string
+          device: string
+          device_name: string
+          expires_at: string
+          is_current: boolean
+          last_seen_at: string
+          region: string
+          session_id: string
+          user_agent: string
+        }[]
+      }
       withdraw_consent: { Args: { consent_id: string }; Returns: number }
     }
     Enums: {
@@ -2526,6 +2687,20 @@ export type Database = {
         | "phone"
         | "intercom"
         | "locale"
+      security_event_kind:
+        | "signed_in"
+        | "session_registered"
+        | "assurance_changed"
+        | "signed_out"
+        | "session_ended"
+        | "session_expired"
+        | "sign_in_failed"
+        | "sign_in_refused"
+        | "password_changed"
+        | "email_changed"
+        | "phone_changed"
+        | "mfa_enrolled"
+        | "mfa_removed"
       setting_category:
         | "billing"
         | "security"
@@ -2704,6 +2879,21 @@ export const Constants = {
         "phone",
         "intercom",
         "locale",
+      ],
+      security_event_kind: [
+        "signed_in",
+        "session_registered",
+        "assurance_changed",
+        "signed_out",
+        "session_ended",
+        "session_expired",
+        "sign_in_failed",
+        "sign_in_refused",
+        "password_changed",
+        "email_changed",
+        "phone_changed",
+        "mfa_enrolled",
+        "mfa_removed",
       ],
       setting_category: [
         "billing",
