@@ -55,6 +55,10 @@ export type Numeric = ColumnType<string, number | string, number | string>;
 
 export type OccupancyRole = "authorized" | "family" | "guest" | "owner" | "tenant";
 
+export type PrivacyRequestKind = "erase" | "export" | "rectify";
+
+export type PrivacyRequestStatus = "done" | "refused" | "requested" | "withdrawn";
+
 export type ResidentKind = "company" | "person";
 
 export type RosterEntity = "building" | "entrance" | "occupancy" | "resident" | "unit";
@@ -1579,6 +1583,132 @@ export interface Permissions {
   updated_by: string | null;
 }
 
+export interface PrivacyRequests {
+  /**
+   * The community the row belongs to. Never changes.
+   */
+  community_id: string;
+  /**
+   * When the row was made. Set by the database.
+   */
+  created_at: Generated<Timestamp>;
+  /**
+   * The user who made the row; null when no user did (see the audit log). A plain id: it outlives the user.
+   */
+  created_by: string | null;
+  /**
+   * When the row was archived; null while it is live.
+   */
+  deleted_at: Timestamp | null;
+  /**
+   * What is to be corrected; how the request came.
+   */
+  details: string | null;
+  /**
+   * The last day on which it is answered in time (setting general.privacy_answer_days).
+   */
+  due_on: Timestamp;
+  /**
+   * The row's id, a time-ordered UUID. Never changes.
+   */
+  id: Generated<string>;
+  /**
+   * export, erase or rectify.
+   */
+  kind: PrivacyRequestKind;
+  /**
+   * When it was made.
+   */
+  requested_at: Generated<Timestamp>;
+  /**
+   * The resident it is about; null for somebody who has an account and is no resident.
+   */
+  resident_id: string | null;
+  /**
+   * What was answered; for a refusal, why.
+   */
+  resolution: string | null;
+  /**
+   * When it was answered or withdrawn.
+   */
+  resolved_at: Timestamp | null;
+  /**
+   * The user who answered; null when no user did. A plain id.
+   */
+  resolved_by: string | null;
+  /**
+   * requested: open. done, refused, withdrawn: final.
+   */
+  status: Generated<PrivacyRequestStatus>;
+  /**
+   * When the row last changed. Set by the database.
+   */
+  updated_at: Generated<Timestamp>;
+  /**
+   * The user who last changed the row; null when no user did. A plain id: it outlives the user.
+   */
+  updated_by: string | null;
+  /**
+   * The user who asked; null: the management recorded it. A plain id: the request outlives the user.
+   */
+  user_id: string | null;
+}
+
+export interface PrivacyRequestsOverview {
+  /**
+   * Name of the community.
+   */
+  community: string | null;
+  /**
+   * The community's id.
+   */
+  community_id: string | null;
+  /**
+   * What was asked.
+   */
+  details: string | null;
+  /**
+   * The last day on which it is answered in time.
+   */
+  due_on: Timestamp | null;
+  /**
+   * Whether that day has passed, and it is open.
+   */
+  is_overdue: boolean | null;
+  /**
+   * export, erase or rectify.
+   */
+  kind: PrivacyRequestKind | null;
+  /**
+   * Who is meant.
+   */
+  person: string | null;
+  /**
+   * The request's id.
+   */
+  request_id: string | null;
+  /**
+   * When it was made.
+   */
+  requested_at: Timestamp | null;
+  /**
+   * The resident's id.
+   */
+  resident_id: string | null;
+  /**
+   * What was answered.
+   */
+  resolution: string | null;
+  /**
+   * requested: open. done, refused, withdrawn: final.
+   */
+  status: PrivacyRequestStatus | null;
+  /**
+   * The user's id.
+   */
+  user_id: string | null;
+}
+
 export interface Profiles {
   /**
    * When the row was made. Set by the database.
@@ -1703,6 +1833,10 @@ export interface Residents {
    */
   deleted_at: Timestamp | null;
   /**
+   * When the person was erased (erase_personal_data): the row stays, so that the history of its units can be counted, and says nothing about anybody.
+   */
+  erased_at: Timestamp | null;
+  /**
    * Name of the person or company in any script, as written.
    */
   full_name: string;
@@ -1718,6 +1852,10 @@ export interface Residents {
    * Language to write to the person in (BCP 47); the community's where null.
    */
   locale: string | null;
+  /**
+   * The record of the same person that stayed when this one was found to be a duplicate (merge_residents). Archived since, and stays so.
+   */
+  merged_into_id: string | null;
   /**
    * The person's number in the roster or register it came from; tells two people of one name apart. Unique where present.
    */
@@ -1805,6 +1943,69 @@ export interface ResidentsOverview {
    * The unit's id.
    */
   unit_id: string | null;
+}
+
+export interface RetentionHolds {
+  /**
+   * The community the row belongs to. Never changes.
+   */
+  community_id: string;
+  /**
+   * When the row was made. Set by the database.
+   */
+  created_at: Generated<Timestamp>;
+  /**
+   * The user who made the row; null when no user did (see the audit log). A plain id: it outlives the user.
+   */
+  created_by: string | null;
+  /**
+   * When the row was archived; null while it is live.
+   */
+  deleted_at: Timestamp | null;
+  /**
+   * The row's id, a time-ordered UUID. Never changes.
+   */
+  id: Generated<string>;
+  /**
+   * Why it was lifted.
+   */
+  lift_reason: string | null;
+  /**
+   * When it was lifted.
+   */
+  lifted_at: Timestamp | null;
+  /**
+   * The law or the claim, as the person is told it.
+   */
+  reason: string;
+  /**
+   * The resident whose data is held.
+   */
+  resident_id: string | null;
+  /**
+   * The row that asks for it: one hold per row and person.
+   */
+  source_id: string | null;
+  /**
+   * The table whose row asks for it; null: somebody placed it.
+   */
+  source_table: string | null;
+  /**
+   * The last day on which it is held; null: until it is lifted.
+   */
+  until_on: Timestamp | null;
+  /**
+   * When the row last changed. Set by the database.
+   */
+  updated_at: Generated<Timestamp>;
+  /**
+   * The user who last changed the row; null when no user did. A plain id: it outlives the user.
+   */
+  updated_by: string | null;
+  /**
+   * The user whose data is held, if they are no resident.
+   */
+  user_id: string | null;
 }
 
 export interface RolePermissions {
@@ -2484,10 +2685,13 @@ export interface DB {
   opening_hours: OpeningHours;
   organizations: Organizations;
   permissions: Permissions;
+  privacy_requests: PrivacyRequests;
+  privacy_requests_overview: PrivacyRequestsOverview;
   profiles: Profiles;
   resident_details: ResidentDetails;
   residents: Residents;
   residents_overview: ResidentsOverview;
+  retention_holds: RetentionHolds;
   role_permissions: RolePermissions;
   roles: Roles;
   roster_fields: RosterFields;
