@@ -33,6 +33,7 @@ comment on column public.vehicle_photos.file_id is 'The photo; of the purpose ve
 comment on column public.vehicle_photos.position is '1 is shown first.';
 
 select app.track('public.vehicle_photos', deletable => true);
+select app.register_personal_data('public.vehicle_photos', 'vehicle_id', 'parent', parent => 'public.vehicles', on_erase => 'remove');
 
 create policy vehicle_photos_select on public.vehicle_photos for select to authenticated
   using (
