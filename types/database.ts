@@ -13,7 +13,7 @@ export type AppErasing = "archive" | "cascade" | "function" | "keep" | "remove" 
 
 export type AppMerging = "archive" | "fill" | "function" | "repoint" | "stay";
 
-export type AppPersonalLink = "actor" | "email" | "nobody" | "parent" | "resident" | "user";
+export type AppPersonalLink = "actor" | "email" | "nobody" | "parent" | "related" | "resident" | "user";
 
 export type ArrayType<T> = ArrayTypeImpl<T> extends (infer U)[]
   ? U[]
@@ -229,7 +229,7 @@ export interface AppPersonalDataRegistry {
    */
   table_id: string;
   /**
-   * resident, user, actor, email, parent or nobody: what the column holds.
+   * resident, related, user, actor, email, parent or nobody: what the column holds.
    */
   whose: AppPersonalLink;
 }

@@ -10,7 +10,7 @@
 -- One rule covers what is not registered one by one: created_by and updated_by of the row model, audit.log.actor_id and the ids in
 -- events are plain ids of users. They say who acted, outlive the user, and lead to nobody once the account is erased.
 
-create type app.personal_link as enum ('resident', 'user', 'actor', 'email', 'parent', 'nobody');
+create type app.personal_link as enum ('resident', 'related', 'user', 'actor', 'email', 'parent', 'nobody');
 create type app.erasing as enum ('keep', 'archive', 'unlink', 'remove', 'cascade', 'function');
 create type app.merging as enum ('repoint', 'archive', 'fill', 'stay', 'function');
 
@@ -36,7 +36,7 @@ create table app.personal_data_registry (
   constraint personal_data_registry_parent_check check ((whose = 'parent') = (parent_id is not null)),
   constraint personal_data_registry_erase_with_check check ((on_erase = 'function') = (erase_with is not null)),
   constraint personal_data_registry_merge_with_check check ((on_merge = 'function') = (merge_with is not null)),
-  constraint personal_data_registry_merge_check check (on_merge in ('stay', 'repoint') or whose = 'resident'),
+  constraint personal_data_registry_merge_check check (on_merge in ('stay', 'repoint') or whose in ('resident', 'related')),
   constraint personal_data_registry_clash_on_check check (clash_on = '{}' or on_merge in ('archive', 'fill')),
   constraint personal_data_registry_kept_because_check check (
     length(kept_because) between 10 and 500 and (kept_because is not null or on_erase in ('remove', 'cascade', 'function')))
@@ -48,7 +48,7 @@ comment on table app.personal_data_registry is
   'For every column that names a person, whose data the row is and what becomes of it. Part of the system; each topic declares its own with app.register_personal_data, whose comment explains the columns.';
 comment on column app.personal_data_registry.table_id is 'The table.';
 comment on column app.personal_data_registry.person_column is 'The column that names the person, or (parent) the row of which this one is a part.';
-comment on column app.personal_data_registry.whose is 'resident, user, actor, email, parent or nobody: what the column holds.';
+comment on column app.personal_data_registry.whose is 'resident, related, user, actor, email, parent or nobody: what the column holds.';
 comment on column app.personal_data_registry.parent_id is 'The registered table whose persons are this row''s.';
 comment on column app.personal_data_registry.columns is 'The personal columns of the row, each with what erasing writes into it.';
 comment on column app.personal_data_registry.exported is 'What of the row is exported; null: all but what is somebody else''s.';
@@ -122,7 +122,7 @@ declare
     select from pg_catalog.pg_attribute a where a.attrelid = tracked and a.attname = 'deleted_at' and not a.attisdropped);
   is_person constant boolean := whose in ('resident', 'user', 'email', 'parent');
   erased constant app.erasing := coalesce(on_erase, 'keep');
-  merged constant app.merging := coalesce(on_merge, case when whose = 'resident' then 'repoint' else 'stay' end::app.merging);
+  merged constant app.merging := coalesce(on_merge, case when whose in ('resident', 'related') then 'repoint' else 'stay' end::app.merging);
   missing text;
 begin
   select a.* into attribute from pg_catalog.pg_attribute a
@@ -131,9 +131,9 @@ begin
     raise exception 'personal data of %: there is no column %', tracked, person_column;
   elsif whose <> 'nobody' and attribute.atttypid <> (case when whose = 'email' then 'text' else 'uuid' end)::regtype then
     raise exception 'personal data of %: % cannot name a person as %', tracked, person_column, whose;
-  elsif whose = 'resident' and not has_community then
+  elsif whose in ('resident', 'related') and not has_community then
     raise exception 'personal data of %: a resident is named within a community_id', tracked;
-  elsif whose in ('actor', 'nobody') and (columns <> '{}' or erased not in ('keep', 'unlink') or kept_because is null) then
+  elsif whose in ('actor', 'related', 'nobody') and (columns <> '{}' or erased not in ('keep', 'unlink') or kept_because is null) then
     raise exception 'personal data of %: % names no person whose data the row is; it is kept, or unlinked, and kept_because says why', tracked, person_column;
   elsif is_person and not has_id and erased <> 'cascade' then
     raise exception 'personal data of %: the rows have no id', tracked;
@@ -181,7 +181,7 @@ begin
     tracked, register_personal_data.person_column, register_personal_data.whose, parent, register_personal_data.columns,
     coalesce(register_personal_data.exported,
       case when register_personal_data.whose = 'nobody' then '{}'
-        when register_personal_data.whose = 'actor' then array_remove(array[case when has_id then 'id' end, register_personal_data.person_column], null) end),
+        when register_personal_data.whose in ('actor', 'related') then array_remove(array[case when has_id then 'id' end, register_personal_data.person_column], null) end),
     erased, register_personal_data.erase_with,
     coalesce(register_personal_data.is_with_resident,
       has_community and erased <> 'cascade' and register_personal_data.whose in ('user', 'email')),
@@ -206,6 +206,8 @@ $$Declares that a column names a person. For migrations, beside the table, after
 
 person_column, whose: what the column holds.
   resident  a residents.id, within the row's community_id: the row is about that person
+  related   a residents.id, within the row's community_id: the row is about somebody else, to whom that person is tied (guardian_id, host_id).
+            Exported: the id of the row and no more; repointed in a merge; when erased, on_erase keep or unlink
   user      a user's id: the row is about, or belongs to, that user
   actor     a user's id: who did something (approved_by); the row is not about them. Exported: the id of the row and no more
   email     an address (text): the row is about whoever has it
@@ -223,7 +225,7 @@ on_erase: what becomes of the row.
   remove    is removed for good; columns name what the audit forgets
   cascade   whose user, on delete cascade: goes with the account; columns as for remove
   function  erase_with f(ids uuid[]) returns void does it: where other things must happen too
-on_merge: whose resident; how rows of the duplicate follow into the record that stays.
+on_merge: whose resident or related; how rows of the duplicate follow into the record that stays.
   repoint   (default) they become the survivor's. Two rows that then clash with a constraint refuse the merge (409 merge_refused)
   archive   as repoint; a live row that agrees with a live one of the survivor in clash_on ('{}': one row per person) is archived instead
   fill      as archive; the survivor's row first takes what it lacks (null) in the registered columns

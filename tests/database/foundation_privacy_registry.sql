@@ -1,7 +1,7 @@
 -- What is declared in the registry of personal data can be carried out; what cannot is an error of the migration that declares it.
 
 begin;
-select plan(22);
+select plan(23);
 
 create table public.tests_pets (
   id uuid not null default extensions.uuidv7() primary key,
@@ -37,6 +37,7 @@ select pg_temp.refuses($$'resident_id', 'resident', kept_because => 'because of 
 select pg_temp.refuses($$'resident_id', 'resident', kept_because => 'because of a reason', on_merge => 'repoint', clash_on => '{chip}'$$, '%clash_on_check%', 'what clashes is said where it matters');
 select pg_temp.refuses($$'keeper_id', 'user', kept_because => 'because of a reason', on_merge => 'fill'$$, '%merge_check%', 'only residents are merged');
 select pg_temp.refuses($$'keeper_id', 'actor', kept_because => 'because of a reason', columns => '{"note": null}'$$, '%names no person whose data%', 'of who acted nothing else is erased');
+select pg_temp.refuses($$'resident_id', 'related', on_erase => 'archive', kept_because => 'because of a reason'$$, '%names no person whose data%', 'a row that is about somebody else is not archived for one who is tied to them');
 select pg_temp.refuses($$'keeper_id', 'parent', on_erase => 'remove', parent => 'public.units'$$, '%not registered', 'a part follows a registered table');
 
 select app.register_personal_data('public.tests_pets', 'resident_id', 'resident', kept_because => 'because of a reason', columns => '{"note": null}');
