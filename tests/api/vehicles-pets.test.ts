@@ -17,7 +17,10 @@ beforeAll(async () => {
   );
   for (const { id, number } of rows) units.set(number, id);
   home = rows[0]!.community_id;
-  [manager, owner, tenant, guard] = await Promise.all(['manager', 'owner', 'tenant', 'guard'].map((name) => stack.client(`${name}@demo.example`)));
+  manager = await stack.client('manager@demo.example');
+  owner = await stack.client('owner@demo.example');
+  tenant = await stack.client('tenant@demo.example');
+  guard = await stack.client('guard@demo.example');
 });
 afterAll(() => stack.stop());
 
