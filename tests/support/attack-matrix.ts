@@ -782,6 +782,19 @@ export const functions: Record<string, FunctionRules | FunctionRules[]> = {
     told: { of: (row) => row.vehicle_id, expected: (_actor, row) => [idOf(`${placeOf(row)} vehicle`)] },
   },
 
+  search: {
+    call: everybody,
+    args: () => ({ query: 'tenant', kinds: ['resident'], most: 100 }),
+    told: {
+      of: (row) => row.id,
+      expected: (actor, _row, world) =>
+        [...places.map((place) => `${place} tenant`), 'alder past tenant'].map(idOf).filter((id) => {
+          const resident = world.residents.find((one) => one.id === id);
+          return seesResident(actor, { id, community_id: resident?.communityId }, world);
+        }),
+    },
+  },
+
   register_pet: {
     call: any(inCommunity('pets.manage'), all(inUnitOne('pets.manage_own'), ofTenant('pet', seesAsHousehold))),
     args: (place) => ({ unit_id: idOf(`${place} unit 1`), resident_id: idOf(`${place} tenant`), name: 'New', kind: 'cat' }),
