@@ -106,7 +106,7 @@ async function ask(urls: DatabaseUrls, name: 'one' | 'site', residents: number, 
   const caller = new pg.Client({ connectionString: urls.owner });
   await Promise.all([owner.connect(), caller.connect()]);
   try {
-    await owner.query('set pg_trgm.word_similarity_threshold = 0.5');
+    await owner.query('set pg_trgm.word_similarity_threshold = 0.4');
     await caller.query(`select set_config('request.jwt.claims', $1, false)`, [JSON.stringify(claims)]);
     await caller.query('set role authenticated');
     const perQuery = (run: (query: string) => Promise<unknown>) => async () => {

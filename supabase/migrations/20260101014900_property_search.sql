@@ -229,7 +229,7 @@ begin
 
   -- What begins with what was typed, and only if that is not enough, what resembles it.
   -- The threshold is set and set back here: a function cannot be made with it (SET) in a session that has not used pg_trgm yet.
-  perform set_config('pg_trgm.word_similarity_threshold', '0.5', true);
+  perform set_config('pg_trgm.word_similarity_threshold', '0.4', true);
   for stage in 1 .. 2 loop
     if stage = 2 then
       exit when cardinality(hits) >= most or length(phrase) < 3;
