@@ -116,15 +116,16 @@ as $$
 declare
   -- What is ranked, at most, of what a few letters find of a kind.
   candidates constant integer := 1000;
-  phrase constant text := btrim(app.search_text(left(query, 200)));
+  typed constant text := left(query, 200);
+  phrase constant text := btrim(app.search_text(typed));
   -- Scripts that put no blanks between words, and Hangul, whose names are one word: found anywhere.
   is_unspaced constant boolean := phrase ~ U&'[\0E00-\0EFF\1000-\109F\1780-\17FF\3040-\30FF\3400-\9FFF\AC00-\D7AF]';
   beginning constant text := case when is_unspaced then '%' else '% ' end || phrase || '%';
-  digits constant text := ltrim(regexp_replace(app.roster_digits(query), '[^0-9]+', '', 'g'), '0');
+  digits constant text := ltrim(regexp_replace(app.roster_digits(typed), '[^0-9]+', '', 'g'), '0');
   contact constant text := case
-    when app.roster_digits(query) ~ '^[-+0-9 ()./]+$' then case when length(digits) >= 4 then '%' || digits || '%' end
+    when app.roster_digits(typed) ~ '^[-+0-9 ()./]+$' then case when length(digits) >= 4 then '%' || digits || '%' end
     when length(phrase) >= 3 then '% ' || phrase || '%' end;
-  plate constant text := app.normalized_plate(left(query, 40));
+  plate constant text := app.normalized_plate(left(typed, 40));
   -- "Main 12": the unit 12 of a building that is called so.
   building_part constant text := '% ' || substring(phrase from '^(.+) [^ ]+$') || '%';
   number_part constant text := ' ' || substring(phrase from '^.+ ([^ ]+)$') || '%';
