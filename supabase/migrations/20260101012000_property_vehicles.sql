@@ -111,7 +111,7 @@ create table public.vehicles (
   constraint vehicles_make_check check (app.is_name(make) and length(make) <= 60),
   constraint vehicles_model_check check (app.is_name(model) and length(model) <= 60),
   constraint vehicles_colour_check check (app.is_name(colour) and length(colour) <= 40),
-  constraint vehicles_tag_number_check check (tag_number ~ '^[0-9A-Z]([0-9A-Z:-]{0,62}[0-9A-Z])?$'),
+  constraint vehicles_tag_number_check check (tag_number ~ '^[0-9A-Z]+([:-][0-9A-Z]+)*$' and length(tag_number) <= 64),
   constraint vehicles_status_reason_check check (app.is_name(status_reason)),
   constraint vehicles_ends_on_check check (ends_on >= starts_on)
 );
@@ -184,11 +184,15 @@ set search_path = ''
 as $$
 begin
   return query
-    select v.id from app.my_residents() r join public.vehicles v on v.resident_id = r
+    select v.id
+    from app.my_residents() m
+    join public.residents r on r.id = m
+    join public.vehicles v on v.community_id = r.community_id and v.resident_id = r.id
     union
     select v.id
-    from app.units_with('vehicles.read_own') u
-    join public.vehicles v on v.unit_id = u
+    from app.units_with('vehicles.read_own') w
+    join public.units u on u.id = w
+    join public.vehicles v on v.community_id = u.community_id and v.unit_id = u.id
     where v.resident_id is null or v.resident_id in (select app.residents_with_me());
 end;
 $$;

@@ -57,8 +57,9 @@ as $$
 begin
   return query
     select p.file_id
-    from app.vehicles_with_me() v
-    join public.vehicle_photos p on p.vehicle_id = v
+    from app.vehicles_with_me() w
+    join public.vehicles v on v.id = w
+    join public.vehicle_photos p on p.community_id = v.community_id and p.vehicle_id = v.id
     join public.files f on f.id = p.file_id
     where f.purpose = 'vehicle.photo' and p.deleted_at is null;
 end;

@@ -113,11 +113,15 @@ set search_path = ''
 as $$
 begin
   return query
-    select p.id from app.my_residents() r join public.pets p on p.resident_id = r
+    select p.id
+    from app.my_residents() m
+    join public.residents r on r.id = m
+    join public.pets p on p.community_id = r.community_id and p.resident_id = r.id
     union
     select p.id
-    from app.units_with('pets.read_own') u
-    join public.pets p on p.unit_id = u
+    from app.units_with('pets.read_own') w
+    join public.units u on u.id = w
+    join public.pets p on p.community_id = u.community_id and p.unit_id = u.id
     where p.resident_id in (select app.residents_with_me());
 end;
 $$;
@@ -266,7 +270,8 @@ begin
     union
     select f.id
     from app.pets_with_me() m
-    join public.pet_vaccinations v on v.pet_id = m and v.deleted_at is null
+    join public.pets p on p.id = m
+    join public.pet_vaccinations v on v.community_id = p.community_id and v.pet_id = p.id and v.deleted_at is null
     join public.files f on f.id = v.certificate_file_id and f.purpose = 'pet.certificate';
 end;
 $$;
