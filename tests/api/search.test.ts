@@ -55,16 +55,17 @@ describe('for every kind of user, search finds exactly what they may see', async
     }
   };
 
+  const counts = new Map<string, number>();
   test.each(actors.map((actor) => [actor.name, actor] as const))('%s', async (_name, actor) => {
     for (const token of Object.values(claims.get(actor)!)) {
       const { found, visible } = await seenBy(token);
       expect(found).toEqual(visible);
+      counts.set(actor.name, found.length);
     }
   });
 
-  test('the comparison is of something: some see all, some a part, some nothing', async () => {
-    const counts = new Map<string, number>();
-    for (const actor of actors) counts.set(actor.name, (await seenBy(claims.get(actor)!.withHook)).found.length);
+  test('the comparison is of something: some see all, some a part, some nothing', () => {
+    expect(counts.size).toBe(actors.length);
     expect(counts.get('site superadmin')).toBeGreaterThan(counts.get('community manager')!);
     expect(counts.get('community manager')).toBeGreaterThan(counts.get('owner by occupancy')!);
     expect(counts.get('owner by occupancy')).toBeGreaterThan(counts.get('tenant by occupancy')!);
@@ -78,7 +79,7 @@ describe('for every kind of user, search finds exactly what they may see', async
       const actor = actors.find((one) => one.name === name)!;
       await client.query('begin');
       await client.query(`select set_config('role', 'authenticated', true), set_config('request.jwt.claims', $1, true)`, [JSON.stringify(claims.get(actor)!.withHook)]);
-      const { rows } = await client.query<Hit>(`select * from public.search('alder.second.owner@mail.example')  where match = 'contact'`);
+      const { rows } = await client.query<Hit>(`select * from public.search('alder.second.owner@mail.example') where match = 'contact'`);
       await client.query('rollback');
       return rows.map(({ id }) => id);
     };
