@@ -135,6 +135,17 @@ select 'directory', '1', 'bg', 'Показване в указателя', 'Съ
 from public.communities c
 where c.slug = 'lipa-court';
 
+-- Somebody asked on paper for a copy of their data; the books keep an owner's for years.
+select public.request_privacy('export', resident_id => r.id, details => 'By letter, at the office')
+from public.residents r join public.communities c on c.id = r.community_id
+where c.slug = 'lipa-court' and r.kind = 'person' and r.user_id is null
+order by r.full_name limit 1;
+
+select public.place_hold('Accounting act, article 12: documents of owners are kept', resident_id => r.id, until_on => (current_date + interval '10 years')::date)
+from public.residents r join public.communities c on c.id = r.community_id
+where c.slug = 'lipa-court' and r.kind = 'person' and r.user_id is null
+order by r.full_name desc limit 1;
+
 -- Vehicles and pets ----------------------------------------------------------------------------------------------------
 
 select public.register_vehicle(u.id, v.plate, resident_id => r.id, country_code => v.country, make => v.make, model => v.model, colour => v.colour, tag_number => v.tag)

@@ -33,8 +33,6 @@ export type Generated<T> = T extends ColumnType<infer S, infer I, infer U>
   ? ColumnType<S, I | undefined, U>
   : ColumnType<T, T | undefined, T>;
 
-export type IncidentSeverity = "grave" | "minor" | "serious";
-
 export type Int8 = ColumnType<string, bigint | number | string, bigint | number | string>;
 
 export type Interval = ColumnType<IPostgresInterval, IPostgresInterval | number | string, IPostgresInterval | number | string>;
@@ -57,13 +55,9 @@ export type Numeric = ColumnType<string, number | string, number | string>;
 
 export type OccupancyRole = "authorized" | "family" | "guest" | "owner" | "tenant";
 
-export type PetIncidentStatus = "dismissed" | "open" | "resolved";
+export type PrivacyRequestKind = "erase" | "export" | "rectify";
 
-export type PetKind = "bird" | "cat" | "dog" | "fish" | "other" | "rabbit" | "reptile" | "rodent";
-
-export type PetSex = "female" | "male";
-
-export type PetStatus = "deceased" | "living" | "moved_away";
+export type PrivacyRequestStatus = "done" | "refused" | "requested" | "withdrawn";
 
 export type ResidentKind = "company" | "person";
 
@@ -82,10 +76,6 @@ export type Timestamp = ColumnType<Date, Date | string, Date | string>;
 export type UnitStatus = "occupied" | "under_maintenance" | "vacant";
 
 export type UnitType = "apartment" | "house" | "office" | "parking" | "shop" | "storage";
-
-export type VehicleStatus = "active" | "pending" | "rejected" | "removed" | "suspended";
-
-export type VehicleType = "bicycle" | "car" | "motorcycle" | "other" | "trailer" | "truck";
 
 export interface AppArchiveRules {
   /**
@@ -1556,7 +1546,7 @@ export interface Permissions {
   updated_by: string | null;
 }
 
-export interface PetIncidents {
+export interface PrivacyRequests {
   /**
    * The community the row belongs to. Never changes.
    */
@@ -1574,128 +1564,45 @@ export interface PetIncidents {
    */
   deleted_at: Timestamp | null;
   /**
-   * What happened, as reported. The pet's people read it: say what was done, not who tells it.
+   * What is to be corrected; how the request came.
    */
-  description: string;
+  details: string | null;
   /**
-   * When it happened.
+   * The last day on which it is answered in time (setting general.privacy_answer_days).
    */
-  happened_at: Timestamp;
+  due_on: Timestamp;
   /**
    * The row's id, a time-ordered UUID. Never changes.
    */
   id: Generated<string>;
   /**
-   * The pet; null while nobody knows whose it was.
+   * export, erase or rectify.
    */
-  pet_id: string | null;
+  kind: PrivacyRequestKind;
   /**
-   * Where it happened: the playground.
+   * When it was made.
    */
-  place: string | null;
+  requested_at: Generated<Timestamp>;
   /**
-   * The user who reported it; hidden from the pet's people. A plain id: it outlives the user.
+   * The resident it is about; null for somebody who has an account and is no resident.
    */
-  reported_by: string | null;
+  resident_id: string | null;
   /**
-   * What was done about it.
+   * What was answered; for a refusal, why.
    */
   resolution: string | null;
   /**
-   * minor: a nuisance. serious: damage, fright. grave: somebody was hurt.
+   * When it was answered or withdrawn.
    */
-  severity: Generated<IncidentSeverity>;
+  resolved_at: Timestamp | null;
   /**
-   * open, resolved, or dismissed (nothing in it).
+   * The user who answered; null when no user did. A plain id.
    */
-  status: Generated<PetIncidentStatus>;
+  resolved_by: string | null;
   /**
-   * When the row last changed. Set by the database.
+   * requested: open. done, refused, withdrawn: final.
    */
-  updated_at: Generated<Timestamp>;
-  /**
-   * The user who last changed the row; null when no user did. A plain id: it outlives the user.
-   */
-  updated_by: string | null;
-}
-
-export interface Pets {
-  /**
-   * Day of birth, as far as it is known.
-   */
-  born_on: Timestamp | null;
-  /**
-   * Breed or species, in the owner's words.
-   */
-  breed: string | null;
-  /**
-   * Number of the transponder (ISO 11784): 15 digits. Unique among the living pets of the community.
-   */
-  chip_number: string | null;
-  /**
-   * Colour and marks, in the owner's words.
-   */
-  colour: string | null;
-  /**
-   * The community the row belongs to. Never changes.
-   */
-  community_id: string;
-  /**
-   * When the row was made. Set by the database.
-   */
-  created_at: Generated<Timestamp>;
-  /**
-   * The user who made the row; null when no user did (see the audit log). A plain id: it outlives the user.
-   */
-  created_by: string | null;
-  /**
-   * When the row was archived; null while it is live.
-   */
-  deleted_at: Timestamp | null;
-  /**
-   * The row's id, a time-ordered UUID. Never changes.
-   */
-  id: Generated<string>;
-  /**
-   * Whether it assists a person: rules on pets do not keep it out.
-   */
-  is_assistance: Generated<boolean>;
-  /**
-   * dog, cat, bird, rabbit, rodent, reptile, fish, other.
-   */
-  kind: PetKind;
-  /**
-   * What it is called.
-   */
-  name: string;
-  /**
-   * What it looks like; a file of the purpose pet.photo.
-   */
-  photo_file_id: string | null;
-  /**
-   * Who keeps that register.
-   */
-  registration_authority: string | null;
-  /**
-   * Number in a public register: of the municipality, the dog tax, the veterinary service.
-   */
-  registration_number: string | null;
-  /**
-   * Who answers for it; it moves away with them.
-   */
-  resident_id: string;
-  /**
-   * female or male; null: unknown.
-   */
-  sex: PetSex | null;
-  /**
-   * living (here), deceased, moved_away.
-   */
-  status: Generated<PetStatus>;
-  /**
-   * Where it lives.
-   */
-  unit_id: string;
+  status: Generated<PrivacyRequestStatus>;
   /**
    * When the row last changed. Set by the database.
    */
@@ -1704,69 +1611,65 @@ export interface Pets {
    * The user who last changed the row; null when no user did. A plain id: it outlives the user.
    */
   updated_by: string | null;
+  /**
+   * The user who asked; null: the management recorded it. A plain id: the request outlives the user.
+   */
+  user_id: string | null;
 }
 
-export interface PetVaccinations {
+export interface PrivacyRequestsOverview {
   /**
-   * The batch, as in the pet's passport.
+   * Name of the community.
    */
-  batch_number: string | null;
+  community: string | null;
   /**
-   * A picture or copy of the certificate; a file of the purpose pet.certificate.
+   * The community's id.
    */
-  certificate_file_id: string | null;
+  community_id: string | null;
   /**
-   * The community the row belongs to. Never changes.
+   * What was asked.
    */
-  community_id: string;
+  details: string | null;
   /**
-   * When the row was made. Set by the database.
-   */
-  created_at: Generated<Timestamp>;
-  /**
-   * The user who made the row; null when no user did (see the audit log). A plain id: it outlives the user.
-   */
-  created_by: string | null;
-  /**
-   * When the row was archived; null while it is live.
-   */
-  deleted_at: Timestamp | null;
-  /**
-   * The day by which it is to be given again; null: never.
+   * The last day on which it is answered in time.
    */
   due_on: Timestamp | null;
   /**
-   * The day on which it was given.
+   * Whether that day has passed, and it is open.
    */
-  given_on: Timestamp;
+  is_overdue: boolean | null;
   /**
-   * The row's id, a time-ordered UUID. Never changes.
+   * export, erase or rectify.
    */
-  id: Generated<string>;
+  kind: PrivacyRequestKind | null;
   /**
-   * The pet.
+   * Who is meant.
    */
-  pet_id: string;
+  person: string | null;
   /**
-   * When the event pet.vaccination_due told that it is due. Kept by the database.
+   * The request's id.
    */
-  reminded_at: Timestamp | null;
+  request_id: string | null;
   /**
-   * When the row last changed. Set by the database.
+   * When it was made.
    */
-  updated_at: Generated<Timestamp>;
+  requested_at: Timestamp | null;
   /**
-   * The user who last changed the row; null when no user did. A plain id: it outlives the user.
+   * The resident's id.
    */
-  updated_by: string | null;
+  resident_id: string | null;
   /**
-   * Against what: rabies, DHPP; or the product's name.
+   * What was answered.
    */
-  vaccine: string;
+  resolution: string | null;
   /**
-   * Who gave it.
+   * requested: open. done, refused, withdrawn: final.
    */
-  veterinarian: string | null;
+  status: PrivacyRequestStatus | null;
+  /**
+   * The user's id.
+   */
+  user_id: string | null;
 }
 
 export interface Profiles {
@@ -1893,6 +1796,10 @@ export interface Residents {
    */
   deleted_at: Timestamp | null;
   /**
+   * When the person was erased (erase_personal_data): the row stays, so that the history of its units can be counted, and says nothing about anybody.
+   */
+  erased_at: Timestamp | null;
+  /**
    * Name of the person or company in any script, as written.
    */
   full_name: string;
@@ -1908,6 +1815,10 @@ export interface Residents {
    * Language to write to the person in (BCP 47); the community's where null.
    */
   locale: string | null;
+  /**
+   * The record of the same person that stayed when this one was found to be a duplicate (merge_residents). Archived since, and stays so.
+   */
+  merged_into_id: string | null;
   /**
    * The person's number in the roster or register it came from; tells two people of one name apart. Unique where present.
    */
@@ -1995,6 +1906,69 @@ export interface ResidentsOverview {
    * The unit's id.
    */
   unit_id: string | null;
+}
+
+export interface RetentionHolds {
+  /**
+   * The community the row belongs to. Never changes.
+   */
+  community_id: string;
+  /**
+   * When the row was made. Set by the database.
+   */
+  created_at: Generated<Timestamp>;
+  /**
+   * The user who made the row; null when no user did (see the audit log). A plain id: it outlives the user.
+   */
+  created_by: string | null;
+  /**
+   * When the row was archived; null while it is live.
+   */
+  deleted_at: Timestamp | null;
+  /**
+   * The row's id, a time-ordered UUID. Never changes.
+   */
+  id: Generated<string>;
+  /**
+   * Why it was lifted.
+   */
+  lift_reason: string | null;
+  /**
+   * When it was lifted.
+   */
+  lifted_at: Timestamp | null;
+  /**
+   * The law or the claim, as the person is told it.
+   */
+  reason: string;
+  /**
+   * The resident whose data is held.
+   */
+  resident_id: string | null;
+  /**
+   * The row that asks for it: one hold per row and person.
+   */
+  source_id: string | null;
+  /**
+   * The table whose row asks for it; null: somebody placed it.
+   */
+  source_table: string | null;
+  /**
+   * The last day on which it is held; null: until it is lifted.
+   */
+  until_on: Timestamp | null;
+  /**
+   * When the row last changed. Set by the database.
+   */
+  updated_at: Generated<Timestamp>;
+  /**
+   * The user who last changed the row; null when no user did. A plain id: it outlives the user.
+   */
+  updated_by: string | null;
+  /**
+   * The user whose data is held, if they are no resident.
+   */
+  user_id: string | null;
 }
 
 export interface RolePermissions {
@@ -2582,140 +2556,6 @@ export interface UserPreferences {
   value: Json;
 }
 
-export interface VehiclePhotos {
-  /**
-   * The community the row belongs to. Never changes.
-   */
-  community_id: string;
-  /**
-   * When the row was made. Set by the database.
-   */
-  created_at: Generated<Timestamp>;
-  /**
-   * The user who made the row; null when no user did (see the audit log). A plain id: it outlives the user.
-   */
-  created_by: string | null;
-  /**
-   * When the row was archived; null while it is live.
-   */
-  deleted_at: Timestamp | null;
-  /**
-   * The photo; of the purpose vehicle.photo.
-   */
-  file_id: string;
-  /**
-   * The row's id, a time-ordered UUID. Never changes.
-   */
-  id: Generated<string>;
-  /**
-   * 1 is shown first.
-   */
-  position: number;
-  /**
-   * When the row last changed. Set by the database.
-   */
-  updated_at: Generated<Timestamp>;
-  /**
-   * The user who last changed the row; null when no user did. A plain id: it outlives the user.
-   */
-  updated_by: string | null;
-  /**
-   * The vehicle.
-   */
-  vehicle_id: string;
-}
-
-export interface Vehicles {
-  /**
-   * In the words of whoever registered it.
-   */
-  colour: string | null;
-  /**
-   * The community the row belongs to. Never changes.
-   */
-  community_id: string;
-  /**
-   * Country of the plate (ISO 3166-1 alpha-2).
-   */
-  country_code: string | null;
-  /**
-   * When the row was made. Set by the database.
-   */
-  created_at: Generated<Timestamp>;
-  /**
-   * The user who made the row; null when no user did (see the audit log). A plain id: it outlives the user.
-   */
-  created_by: string | null;
-  /**
-   * When the row was archived; null while it is live.
-   */
-  deleted_at: Timestamp | null;
-  /**
-   * The last day on which it may come in; null: until further notice.
-   */
-  ends_on: Timestamp | null;
-  /**
-   * The row's id, a time-ordered UUID. Never changes.
-   */
-  id: Generated<string>;
-  /**
-   * Who made it: Škoda.
-   */
-  make: string | null;
-  /**
-   * What the maker calls it: Octavia.
-   */
-  model: string | null;
-  /**
-   * The plate as written, in any script; null for a bicycle, or a vehicle that is known by its tag alone.
-   */
-  plate: string | null;
-  /**
-   * The plate as plates are compared (app.normalized_plate). Kept by the database.
-   */
-  plate_key: Generated<string | null>;
-  /**
-   * State or province of the plate, where numbers are given out by region: กรุงเทพมหานคร, Querétaro.
-   */
-  region: string | null;
-  /**
-   * Whose it is: it goes when they move out. Null for a vehicle of the unit, whoever lives there.
-   */
-  resident_id: string | null;
-  /**
-   * The first day on which it may come in, in the community's time zone; null: from registration on.
-   */
-  starts_on: Timestamp | null;
-  /**
-   * pending: awaits approval. active: may come in, within its dates. suspended: known, kept out. rejected, removed: history.
-   */
-  status: Generated<VehicleStatus>;
-  /**
-   * Why it is in this state; its people see it.
-   */
-  status_reason: string | null;
-  /**
-   * Number of the RFID tag or sticker: capitals and digits, inner colons and dashes. Unique among active and suspended vehicles of the community.
-   */
-  tag_number: string | null;
-  /**
-   * car, motorcycle, bicycle, truck, trailer, other.
-   */
-  type: Generated<VehicleType>;
-  /**
-   * The unit whose parking rights it uses; null for a resident's vehicle that is tied to none.
-   */
-  unit_id: string | null;
-  /**
-   * When the row last changed. Set by the database.
-   */
-  updated_at: Generated<Timestamp>;
-  /**
-   * The user who last changed the row; null when no user did. A plain id: it outlives the user.
-   */
-  updated_by: string | null;
-}
-
 export interface DB {
   "app.archive_rules": AppArchiveRules;
   "app.audit_actions": AppAuditActions;
@@ -2748,13 +2588,13 @@ export interface DB {
   opening_hours: OpeningHours;
   organizations: Organizations;
   permissions: Permissions;
-  pet_incidents: PetIncidents;
-  pet_vaccinations: PetVaccinations;
-  pets: Pets;
+  privacy_requests: PrivacyRequests;
+  privacy_requests_overview: PrivacyRequestsOverview;
   profiles: Profiles;
   resident_details: ResidentDetails;
   residents: Residents;
   residents_overview: ResidentsOverview;
+  retention_holds: RetentionHolds;
   role_permissions: RolePermissions;
   roles: Roles;
   roster_fields: RosterFields;
@@ -2766,6 +2606,4 @@ export interface DB {
   units_overview: UnitsOverview;
   user_permissions: UserPermissions;
   user_preferences: UserPreferences;
-  vehicle_photos: VehiclePhotos;
-  vehicles: Vehicles;
 }
