@@ -145,3 +145,27 @@ select public.place_hold('Accounting act, article 12: documents of owners are ke
 from public.residents r join public.communities c on c.id = r.community_id
 where c.slug = 'lipa-court' and r.kind = 'person' and r.user_id is null
 order by r.full_name desc limit 1;
+
+-- Vehicles and pets ----------------------------------------------------------------------------------------------------
+
+select public.register_vehicle(u.id, v.plate, resident_id => r.id, country_code => v.country, make => v.make, model => v.model, colour => v.colour, tag_number => v.tag)
+from (
+  values
+    ('2', 'Иван Петров', 'СВ 1208 ВН', 'Škoda', 'Octavia', 'сив', 'E280-1101', 'BG'),
+    ('3', 'Elena Dimova', 'CB 4411 PK', 'Toyota', 'Yaris', 'white', null, 'BG'),
+    ('8', 'Georg Weiß', 'B WE 808', 'Dacia', 'Duster', 'braun', null, 'DE')
+) v (unit, resident, plate, make, model, colour, tag, country)
+join public.communities c on c.slug = 'lipa-court'
+join public.units u on u.community_id = c.id and u.number = v.unit
+join public.residents r on r.community_id = c.id and r.full_name = v.resident;
+
+with pet as (
+  select u.community_id, public.register_pet(u.id, 'Рекс', 'dog', r.id, breed => 'каракачанско куче', chip_number => '100234000012345', born_on => date '2021-04-02') as id
+  from public.communities c
+  join public.units u on u.community_id = c.id and u.number = '2'
+  join public.residents r on r.community_id = c.id and r.full_name = 'Иван Петров'
+  where c.slug = 'lipa-court'
+)
+select public.record_vaccination(p.id, 'Rabies', current_date - 360, current_date + 5, veterinarian => 'д-р Стоева'),
+  public.report_pet_incident(p.community_id, 'Ran about the courtyard without a lead.', now() - interval '3 days', p.id)
+from pet p;

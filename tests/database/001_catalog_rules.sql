@@ -533,6 +533,8 @@ as $$
   where c.schema in ('public', 'private')
     and c.name not in ('created_by', 'updated_by')
     and c.type not in ('bool'::regtype, 'timestamptz'::regtype)
+    -- What is generated goes with the columns it is made of.
+    and not exists (select from pg_catalog.pg_attribute a where a.attrelid = c.relation and a.attnum = c.number and a.attgenerated <> '')
     and (
       c.name ~ ('(^|_)(email|phone|mobile|full_name|display_name|first_name|last_name|identity_number|tax_number|passport|birth|born|address|'
         || 'ip_address|user_agent|iban|plate|driver|latitude|longitude|user_id|resident_id|profile_id|owner_id)(_|$)|_by$')

@@ -81,8 +81,47 @@ const where = (permission: string): Rule => any(inCommunity(permission), inOrgan
 const inState = (column: string, value: unknown): Rule => (_actor, row) => row[column] === value;
 const isPublished: Rule = (_actor, row) => row.published_at !== null;
 
-const readsFilesOf: Record<string, string> = { 'community.logo': 'communities.read', 'community.document': 'communities.read', 'member.document': 'communities.update' };
-const readsFile: Rule = (actor, row, world) => inCommunity(readsFilesOf[row.purpose as string] ?? 'nothing')(actor, row, world);
+// Household: the people of the own unit whom one sees there.
+const seesAsHousehold: Rule = (actor, row, world) =>
+  world.occupancies.some(
+    (occupancy) =>
+      occupancy.residentId === row.resident_id &&
+      any(asResident(), all(isPresent, inOwnUnit('residents.read_own')), all(isPresent, (_actor, one) => one.role !== 'owner', inOwnUnit('residents.read_household')))(
+        actor,
+        occupancyRow(occupancy),
+        world,
+      ),
+  );
+const isOfTheUnit: Rule = (_actor, row) => row.resident_id === null;
+const isTheirVehicle: Rule = all(involvedInCommunity(), any(asResident(), all(inOwnUnit('vehicles.read_own'), any(isOfTheUnit, seesAsHousehold))));
+const seesVehicle: Rule = any(inCommunity('vehicles.read'), isTheirVehicle);
+const isTheirPet: Rule = all(involvedInCommunity(), any(asResident(), all(inOwnUnit('pets.read_own'), seesAsHousehold)));
+const seesPet: Rule = any(inCommunity('pets.read'), isTheirPet);
+const changesPet: Rule = any(inCommunity('pets.manage'), all(isTheirPet, inOwnUnit('pets.manage_own')));
+/** What the fixtures have of a person in the first unit: asked of the row that it belongs to. */
+const ofPersonIn = (names: Record<string, string>, column: string, rule: Rule): Rule => (actor, row, world) =>
+  places.some((place) =>
+    Object.entries(names).some(
+      ([name, resident]) =>
+        row[column] === idOf(`${place} ${name}`) &&
+        rule(actor, { id: row[column], community_id: idOf(place), unit_id: idOf(`${place} unit 1`), resident_id: idOf(`${place} ${resident}`) }, world),
+    ),
+  );
+const petsOf = { pet: 'tenant', 'pet of owner': 'owner' };
+
+const readsFilesOf: Record<string, string> = {
+  'community.logo': 'communities.read',
+  'community.document': 'communities.read',
+  'member.document': 'communities.update',
+  'vehicle.photo': 'vehicles.read',
+  'pet.photo': 'pets.read',
+  'pet.certificate': 'pets.manage',
+};
+const readsFile: Rule = any(
+  (actor, row, world) => inCommunity(readsFilesOf[row.purpose as string] ?? 'nothing')(actor, row, world),
+  ofPersonIn({ 'vehicle photo': 'tenant' }, 'id', isTheirVehicle),
+  ofPersonIn({ 'pet photo': 'tenant', 'pet certificate': 'tenant' }, 'id', isTheirPet),
+);
 
 const occupancyRow = ({ id, communityId, unitId, residentId, role }: World['occupancies'][number]): Row => ({
   id,
@@ -215,6 +254,49 @@ export const matrix: Record<string, RelationRules> = {
     target: inPlace('tenant occupancy'),
     change: { is_living_in: false },
     row: (place) => ({ id: idOf('new'), community_id: idOf(place), unit_id: idOf(`${place} unit 2`), resident_id: idOf(`${place} tenant`), role: 'guest' }),
+  },
+
+  vehicles: {
+    belongsTo: 'communities',
+    select: seesVehicle,
+    update: inCommunity('vehicles.manage'),
+    archived: inCommunity('vehicles.archive'),
+    target: inPlace('vehicle'),
+    change: { colour: 'Changed' },
+    row: (place) => ({ id: idOf('new'), community_id: idOf(place), unit_id: idOf(`${place} unit 1`), plate: 'NEW 1' }),
+  },
+  vehicle_photos: {
+    belongsTo: 'communities',
+    select: any(inCommunity('vehicles.read'), ofPersonIn({ vehicle: 'tenant' }, 'vehicle_id', isTheirVehicle)),
+    target: inPlace('vehicle photo link'),
+    change: { position: 2 },
+    row: (place) => ({ id: idOf('new'), community_id: idOf(place), vehicle_id: idOf(`${place} vehicle of owner`), file_id: idOf(`${place} vehicle photo`), position: 1 }),
+  },
+  pets: {
+    belongsTo: 'communities',
+    select: seesPet,
+    update: changesPet,
+    archived: inCommunity('pets.archive'),
+    target: inPlace('pet'),
+    change: { colour: 'Changed' },
+    row: (place) => ({ id: idOf('new'), community_id: idOf(place), unit_id: idOf(`${place} unit 1`), resident_id: idOf(`${place} tenant`), name: 'New', kind: 'dog' }),
+  },
+  pet_vaccinations: {
+    belongsTo: 'communities',
+    select: any(inCommunity('pets.manage'), ofPersonIn(petsOf, 'pet_id', isTheirPet)),
+    archived: inCommunity('pets.archive'),
+    target: inPlace('vaccination'),
+    change: { veterinarian: 'Changed' },
+    row: (place) => ({ id: idOf('new'), community_id: idOf(place), pet_id: idOf(`${place} pet`), vaccine: 'New', given_on: '2026-01-01' }),
+  },
+  // Not even the pet's people see the row, which tells who reported it.
+  pet_incidents: {
+    belongsTo: 'communities',
+    select: all(involvedInCommunity(), any(inCommunity('pets.manage'), themselves('reported_by'))),
+    archived: inCommunity('pets.archive'),
+    target: inPlace('pet incident'),
+    change: { description: 'Changed' },
+    row: (place) => ({ id: idOf('new'), community_id: idOf(place), description: 'New', happened_at: '2026-01-01' }),
   },
 
   audit_log: {
@@ -486,6 +568,12 @@ const placeOf = (row: Row): Place => places.find((place) => idOf(place) === row.
 const ofNamed = (name: string, rule: Rule, column = 'id'): Rule => (actor, row, world) => rule(actor, { ...row, [column]: idOf(`${placeOf(row)} ${name}`) }, world);
 const called = (name: string): Rule => (actor) => actor.isActive && actor.name === name;
 const seesTarget: Rule = ofNamed('target user', (actor, row, world) => (matrix.profiles as RelationRules).select(actor, row, world));
+
+const inUnitOne = (permission: string): Rule => ofNamed('unit 1', inOwnUnit(permission, 'id'));
+/** A rule asked of what the fixtures call by this name: the tenant's, in the first unit. */
+const ofTenant = (name: string, rule: Rule): Rule => (actor, row, world) =>
+  ofPersonIn({ [name]: 'tenant' }, 'id', rule)(actor, { ...row, id: idOf(`${placeOf(row)} ${name}`) }, world);
+const changesVehicle: Rule = any(inCommunity('vehicles.manage'), all(isTheirVehicle, inOwnUnit('vehicles.manage_own')));
 
 export const functions: Record<string, FunctionRules | FunctionRules[]> = {
   set_account_status: {
@@ -771,6 +859,60 @@ export const functions: Record<string, FunctionRules | FunctionRules[]> = {
     args: (place) => ({ community_id: idOf(place), headers: ['Unit', 'Name', 'Role'], rows: [['new', 'New Person', 'owner']], dry_run: false }),
   },
   roster_headers: { call: everybody, args: () => ({}) },
+
+  register_vehicle: [
+    { call: any(inCommunity('vehicles.manage'), inUnitOne('vehicles.manage_own')), args: (place) => ({ unit_id: idOf(`${place} unit 1`), plate: 'NEW 1234' }) },
+    // For somebody else: whom one sees in the own unit.
+    {
+      call: any(inCommunity('vehicles.manage'), all(inUnitOne('vehicles.manage_own'), (actor, row, world) => ofPersonIn({ owner: 'owner' }, 'id', seesAsHousehold)(actor, { ...row, id: idOf(`${placeOf(row)} owner`) }, world))),
+      args: (place) => ({ unit_id: idOf(`${place} unit 1`), resident_id: idOf(`${place} owner`), plate: 'NEW 1234' }),
+    },
+    { call: inCommunity('vehicles.manage'), args: (place) => ({ unit_id: idOf(`${place} unit 1`), resident_id: idOf(`${place} tenant`), plate: 'NEW 1234', tag_number: '77' }) },
+  ],
+  set_vehicle_status: [
+    { call: ofTenant('vehicle', changesVehicle), args: (place) => ({ vehicle_id: idOf(`${place} vehicle`), status: 'removed' }) },
+    { call: inCommunity('vehicles.manage'), args: (place) => ({ vehicle_id: idOf(`${place} vehicle`), status: 'suspended' }) },
+    { call: inCommunity('vehicles.manage'), args: (place) => ({ vehicle_id: idOf(`${place} pending vehicle`), status: 'active' }) },
+  ],
+  set_vehicle_marks: { call: inCommunity('vehicles.manage'), args: (place) => ({ vehicle_id: idOf(`${place} vehicle`), plate: 'NEW 1234', tag_number: null }) },
+  set_vehicle_photos: { call: ofTenant('vehicle', changesVehicle), args: (place) => ({ vehicle_id: idOf(`${place} vehicle`), file_ids: [idOf(`${place} vehicle photo`)] }) },
+  find_vehicle: {
+    call: inCommunity('vehicles.read'),
+    args: (place) => ({ community_id: idOf(place), plate: 'cb-i234-ab' }),
+    told: { of: (row) => row.vehicle_id, expected: (_actor, row) => [idOf(`${placeOf(row)} vehicle`)] },
+  },
+
+  search: {
+    call: everybody,
+    args: () => ({ query: 'tenant', kinds: ['resident'], most: 100 }),
+    told: {
+      of: (row) => row.id,
+      expected: (actor, _row, world) =>
+        [...places.map((place) => `${place} tenant`), 'alder past tenant'].map(idOf).filter((id) => {
+          const resident = world.residents.find((one) => one.id === id);
+          return seesResident(actor, { id, community_id: resident?.communityId }, world);
+        }),
+    },
+  },
+
+  register_pet: {
+    call: any(inCommunity('pets.manage'), all(inUnitOne('pets.manage_own'), ofTenant('pet', seesAsHousehold))),
+    args: (place) => ({ unit_id: idOf(`${place} unit 1`), resident_id: idOf(`${place} tenant`), name: 'New', kind: 'cat' }),
+  },
+  set_pet_status: [
+    { call: ofTenant('pet', changesPet), args: (place) => ({ pet_id: idOf(`${place} pet`), status: 'moved_away' }) },
+    { call: inCommunity('pets.manage'), args: (place) => ({ pet_id: idOf(`${place} pet that moved away`), status: 'living' }) },
+  ],
+  set_pet_registration: { call: ofTenant('pet', changesPet), args: (place) => ({ pet_id: idOf(`${place} pet`), chip_number: '999000000000001' }) },
+  set_pet_photo: { call: ofTenant('pet', changesPet), args: (place) => ({ pet_id: idOf(`${place} pet`), file_id: null }) },
+  record_vaccination: { call: ofTenant('pet', changesPet), args: (place) => ({ pet_id: idOf(`${place} pet`), vaccine: 'New', given_on: '2026-01-01' }) },
+  report_pet_incident: { call: inCommunity('pets.report'), args: (place) => ({ community_id: idOf(place), description: 'New', pet_id: idOf(`${place} pet`) }) },
+  settle_pet_incident: { call: inCommunity('pets.manage'), args: (place) => ({ incident_id: idOf(`${place} pet incident`), status: 'resolved' }) },
+  pet_history: {
+    call: ofTenant('pet', any(inCommunity('pets.manage'), isTheirPet)),
+    args: (place) => ({ pet_id: idOf(`${place} pet`) }),
+    told: { of: (row) => row.id, expected: (_actor, row) => [idOf(`${placeOf(row)} vaccination`), idOf(`${placeOf(row)} pet incident`)] },
+  },
 };
 
 /** The attacks on a function. */

@@ -239,6 +239,9 @@ async function furnishCommunity(run: Run, place: Place): Promise<void> {
     ['file', 'member.document', 'stored', target],
     ['file on its way', 'member.document', 'registered', target],
     ['document on its way', 'community.document', 'registered', target],
+    ['vehicle photo', 'vehicle.photo', 'stored', null],
+    ['pet photo', 'pet.photo', 'stored', null],
+    ['pet certificate', 'pet.certificate', 'stored', null],
   ];
   if (place === 'alder') {
     files.push(
@@ -304,6 +307,8 @@ async function furnishCommunity(run: Run, place: Place): Promise<void> {
     await run(`insert into public.privacy_requests (kind, community_id, user_id, due_on) values ('rectify', $1, $2, '2099-12-31')`, [community, asker]);
   }
 
+  await bringVehiclesAndPets(run, place);
+
   // What was archived.
   await run(`insert into public.buildings (id, community_id, name) values ($1, $2, 'Old house')`, [named('archived building'), community]);
   await run(`insert into public.units (id, community_id, number) values ($1, $2, 'old')`, [named('archived unit'), community]);
@@ -312,6 +317,73 @@ async function furnishCommunity(run: Run, place: Place): Promise<void> {
   await run(`insert into public.roles (id, level, key, name, community_id) values ($1, 'community', $2, 'Gardener', $3)`, [named('archived gardener'), `former_gardener_${place}`, community]);
   await run(`insert into public.role_permissions (role_id, permission_key) values ($1, 'communities.read')`, [named('archived gardener')]);
   for (const [table, name] of [['buildings', 'building'], ['units', 'unit'], ['residents', 'resident'], ['roles', 'gardener']]) {
+    await run(`update public.${table} set deleted_at = now() where id = $1`, [named(`archived ${name}`)]);
+  }
+}
+
+/** Vehicles and pets: of the tenant, of the owner, of nobody in particular, and of who is gone. */
+async function bringVehiclesAndPets(run: Run, place: Place): Promise<void> {
+  const community = idOf(place);
+  const named = (name: string) => idOf(`${place} ${name}`);
+  const vehicles: [name: string, plate: string, unit: string, resident: string | null, status: string][] = [
+    ['vehicle', 'CB 1234 AB', 'unit 1', 'tenant', 'active'],
+    ['vehicle of owner', 'CB 1111 AB', 'unit 1', 'owner', 'active'],
+    ['vehicle of the unit', 'CB 2222 AB', 'unit 1', null, 'active'],
+    ['pending vehicle', 'CB 3333 AB', 'unit 2', null, 'pending'],
+    ['archived vehicle', 'CB 4444 AB', 'unit 1', 'tenant', 'active'],
+  ];
+  if (place === 'alder') {
+    vehicles.push(['vehicle of second owner', 'CB 5555 AB', 'unit 2', 'second owner', 'active'], ['vehicle of past tenant', 'CB 6666 AB', 'unit 1', 'past tenant', 'active']);
+  }
+  for (const [name, plate, unit, resident, status] of vehicles) {
+    await run(`insert into public.vehicles (id, plate, community_id, unit_id, resident_id, status) values ($1, $2, $3, $4, $5, $6)`, [
+      named(name),
+      plate,
+      community,
+      named(unit),
+      resident && named(resident),
+      status,
+    ]);
+  }
+  await run(`insert into public.vehicle_photos (id, community_id, vehicle_id, file_id, position) values ($1, $2, $3, $4, 1)`, [
+    named('vehicle photo link'),
+    community,
+    named('vehicle'),
+    named('vehicle photo'),
+  ]);
+
+  for (const [name, resident] of [['pet', 'tenant'], ['pet of owner', 'owner'], ['pet that moved away', 'tenant'], ['archived pet', 'tenant']] as const) {
+    await run(`insert into public.pets (id, name, community_id, unit_id, resident_id, kind, photo_file_id) values ($1, $2, $3, $4, $5, 'dog', $6)`, [
+      named(name),
+      name,
+      community,
+      named('unit 1'),
+      named(resident),
+      name === 'pet' ? named('pet photo') : null,
+    ]);
+  }
+  await run(`update public.pets set status = 'moved_away' where id = $1`, [named('pet that moved away')]);
+  await run(
+    `insert into public.pet_vaccinations (id, vaccine, community_id, pet_id, given_on, due_on, certificate_file_id)
+     values ($1, 'rabies', $2, $3, '2026-01-01', '2027-01-01', $4), ($5, 'rabies', $2, $6, '2026-01-01', '2027-01-01', null)`,
+    [named('vaccination'), community, named('pet'), named('pet certificate'), named('vaccination of owner'), named('pet of owner')],
+  );
+  await run(`insert into public.pet_incidents (id, description, community_id, pet_id, happened_at, reported_by) values ($1, 'Barked all night.', $2, $3, now() - interval '1 day', $4)`, [
+    named('pet incident'),
+    community,
+    named('pet'),
+    named('target user'),
+  ]);
+  if (place === 'alder') {
+    for (const reporter of ['family by occupancy', 'tenant who moved out']) {
+      await run(`insert into public.pet_incidents (id, description, community_id, happened_at, reported_by) values ($1, 'Ran about.', $2, now() - interval '1 day', $3)`, [
+        named(`pet incident of ${reporter}`),
+        community,
+        idOf(reporter),
+      ]);
+    }
+  }
+  for (const [table, name] of [['vehicles', 'vehicle'], ['pets', 'pet']]) {
     await run(`update public.${table} set deleted_at = now() where id = $1`, [named(`archived ${name}`)]);
   }
 }
