@@ -8,7 +8,7 @@ export const audit: Bench = {
   name: 'audit',
   title: 'Audit',
   about:
-    'A table that app.track keeps (row model, guards, audit log) against the same table without, written by a signed-in user’s claims. synchronous_commit is off, so that the disk does not hide the work.',
+    'A table that app.track keeps (row model, guards, audit log) against the same table without, written with a signed-in user’s claims and the headers of an app’s request. synchronous_commit is off, so that the disk does not hide the work.',
   async run({ cluster, quick, progress }) {
     return cluster.withDatabase(async (urls) =>
       withClient(urls.superuser, async (client) => {
@@ -20,6 +20,8 @@ export const audit: Bench = {
         const figures = await single(client, rows, quick);
         progress(`writing ${rows.toLocaleString('en')} rows at a time`);
         figures.push(...(await bulk(client, rows, quick)));
+        progress('sealing the log');
+        figures.push(await sealing(client, quick));
         progress('weighing the log');
         figures.push(await size(client, quick));
         return figures;
@@ -50,7 +52,10 @@ async function prepare(client: pg.Client, rows: number): Promise<void> {
     select app.track('bench.tracked');
     create table bench.communities as select n, gen_random_uuid() as id from generate_series(1, 1000) n;
     create unique index on bench.communities (n);`);
-  await client.query(`select set_config('request.jwt.claims', $1, false)`, [JSON.stringify(claims)]);
+  await client.query(
+    `select set_config('request.jwt.claims', $1, false), set_config('request.headers', $2, false), set_config('request.method', 'POST', false), set_config('request.path', '/units', false)`,
+    [JSON.stringify(claims), JSON.stringify(headers)],
+  );
   for (const name of ['plain', 'tracked']) {
     await client.query(insertRows(name), [rows]);
     await client.query(`vacuum analyze bench.${name}`);
@@ -73,6 +78,21 @@ const claims = {
     organizations: {},
     communities: { '0190a8c2-7c3e-7b1a-9f55-3d6d0c8a4b22': ['manager'] },
   },
+};
+
+/** What a request brings along, as PostgREST tells it. */
+const headers = {
+  host: 'project.supabase.example',
+  accept: '*/*',
+  'accept-encoding': 'gzip, br',
+  'accept-profile': 'public',
+  'cf-connecting-ip': '192.0.2.7',
+  'cf-ipcountry': 'BG',
+  'content-type': 'application/json',
+  'user-agent': 'Mozilla/5.0 (Linux; Android 16; Pixel 9) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Mobile Safari/537.36',
+  'x-client-info': 'supabase-js-web/2.108.2',
+  'x-forwarded-for': '192.0.2.7, 10.0.0.1',
+  'x-forwarded-proto': 'https',
 };
 
 const insertRows = (name: string): string => `
@@ -128,6 +148,22 @@ async function bulk(client: pg.Client, rows: number, quick: boolean): Promise<Fi
   const updates = await interleave({ floor: update('plain'), measured: update('tracked') }, options);
   const count = rows.toLocaleString('en');
   return [atMostTimes(`insert of ${count} rows`, inserts, 4), atMostTimes(`update of one column of ${count} rows`, updates, 3)];
+}
+
+/** All entries there are in one batch, against hashing each of them once and all hashes together. */
+async function sealing(client: pg.Client, quick: boolean): Promise<Figure> {
+  await client.query('vacuum analyze audit.log');
+  const { rows } = await client.query<{ entries: string }>('select count(*)::text as entries from audit.log');
+  const entries = Number(rows[0]?.entries);
+  const seal = async () => {
+    await client.query('begin');
+    const { rows: sealed } = await client.query<{ entries: string }>('select app.seal_audit(100000000)::text as entries');
+    await client.query('rollback');
+    if (Number(sealed[0]?.entries) !== entries) throw new Error(`${sealed[0]?.entries} of ${entries} entries were sealed.`);
+  };
+  const hash = () => client.query(`select sha256(string_agg(sha256(convert_to(l::text, 'UTF8')), '' order by l.transaction_id, l.id)) from audit.log l`);
+  const times = await interleave({ floor: hash, measured: seal }, { rounds: quick ? 3 : 7 });
+  return atMostTimes(`sealing ${entries.toLocaleString('en')} entries (floor: hashing them once)`, times, 4);
 }
 
 /** Bytes of the log, its indexes included, per row changed by a transaction of its own. */

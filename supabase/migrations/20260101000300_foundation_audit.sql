@@ -133,10 +133,14 @@ create trigger _100_append_only before update or delete or truncate on audit.ori
 
 create function app.origin_hash(origin audit.origins)
 returns bytea
-language sql
+language plpgsql
 immutable
 set search_path = ''
-return sha256(convert_to(row(origin.actor_id, origin.address, origin.user_agent, origin.method, origin.path, origin.location)::text, 'UTF8'));
+as $$
+begin
+  return sha256(convert_to(row(origin.actor_id, origin.address, origin.user_agent, origin.method, origin.path, origin.location)::text, 'UTF8'));
+end;
+$$;
 
 comment on function app.origin_hash(audit.origins) is 'The hash of what an origin tells. Not executable by API roles.';
 

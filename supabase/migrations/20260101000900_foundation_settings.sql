@@ -666,3 +666,5 @@ select app.define_setting('maintenance.notice', 'text', null, '{site,community,b
   minimum => 1, maximum => 500);
 select app.define_setting('security.signed_url_seconds', 'integer', '300', '{site,organization,community}', 'How long apps let a signed address of a file live.',
   minimum => 10, maximum => 3600);
+select app.define_setting('security.audit_retention_months', 'integer', null, '{site}', 'How many months the audit log is kept after the present one; for ever while it is not set.',
+  minimum => 3, maximum => 600);

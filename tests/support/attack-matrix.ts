@@ -722,6 +722,7 @@ export const functions: Record<string, FunctionRules | FunctionRules[]> = {
   purge: { call: onSite('records.purge'), args: (place) => ({ table_name: 'buildings', id: idOf(`${place} archived building`), reason: 'Attack' }) },
 
   statement_statistics: { call: onSite('operations.read'), args: () => ({ most: 3 }) },
+  verify_audit: { call: onSite('audit.read'), args: () => ({}) },
   record_history: {
     call: everybody,
     args: (place) => ({ table_name: 'units', id: idOf(`${place} unit 1`) }),
