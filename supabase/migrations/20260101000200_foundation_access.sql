@@ -98,7 +98,7 @@ begin
     from public.residents re
     join public.occupancies oc on oc.community_id = re.community_id and oc.resident_id = re.id
     join public.communities c on c.id = re.community_id
-    where re.user_id = subject and re.deleted_at is null and oc.deleted_at is null and c.deleted_at is null
+    where re.user_id = subject and re.deleted_at is null and re.onboarding <> 'suspended' and oc.deleted_at is null and c.deleted_at is null
       and coalesce((oc.ends_on + 1)::timestamp at time zone c.time_zone, 'infinity') > now()
   ),
   current_roles as (
@@ -323,7 +323,7 @@ begin
     from public.residents re
     join public.occupancies oc on oc.community_id = re.community_id and oc.resident_id = re.id
     join public.communities c on c.id = re.community_id
-    where re.user_id = app.user_id() and re.deleted_at is null and oc.deleted_at is null and c.deleted_at is null
+    where re.user_id = app.user_id() and re.deleted_at is null and re.onboarding <> 'suspended' and oc.deleted_at is null and c.deleted_at is null
       and oc.starts_on <= (now() at time zone c.time_zone)::date
       and (oc.ends_on is null or oc.ends_on >= (now() at time zone c.time_zone)::date)
       and exists (
