@@ -292,6 +292,9 @@ alter table public.invitations
   add constraint invitations_resident_fkey foreign key (community_id, resident_id) references public.residents (community_id, id) on delete cascade;
 create index invitations_resident_idx on public.invitations (community_id, resident_id) where resident_id is not null;
 select app.track('public.invitations');
+select app.register_personal_data('public.invitations', 'resident_id', 'resident', on_merge => 'stay',
+  columns => '{"email": {"each": "erased-%s@erased.invalid"}, "phone": null}',
+  kept_because => 'That somebody was invited, and by whom, stays accountable; the address does not.');
 
 create function app.resident_awaits_user(community uuid, resident uuid)
 returns boolean
@@ -432,7 +435,9 @@ as $$
 declare
   person constant public.residents := app.resident_to_change(resident, 'residents.manage');
 begin
-  if person.onboarding = 'registered' and app.setting('security.identity_check', person.community_id)::boolean then
+  if person.onboarding not in ('registered', 'verified', 'active') then
+    perform app.fail(409, 'not_registered', format('The resident is %s.', person.onboarding), 'Who signed up is taken up; a suspension is lifted with resume_resident.');
+  elsif person.onboarding = 'registered' and app.setting('security.identity_check', person.community_id)::boolean then
     perform app.fail(409, 'identity_not_verified', 'The identity of this resident has yet to be checked.', 'check_identity, or review an identity document.');
   end if;
   update public.residents re set onboarding = 'active' where re.id = person.id and re.onboarding <> 'active';
@@ -450,6 +455,7 @@ set search_path = ''
 as $$
 declare
   person constant public.residents := app.resident_to_change(resident, 'residents.suspend');
+  before constant text := current_setting('app.reason', true);
 begin
   if (length(btrim(reason)) between 1 and 2000) is not true then
     perform app.fail(422, 'reason_required', 'A resident is suspended for a reason, of at most 2000 characters.');
@@ -458,6 +464,7 @@ begin
   end if;
   perform set_config('app.reason', btrim(reason), true);
   update public.residents re set onboarding = 'suspended' where re.id = person.id and re.onboarding <> 'suspended';
+  perform set_config('app.reason', coalesce(before, ''), true);
 end;
 $$;
 
@@ -497,7 +504,7 @@ as $$ select app.activate_resident(resident_id) $$;
 
 comment on function public.activate_resident(uuid) is
   'Takes a resident up who has signed up and whose identity was checked (or need not be: setting security.identity_check). Takes residents.manage. '
-  'Errors: permission_denied, resident_not_found, identity_not_verified, transition_refused.';
+  'Errors: permission_denied, resident_not_found, identity_not_verified, not_registered.';
 
 create function public.suspend_resident(resident_id uuid, reason text)
 returns void
@@ -587,6 +594,24 @@ grant execute on function app.resident_photos_with_me() to authenticated;
 
 select app.define_file_purpose('resident.photo', 'vicinia-images', 'A resident''s photograph', '{image/png,image/jpeg,image/webp}', 2097152,
   'residents.upload', 'residents.manage', read_permission => 'residents.read', readable_files => 'app.resident_photos_with_me');
+
+create function app.tg_residents__photo()
+returns trigger
+language plpgsql
+security definer -- API roles may not write the register
+set search_path = ''
+as $$
+begin
+  perform app.erase_files(array[old.photo_file_id]);
+  return null;
+end;
+$$;
+
+comment on function app.tg_residents__photo() is
+  'AFTER another photograph was set, or none (erasing does that): the old one is removed. Definer: writes the register of files.';
+
+create trigger _500_photo after update of photo_file_id on public.residents for each row
+  when (old.photo_file_id is not null and old.photo_file_id is distinct from new.photo_file_id) execute function app.tg_residents__photo();
 
 create function app.set_resident_photo(resident uuid, file uuid)
 returns void

@@ -67,9 +67,27 @@ comment on column public.resident_documents.reminded_at is 'When it was told of 
 
 select app.track('public.resident_documents', secrets => '{number}');
 
-create trigger _010_frozen_document before update of kind, resident_id, file_id on public.resident_documents for each row
-  when ((old.kind, old.resident_id, old.file_id) is distinct from (new.kind, new.resident_id, new.file_id))
-  execute function app.tg__frozen('The kind, the person and the file');
+create function app.erase_resident_documents(ids uuid[])
+returns void
+language plpgsql
+volatile
+set search_path = ''
+as $$
+begin
+  perform app.erase_files(array(select d.file_id from public.resident_documents d where d.id = any (ids)));
+  update public.resident_documents d set number = null, review_note = null where d.id = any (ids);
+end;
+$$;
+
+comment on function app.erase_resident_documents(uuid[]) is
+  'Erases documents of a person: the files go, and the rows, which are parts of them, are archived without number and note. For the registry.';
+
+select app.register_personal_data('public.resident_documents', 'resident_id', 'resident', on_erase => 'function', erase_with => 'app.erase_resident_documents',
+  columns => '{"number": null, "review_note": null}', kept_because => 'That a document was reviewed, and by whom, stays accountable; what it said does not.');
+select app.register_personal_data('public.resident_documents', 'reviewed_by', 'actor', kept_because => 'Who reviewed stays accountable.');
+
+create trigger _010_frozen_document before update of kind, file_id on public.resident_documents for each row
+  when ((old.kind, old.file_id) is distinct from (new.kind, new.file_id)) execute function app.tg__frozen('The kind and the file');
 
 insert into app.state_transitions (table_id, from_state, to_state, permission_key, description) values
   ('public.resident_documents', null, 'uploaded', null, 'Hand in a document'),
@@ -129,7 +147,7 @@ create table public.identity_checks (
   note text,
   like app.row_model including defaults including comments,
   constraint identity_checks_pkey primary key (id),
-  constraint identity_checks_resident_key unique (community_id, resident_id),
+  constraint identity_checks_resident_key unique nulls not distinct (community_id, resident_id, deleted_at),
   constraint identity_checks_resident_fkey foreign key (community_id, resident_id) references public.residents (community_id, id) on delete cascade,
   constraint identity_checks_document_fkey foreign key (community_id, document_id) references public.resident_documents (community_id, id) on delete set null (document_id),
   constraint identity_checks_checked_check check ((checked_at is null) = (status = 'pending')),
@@ -148,6 +166,8 @@ comment on column public.identity_checks.checked_by is 'The user who did; null w
 comment on column public.identity_checks.note is 'What the checker says to the resident.';
 
 select app.track('public.identity_checks');
+select app.register_personal_data('public.identity_checks', 'resident_id', 'resident', on_erase => 'remove', on_merge => 'archive', columns => '{"note": null}');
+select app.register_personal_data('public.identity_checks', 'checked_by', 'actor', kept_because => 'Who checked stays accountable.');
 
 insert into app.state_transitions (table_id, from_state, to_state, permission_key, description) values
   ('public.identity_checks', null, 'pending', null, 'An identity document was handed in'),

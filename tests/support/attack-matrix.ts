@@ -81,8 +81,28 @@ const where = (permission: string): Rule => any(inCommunity(permission), inOrgan
 const inState = (column: string, value: unknown): Rule => (_actor, row) => row[column] === value;
 const isPublished: Rule = (_actor, row) => row.published_at !== null;
 
-const readsFilesOf: Record<string, string> = { 'community.logo': 'communities.read', 'community.document': 'communities.read', 'member.document': 'communities.update' };
-const readsFile: Rule = (actor, row, world) => inCommunity(readsFilesOf[row.purpose as string] ?? 'nothing')(actor, row, world);
+const readsFilesOf: Record<string, string> = {
+  'community.logo': 'communities.read',
+  'community.document': 'communities.read',
+  'member.document': 'communities.update',
+  'resident.photo': 'residents.read',
+  'resident.identity': 'documents.read',
+};
+const readsFile: Rule = any(
+  (actor, row, world) => inCommunity(readsFilesOf[row.purpose as string] ?? 'nothing')(actor, row, world),
+  // What names a resident in the fixtures: the own documents, and the photographs of whom one sees.
+  (actor, row, world) =>
+    world.residents.some(({ id, communityId }) => {
+      const place = placeOf({ community_id: communityId });
+      const name = fixedNames.find((candidate) => idOf(`${place} ${candidate}`) === id);
+      if (name === undefined || communityId !== row.community_id) return false;
+      if (row.id === idOf(`${place} card of ${name}`)) return asResident('id')(actor, { id }, world);
+      return row.id === idOf(`${place} photo of ${name}`) && seesResident(actor, { id, community_id: communityId }, world);
+    }),
+);
+const fixedNames = ['tenant', 'owner', 'past tenant', 'suspended owner', 'barred owner'];
+/** What is about a resident and for few: the own, and with a permission. */
+const ownOr = (permission: string): Rule => all(involvedInCommunity(), any(inCommunity(permission), asResident()));
 
 const occupancyRow = ({ id, communityId, unitId, residentId, role }: World['occupancies'][number]): Row => ({
   id,
@@ -423,6 +443,29 @@ export const matrix: Record<string, RelationRules> = {
     change: { note: 'Changed' },
     row: (place) => ({ id: idOf('new'), text_id: idOf(`${place} consent text`), user_id: idOf('user without a role') }),
   },
+
+  resident_documents: {
+    belongsTo: 'communities',
+    select: ownOr('documents.read'),
+    target: inPlace('document of tenant'),
+    change: { number: 'Changed' },
+    row: (place) => ({ id: idOf('new'), kind: 'identity', community_id: idOf(place), resident_id: idOf(`${place} tenant`), file_id: idOf(`${place} photo of tenant`) }),
+  },
+  identity_checks: {
+    belongsTo: 'communities',
+    select: ownOr('documents.read'),
+    target: inPlace('identity of tenant'),
+    change: { note: 'Changed' },
+    row: (place) => ({ id: idOf('new'), community_id: idOf(place), resident_id: idOf(`${place} resident without details`) }),
+  },
+  expiring_documents: {
+    belongsTo: 'communities',
+    key: ['document_id'],
+    select: all(inCommunity('communities.read'), ownOr('documents.read')),
+    target: (place) => ({ document_id: idOf(`${place} document of tenant`) }),
+    change: { kind: 'deed' },
+    row: (place) => ({ community_id: idOf(place), kind: 'deed' }),
+  },
 };
 
 function scope(row: { organizationId?: string | null; communityId: string | null }): Row {
@@ -664,6 +707,27 @@ export const functions: Record<string, FunctionRules | FunctionRules[]> = {
     // What users said themselves, nobody takes back for them.
     { call: nobody, args: (place) => ({ consent_id: idOf(`${place} consent`) }) },
   ],
+
+  invite_resident: {
+    call: all(inCommunity('memberships.manage'), inCommunity('residents.manage')),
+    args: (place) => ({ resident_id: idOf(`${place} resident without details`), email: 'new@test.example' }),
+  },
+  activate_resident: { call: inCommunity('residents.manage'), args: (place) => ({ resident_id: idOf(`${place} applicant`) }) },
+  suspend_resident: { call: inCommunity('residents.suspend'), args: (place) => ({ resident_id: idOf(`${place} applicant`), reason: 'Attack' }) },
+  resume_resident: { call: inCommunity('residents.suspend'), args: (place) => ({ resident_id: idOf(`${place} barred owner`) }) },
+  onboarding_steps: { call: any(inCommunity('residents.manage'), ofNamed('tenant', asResident('id'))), args: (place) => ({ resident_id: idOf(`${place} tenant`) }) },
+  set_resident_photo: {
+    call: any(inCommunity('residents.manage'), ofNamed('tenant', asResident('id'))),
+    args: (place) => ({ resident_id: idOf(`${place} tenant`), file_id: null }),
+  },
+  // A file that somebody else uploaded is nobody's to hand in.
+  add_resident_document: { call: nobody, args: (place) => ({ resident_id: idOf(`${place} tenant`), file_id: idOf(`${place} file`), kind: 'other' }) },
+  review_resident_document: { call: inCommunity('documents.verify'), args: (place) => ({ document_id: idOf(`${place} document of tenant`), outcome: 'rejected' }) },
+  withdraw_resident_document: {
+    call: any(inCommunity('documents.verify'), ofNamed('tenant', asResident('id'))),
+    args: (place) => ({ document_id: idOf(`${place} document of tenant`) }),
+  },
+  check_identity: { call: inCommunity('documents.verify'), args: (place) => ({ resident_id: idOf(`${place} resident without details`), outcome: 'verified' }) },
 
   set_unit_maintenance: { call: inCommunity('units.manage'), args: (place) => ({ unit_id: idOf(`${place} unit 1`), under_maintenance: true }) },
   import_roster: {
