@@ -504,6 +504,8 @@ to authenticated, service_role;
 
 -- Accepting ----------------------------------------------------------------------------------------------------------
 
+select app.define_action('INVITATION_ACCEPTED', 'An invitation was accepted, and the role is held.');
+
 create function app.accept_invitation(token text, invitation uuid)
 returns table (membership_id uuid, role text, organization_id uuid, community_id uuid, resident_id uuid)
 language plpgsql
@@ -517,6 +519,7 @@ declare
   number constant text := app.verified_phone(caller);
   hash constant bytea := sha256(convert_to(token, 'UTF8'));
   accepted public.invitations;
+  action_before constant text := app.set_action('INVITATION_ACCEPTED');
 begin
   if num_nonnulls(token, invitation) <> 1 then
     perform app.fail(422, 'invalid_value', 'An invitation is accepted by its token or by its id: name one of the two.');
@@ -574,6 +577,7 @@ begin
   end if;
 
   update public.invitations i set status = 'accepted', accepted_at = now(), accepted_by = caller where i.id = accepted.id;
+  perform app.set_action(action_before);
   return next;
 end;
 $$;
