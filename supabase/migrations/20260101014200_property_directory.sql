@@ -7,7 +7,7 @@
 --             active account and is not suspended stands in it. A choice that is withdrawn counts on the next statement.
 --             Who shows nothing by name is not in it at all.
 
-select app.define_permission('directory.read', 'community', 'Read the directory of residents', '{
+select app.define_permission('directory.read', 'unit', 'Read the directory of the unit''s community', '{
   community/owner, community/tenant, community/family, community/authorized}');
 select app.define_feature('residents.directory', 'The directory in which residents show each other what they choose', true, is_self_service => true);
 
@@ -84,6 +84,20 @@ as $$ select app.set_directory_choice(community_id, show_name, show_unit, show_p
 comment on function public.set_directory_choice(uuid, boolean, boolean, boolean, boolean) is
   'What the caller shows the other residents of a community from the next statement on; what is not named is hidden. Nothing is shown without the name. Errors: resident_not_found, invalid_value.';
 
+create function app.reads_directory(community uuid)
+returns boolean
+language plpgsql
+stable
+security definer -- reads the caller's units before any policy on them is decided
+set search_path = ''
+as $$
+begin
+  return exists (select from app.units_with('directory.read') w join public.units u on u.id = w where u.community_id = community);
+end;
+$$;
+
+comment on function app.reads_directory(uuid) is 'Whether the caller lives or owns in the community in a role that reads its directory. Definer: reads units.';
+
 create function app.directory_entries(community uuid)
 returns table (resident_id uuid, full_name text, units text[], phone text, email text)
 language sql
@@ -105,7 +119,7 @@ as $$
   left join public.buildings b on b.community_id = u.community_id and b.id = u.building_id
   left join public.resident_details x on x.community_id = re.community_id and x.resident_id = re.id and x.deleted_at is null
   where d.community_id = community and d.is_name_shown and d.deleted_at is null and re.deleted_at is null and re.onboarding not in ('suspended', 'moved_out')
-    and community in (select app.communities_with('directory.read'))
+    and app.reads_directory(community)
     and app.feature_enabled('residents.directory', community)
   group by re.id, re.full_name, d.is_unit_shown, d.is_phone_shown, x.phone, d.is_email_shown, x.email
 $$;
@@ -121,8 +135,8 @@ stable
 set search_path = ''
 as $$
 begin
-  if not app.can('directory.read', community) then
-    perform app.fail(403, 'permission_denied', 'This takes the permission directory.read in this community.');
+  if not app.reads_directory(community) then
+    perform app.fail(403, 'permission_denied', 'The directory is for those who live or own here (directory.read).');
   end if;
   perform app.require_feature('residents.directory', community);
   return query
@@ -147,5 +161,5 @@ comment on function public.directory(uuid, text) is
 
 grant execute on function
   app.set_directory_choice(uuid, boolean, boolean, boolean, boolean), public.set_directory_choice(uuid, boolean, boolean, boolean, boolean),
-  app.directory_entries(uuid), app.directory(uuid, text), public.directory(uuid, text)
+  app.reads_directory(uuid), app.directory_entries(uuid), app.directory(uuid, text), public.directory(uuid, text)
 to authenticated;

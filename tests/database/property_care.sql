@@ -1,7 +1,7 @@
 -- Emergency contacts; and what is medical: encrypted, read by the person and by the responders of a running alert, and every reading logged.
 
 begin;
-select plan(58);
+select plan(57);
 
 select tests.create_community('Alder'), tests.create_community('Birch');
 select tests.create_supabase_user(u) from unnest(array['manager', 'guard', 'second guard', 'foreign guard', 'superadmin', 'ana', 'bob']) u;
@@ -17,8 +17,8 @@ create function pg_temp.contacts(resident text) returns text language sql as $$
   select string_agg(e.priority || ' ' || e.full_name, ', ' order by e.priority) from public.emergency_contacts e where e.resident_id = tests.id(resident) and e.deleted_at is null $$;
 create function pg_temp.add(identifier text, resident text) returns uuid language plpgsql as $$
 begin
-  perform tests.keep(identifier, public.add_emergency_contact(tests.id(resident), identifier, '+359 88 555 0101', 'sister'));
-  return tests.kept(identifier)::uuid;
+  perform tests.keep(replace(identifier, ' ', '_'), public.add_emergency_contact(tests.id(resident), identifier, '+359 88 555 0101', 'sister'));
+  return tests.kept(replace(identifier, ' ', '_'))::uuid;
 end $$;
 create function pg_temp.reads(resident text) returns text language sql as $$
   select outcome || coalesce(': ' || medical_conditions, '') || coalesce(', ' || accessibility_needs, '') from public.read_medical(tests.id(resident), 'Test') $$;
@@ -76,9 +76,9 @@ select throws_ok($$ select public.set_medical(tests.id('Bob'), 'Nothing', null) 
 select throws_ok('select * from private.medical_records', '42501', null, 'no user reads the ciphertext');
 
 select tests.as_studio();
-select is((select position('Diabetes' in convert_from(decode(regexp_replace(encode(ciphertext, 'escape'), '\\[0-7]{3}|\\\\', '', 'g'), 'escape'), 'SQL_ASCII')) from private.medical_records), 0,
+select is((select position('Diabetes' in convert_from(decode(regexp_replace(encode(ciphertext, 'escape'), '\\[0-7]{3}|\\\\', '', 'g'), 'escape'), 'SQL_ASCII')) from private.medical_records where resident_id = tests.id('Ana')), 0,
   'what is stored does not tell');
-select ok((select extensions.pgp_key_id(ciphertext) = 'SYMKEY' from private.medical_records), 'it is an OpenPGP message for a key');
+select ok((select extensions.pgp_key_id(ciphertext) = 'SYMKEY' from private.medical_records where resident_id = tests.id('Ana')), 'it is an OpenPGP message for a key');
 select is_empty($$ select l.id from audit.log l where l::text ~ 'Diabetes|Wheelchair' union all select 0 from app.outbox o where o.payload::text ~ 'Diabetes|Wheelchair' $$, 'neither the audit log nor an event tells it');
 
 -- Nobody else --------------------------------------------------------------------------------------------------------
@@ -157,7 +157,7 @@ create schema vault;
 create table vault.secrets (id uuid primary key default gen_random_uuid(), name text, secret text);
 create view vault.decrypted_secrets as select id, name, secret as decrypted_secret from vault.secrets;
 create function vault.create_secret(new_secret text, new_name text, new_description text) returns uuid language sql as $$ insert into vault.secrets (name, secret) values (new_name, new_secret) returning id $$;
-select is(app.rotate_medical_key(), 2, 'a rotation encrypts every record anew');
+select is(app.rotate_medical_key(), (select count(*)::integer from private.medical_records), 'a rotation encrypts every record anew');
 select results_eq('select count(*), count(secret), count(vault_secret_id), count(retired_at) from private.encryption_keys', 'values (2::bigint, 0::bigint, 1::bigint, 1::bigint)',
   'under a key that is in Vault alone; the old one is destroyed');
 select app.rotate_medical_key();

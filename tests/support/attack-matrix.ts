@@ -458,6 +458,21 @@ export const matrix: Record<string, RelationRules> = {
     change: { note: 'Changed' },
     row: (place) => ({ id: idOf('new'), community_id: idOf(place), resident_id: idOf(`${place} resident without details`) }),
   },
+  emergency_contacts: {
+    belongsTo: 'communities',
+    select: ownOr('emergency.read'),
+    update: ownOr('emergency.manage'),
+    target: inPlace('contact of tenant'),
+    change: { relationship: 'Changed' },
+    row: (place) => ({ id: idOf('new'), full_name: 'New', community_id: idOf(place), resident_id: idOf(`${place} tenant`), phone: '+359 88 555 0102', relationship: 'Brother', priority: 2 }),
+  },
+  directory_choices: {
+    belongsTo: 'communities',
+    select: all(involvedInCommunity(), asResident()),
+    target: inPlace('choice of tenant'),
+    change: { is_phone_shown: true },
+    row: (place) => ({ id: idOf('new'), community_id: idOf(place), resident_id: idOf(`${place} resident without details`), is_name_shown: true }),
+  },
   expiring_documents: {
     belongsTo: 'communities',
     key: ['document_id'],
@@ -735,6 +750,44 @@ export const functions: Record<string, FunctionRules | FunctionRules[]> = {
   withdraw_resident_document: {
     call: any(inCommunity('documents.verify'), ofNamed('tenant', asResident('id'))),
     args: (place) => ({ document_id: idOf(`${place} document of tenant`) }),
+  },
+  add_emergency_contact: {
+    call: any(inCommunity('emergency.manage'), ofNamed('tenant', asResident('id'))),
+    args: (place) => ({ resident_id: idOf(`${place} tenant`), full_name: 'New', phone: '+359 88 555 0102', relationship: 'Brother' }),
+  },
+  order_emergency_contacts: {
+    call: any(inCommunity('emergency.manage'), ofNamed('tenant', asResident('id'))),
+    args: (place) => ({ resident_id: idOf(`${place} tenant`), contact_ids: [idOf(`${place} contact of tenant`)] }),
+  },
+  remove_emergency_contact: {
+    call: any(inCommunity('emergency.manage'), ofNamed('tenant', asResident('id'))),
+    args: (place) => ({ contact_id: idOf(`${place} contact of tenant`) }),
+  },
+  set_medical: [
+    { call: inCommunity('emergency.manage'), args: (place) => ({ resident_id: idOf(`${place} resident without details`), medical_conditions: 'Attack', accessibility_needs: null }) },
+    // Who has an account tells this themselves.
+    { call: nobody, args: (place) => ({ resident_id: idOf(`${place} applicant`), medical_conditions: 'Attack', accessibility_needs: null }) },
+  ],
+  // Everybody is answered: what is refused is in the audit log.
+  read_medical: {
+    call: everybody,
+    args: (place) => ({ resident_id: idOf(`${place} tenant`) }),
+    told: {
+      of: (row) => (row.outcome === 'granted' ? 'granted' : null),
+      expected: (actor, row, world) => (ofNamed('tenant', asResident('id'))(actor, row, world) ? ['granted'] : []),
+    },
+  },
+  medical_reads: { call: everybody, args: () => ({}) },
+  set_directory_choice: { call: all(involvedInCommunity(), (actor, row) => actor.residents.some((resident) => resident.startsWith(`${placeOf(row)} `))), args: (place) => ({ community_id: idOf(place), show_name: true }) },
+  directory: {
+    call: (actor, row, world) =>
+      actor.isActive && actor.units.some(({ unit, role }) => unit.startsWith(`${placeOf(row)} `) && holds(world, `community/${role}`, 'directory.read')),
+    args: (place) => ({ community_id: idOf(place) }),
+    told: {
+      of: (row) => row.resident_id,
+      // Who has no account, moved out, or is barred, vanishes whatever they chose.
+      expected: (_actor, row) => (placeOf(row) === 'alder' ? ['tenant', 'owner'] : []).map((name) => idOf(`${placeOf(row)} ${name}`)),
+    },
   },
   check_identity: { call: inCommunity('documents.verify'), args: (place) => ({ resident_id: idOf(`${place} resident without details`), outcome: 'verified' }) },
 

@@ -280,6 +280,12 @@ async function furnishCommunity(run: Run, place: Place): Promise<void> {
       named(resident),
       named(`document of ${resident}`),
     ]);
+    await run(`insert into public.emergency_contacts (id, full_name, community_id, resident_id, phone, relationship, priority) values ($1, 'Contact', $2, $3, '+359 88 555 0101', 'Sister', 1)`, [
+      named(`contact of ${resident}`),
+      community,
+      named(resident),
+    ]);
+    await run(`insert into public.directory_choices (id, community_id, resident_id, is_name_shown) values ($1, $2, $3, true)`, [named(`choice of ${resident}`), community, named(resident)]);
   }
 
   await run(`insert into public.brandings (id, display_name, community_id, logo_file_id) values ($1, $2, $3, $4)`, [named('branding'), place, community, named('logo')]);
