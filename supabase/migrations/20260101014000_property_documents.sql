@@ -127,12 +127,14 @@ comment on function app.resident_documents_with_me() is 'The files of the caller
 
 grant execute on function app.resident_documents_with_me() to authenticated;
 
-select app.define_file_purpose('resident.' || p.kind, 'vicinia-residents', p.description, '{application/pdf,image/png,image/jpeg,image/webp,image/heic}', 10485760,
-  'residents.upload', 'documents.verify', read_permission => 'documents.read', readable_files => 'app.resident_documents_with_me')
-from (values
-  ('identity', 'A resident''s identity card or passport'), ('deed', 'The deed by which a resident owns'),
-  ('lease', 'The lease by which a resident rents'), ('other', 'Another document of a resident')
-) p (kind, description);
+select app.define_file_purpose('resident.identity', 'vicinia-residents', 'A resident''s identity card or passport', '{application/pdf,image/png,image/jpeg,image/webp,image/heic}', 10485760,
+  'residents.upload', 'documents.verify', read_permission => 'documents.read', readable_files => 'app.resident_documents_with_me');
+select app.define_file_purpose('resident.deed', 'vicinia-residents', 'The deed by which a resident owns', '{application/pdf,image/png,image/jpeg,image/webp,image/heic}', 10485760,
+  'residents.upload', 'documents.verify', read_permission => 'documents.read', readable_files => 'app.resident_documents_with_me');
+select app.define_file_purpose('resident.lease', 'vicinia-residents', 'The lease by which a resident rents', '{application/pdf,image/png,image/jpeg,image/webp,image/heic}', 10485760,
+  'residents.upload', 'documents.verify', read_permission => 'documents.read', readable_files => 'app.resident_documents_with_me');
+select app.define_file_purpose('resident.other', 'vicinia-residents', 'Another document of a resident', '{application/pdf,image/png,image/jpeg,image/webp,image/heic}', 10485760,
+  'residents.upload', 'documents.verify', read_permission => 'documents.read', readable_files => 'app.resident_documents_with_me');
 
 -- Identities ---------------------------------------------------------------------------------------------------------
 
