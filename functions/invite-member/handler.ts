@@ -56,7 +56,10 @@ const wish = z.strictObject({
   organization_id: z.guid().optional(),
   community_id: z.guid().optional(),
   ...delivery,
-}).refine(({ email, phone }) => (email === undefined) !== (phone === undefined), { path: ["email"], error: "or phone: one of the two" });
+}).refine(({ email, phone }) => (email === undefined) !== (phone === undefined), {
+  path: ["email"],
+  error: "or phone: one of the two",
+});
 const residentWish = z.strictObject({ ...address, resident_id: z.guid(), ...delivery });
 const again = z.strictObject(delivery);
 
@@ -103,7 +106,16 @@ export function inviteMember(dependencies: Dependencies): Hono {
     const { id, token, invited, role_key, role_name, place, expires_at } = issued;
     if (!invited.includes("@")) {
       const shareLink = redirectTo && withToken(redirectTo, token);
-      return { id, phone: invited, role: role_key, role_name, place, expires_at, mail_sent: false, share_link: shareLink ?? null };
+      return {
+        id,
+        phone: invited,
+        role: role_key,
+        role_name,
+        place,
+        expires_at,
+        mail_sent: false,
+        share_link: shareLink ?? null,
+      };
     }
     const mail = { to: invited, place, roleName: role_name, leadsTo: redirectTo && withToken(redirectTo, token) };
     const mailSent = await dependencies.sendMail(mail).then(() => true, (error: unknown) => {

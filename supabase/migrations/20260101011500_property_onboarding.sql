@@ -288,7 +288,9 @@ create trigger _600_vicinia_link_phone after update of phone, phone_confirmed_at
 
 -- Inviting -----------------------------------------------------------------------------------------------------------
 
+-- Residents come after invitations; the table is empty when this runs.
 alter table public.invitations
+  -- squawk-ignore adding-foreign-key-constraint, constraint-missing-not-valid
   add constraint invitations_resident_fkey foreign key (community_id, resident_id) references public.residents (community_id, id) on delete cascade;
 create index invitations_resident_idx on public.invitations (community_id, resident_id) where resident_id is not null;
 select app.track('public.invitations');
