@@ -145,3 +145,14 @@ from (select set_config('request.jwt.claims', '{"sub": "00000000-0000-4000-8000-
 cross join lateral (select r.* from public.residents r where r.user_id = '00000000-0000-4000-8000-000000000005' and owner.set_config <> '' offset 0) re;
 
 select set_config('request.jwt.claims', '', true);
+
+-- Somebody asked on paper for a copy of their data; the books keep an owner's for years.
+select public.request_privacy('export', resident_id => r.id, details => 'By letter, at the office')
+from public.residents r join public.communities c on c.id = r.community_id
+where c.slug = 'lipa-court' and r.kind = 'person' and r.user_id is null
+order by r.full_name limit 1;
+
+select public.place_hold('Accounting act, article 12: documents of owners are kept', resident_id => r.id, until_on => (current_date + interval '10 years')::date)
+from public.residents r join public.communities c on c.id = r.community_id
+where c.slug = 'lipa-court' and r.kind = 'person' and r.user_id is null
+order by r.full_name desc limit 1;

@@ -33,8 +33,6 @@ export type Generated<T> = T extends ColumnType<infer S, infer I, infer U>
   ? ColumnType<S, I | undefined, U>
   : ColumnType<T, T | undefined, T>;
 
-export type IdentityStatus = "pending" | "rejected" | "verified";
-
 export type Int8 = ColumnType<string, bigint | number | string, bigint | number | string>;
 
 export type Interval = ColumnType<IPostgresInterval, IPostgresInterval | number | string, IPostgresInterval | number | string>;
@@ -57,11 +55,9 @@ export type Numeric = ColumnType<string, number | string, number | string>;
 
 export type OccupancyRole = "authorized" | "family" | "guest" | "owner" | "tenant";
 
-export type OnboardingState = "active" | "entered" | "invited" | "moved_out" | "registered" | "suspended" | "verified";
+export type PrivacyRequestKind = "erase" | "export" | "rectify";
 
-export type ResidentDocumentKind = "deed" | "identity" | "lease" | "other";
-
-export type ResidentDocumentStatus = "expired" | "rejected" | "uploaded" | "verified";
+export type PrivacyRequestStatus = "done" | "refused" | "requested" | "withdrawn";
 
 export type ResidentKind = "company" | "person";
 
@@ -749,108 +745,6 @@ export interface ConsentTexts {
   version: string;
 }
 
-export interface DirectoryChoices {
-  /**
-   * The community the row belongs to. Never changes.
-   */
-  community_id: string;
-  /**
-   * When the row was made. Set by the database.
-   */
-  created_at: Generated<Timestamp>;
-  /**
-   * The user who made the row; null when no user did (see the audit log). A plain id: it outlives the user.
-   */
-  created_by: string | null;
-  /**
-   * When the row was archived; null while it is live.
-   */
-  deleted_at: Timestamp | null;
-  /**
-   * The row's id, a time-ordered UUID. Never changes.
-   */
-  id: Generated<string>;
-  /**
-   * The address in the details.
-   */
-  is_email_shown: Generated<boolean>;
-  /**
-   * The name; without it nothing is shown.
-   */
-  is_name_shown: Generated<boolean>;
-  /**
-   * The telephone number in the details.
-   */
-  is_phone_shown: Generated<boolean>;
-  /**
-   * The units the person occupies, with their buildings.
-   */
-  is_unit_shown: Generated<boolean>;
-  /**
-   * Whose choice.
-   */
-  resident_id: string;
-  /**
-   * When the row last changed. Set by the database.
-   */
-  updated_at: Generated<Timestamp>;
-  /**
-   * The user who last changed the row; null when no user did. A plain id: it outlives the user.
-   */
-  updated_by: string | null;
-}
-
-export interface EmergencyContacts {
-  /**
-   * The community the row belongs to. Never changes.
-   */
-  community_id: string;
-  /**
-   * When the row was made. Set by the database.
-   */
-  created_at: Generated<Timestamp>;
-  /**
-   * The user who made the row; null when no user did (see the audit log). A plain id: it outlives the user.
-   */
-  created_by: string | null;
-  /**
-   * When the row was archived; null while it is live.
-   */
-  deleted_at: Timestamp | null;
-  /**
-   * Name of the contact.
-   */
-  full_name: string;
-  /**
-   * The row's id, a time-ordered UUID. Never changes.
-   */
-  id: Generated<string>;
-  /**
-   * Telephone number of the contact, as written.
-   */
-  phone: string;
-  /**
-   * 1 is called first. One contact each; at most ten. Changed by order_emergency_contacts.
-   */
-  priority: number;
-  /**
-   * What the contact is to the resident: daughter, neighbour, doctor.
-   */
-  relationship: string;
-  /**
-   * The resident whose contact it is.
-   */
-  resident_id: string;
-  /**
-   * When the row last changed. Set by the database.
-   */
-  updated_at: Generated<Timestamp>;
-  /**
-   * The user who last changed the row; null when no user did. A plain id: it outlives the user.
-   */
-  updated_by: string | null;
-}
-
 export interface Entrances {
   /**
    * The building it leads into.
@@ -896,53 +790,6 @@ export interface Entrances {
    * The user who last changed the row; null when no user did. A plain id: it outlives the user.
    */
   updated_by: string | null;
-}
-
-export interface ExpiringDocuments {
-  /**
-   * Name of the community.
-   */
-  community: string | null;
-  /**
-   * The community's id.
-   */
-  community_id: string | null;
-  /**
-   * Days from today, the community's, to the last; negative when that is over.
-   */
-  days_left: number | null;
-  /**
-   * The document's id.
-   */
-  document_id: string | null;
-  /**
-   * Its last day.
-   */
-  expires_on: Timestamp | null;
-  /**
-   * Name of the resident.
-   */
-  full_name: string | null;
-  /**
-   * When it was issued.
-   */
-  issued_on: Timestamp | null;
-  /**
-   * identity, deed, lease, other.
-   */
-  kind: ResidentDocumentKind | null;
-  /**
-   * When it was told of.
-   */
-  reminded_at: Timestamp | null;
-  /**
-   * The resident's id.
-   */
-  resident_id: string | null;
-  /**
-   * uploaded, verified or expired.
-   */
-  status: ResidentDocumentStatus | null;
 }
 
 export interface Features {
@@ -1318,61 +1165,6 @@ export interface IdealPartsReport {
   units_without: Int8 | null;
 }
 
-export interface IdentityChecks {
-  /**
-   * When it was verified or rejected. A document that runs out later does not undo that.
-   */
-  checked_at: Timestamp | null;
-  /**
-   * The user who did; null when the secret key or Studio did. A plain id: it outlives the user.
-   */
-  checked_by: string | null;
-  /**
-   * The community the row belongs to. Never changes.
-   */
-  community_id: string;
-  /**
-   * When the row was made. Set by the database.
-   */
-  created_at: Generated<Timestamp>;
-  /**
-   * The user who made the row; null when no user did (see the audit log). A plain id: it outlives the user.
-   */
-  created_by: string | null;
-  /**
-   * When the row was archived; null while it is live.
-   */
-  deleted_at: Timestamp | null;
-  /**
-   * The document that was looked at; null where the person came with it.
-   */
-  document_id: string | null;
-  /**
-   * The row's id, a time-ordered UUID. Never changes.
-   */
-  id: Generated<string>;
-  /**
-   * What the checker says to the resident.
-   */
-  note: string | null;
-  /**
-   * Whose identity.
-   */
-  resident_id: string;
-  /**
-   * pending: a document waits for a review. verified. rejected.
-   */
-  status: Generated<IdentityStatus>;
-  /**
-   * When the row last changed. Set by the database.
-   */
-  updated_at: Generated<Timestamp>;
-  /**
-   * The user who last changed the row; null when no user did. A plain id: it outlives the user.
-   */
-  updated_by: string | null;
-}
-
 export interface Invitations {
   /**
    * When it was accepted.
@@ -1401,7 +1193,7 @@ export interface Invitations {
   /**
    * The address it was written to, in small letters; whoever accepts must have verified it.
    */
-  email: string | null;
+  email: string;
   /**
    * From this moment on it cannot be accepted.
    */
@@ -1423,21 +1215,13 @@ export interface Invitations {
    */
   organization_id: string | null;
   /**
-   * Or the telephone number, in digits with the country's code; whoever accepts must have verified it.
-   */
-  phone: string | null;
-  /**
    * How often it was sent again.
    */
   resent_count: Generated<number>;
   /**
-   * Or the resident that the user becomes; of the community.
-   */
-  resident_id: string | null;
-  /**
    * The role it gives; of the same level.
    */
-  role_id: string | null;
+  role_id: string;
   /**
    * When the token that is valid now was made.
    */
@@ -1762,6 +1546,132 @@ export interface Permissions {
   updated_by: string | null;
 }
 
+export interface PrivacyRequests {
+  /**
+   * The community the row belongs to. Never changes.
+   */
+  community_id: string;
+  /**
+   * When the row was made. Set by the database.
+   */
+  created_at: Generated<Timestamp>;
+  /**
+   * The user who made the row; null when no user did (see the audit log). A plain id: it outlives the user.
+   */
+  created_by: string | null;
+  /**
+   * When the row was archived; null while it is live.
+   */
+  deleted_at: Timestamp | null;
+  /**
+   * What is to be corrected; how the request came.
+   */
+  details: string | null;
+  /**
+   * The last day on which it is answered in time (setting general.privacy_answer_days).
+   */
+  due_on: Timestamp;
+  /**
+   * The row's id, a time-ordered UUID. Never changes.
+   */
+  id: Generated<string>;
+  /**
+   * export, erase or rectify.
+   */
+  kind: PrivacyRequestKind;
+  /**
+   * When it was made.
+   */
+  requested_at: Generated<Timestamp>;
+  /**
+   * The resident it is about; null for somebody who has an account and is no resident.
+   */
+  resident_id: string | null;
+  /**
+   * What was answered; for a refusal, why.
+   */
+  resolution: string | null;
+  /**
+   * When it was answered or withdrawn.
+   */
+  resolved_at: Timestamp | null;
+  /**
+   * The user who answered; null when no user did. A plain id.
+   */
+  resolved_by: string | null;
+  /**
+   * requested: open. done, refused, withdrawn: final.
+   */
+  status: Generated<PrivacyRequestStatus>;
+  /**
+   * When the row last changed. Set by the database.
+   */
+  updated_at: Generated<Timestamp>;
+  /**
+   * The user who last changed the row; null when no user did. A plain id: it outlives the user.
+   */
+  updated_by: string | null;
+  /**
+   * The user who asked; null: the management recorded it. A plain id: the request outlives the user.
+   */
+  user_id: string | null;
+}
+
+export interface PrivacyRequestsOverview {
+  /**
+   * Name of the community.
+   */
+  community: string | null;
+  /**
+   * The community's id.
+   */
+  community_id: string | null;
+  /**
+   * What was asked.
+   */
+  details: string | null;
+  /**
+   * The last day on which it is answered in time.
+   */
+  due_on: Timestamp | null;
+  /**
+   * Whether that day has passed, and it is open.
+   */
+  is_overdue: boolean | null;
+  /**
+   * export, erase or rectify.
+   */
+  kind: PrivacyRequestKind | null;
+  /**
+   * Who is meant.
+   */
+  person: string | null;
+  /**
+   * The request's id.
+   */
+  request_id: string | null;
+  /**
+   * When it was made.
+   */
+  requested_at: Timestamp | null;
+  /**
+   * The resident's id.
+   */
+  resident_id: string | null;
+  /**
+   * What was answered.
+   */
+  resolution: string | null;
+  /**
+   * requested: open. done, refused, withdrawn: final.
+   */
+  status: PrivacyRequestStatus | null;
+  /**
+   * The user's id.
+   */
+  user_id: string | null;
+}
+
 export interface Profiles {
   /**
    * When the row was made. Set by the database.
@@ -1811,10 +1721,6 @@ export interface Profiles {
    * The user who last changed the row; null when no user did. A plain id: it outlives the user.
    */
   updated_by: string | null;
-  /**
-   * A short name of the user's choosing, unique in this installation whichever way it is capitalized: 3 to 30 Latin letters, digits and underscores, a letter first.
-   */
-  username: string | null;
 }
 
 export interface ResidentDetails {
@@ -1851,7 +1757,7 @@ export interface ResidentDetails {
    */
   note: string | null;
   /**
-   * Telephone number, as written; digits, spaces and a leading +. With its country's code, a user who verifies it is linked to the resident.
+   * Telephone number, as written; digits, spaces and a leading +.
    */
   phone: string | null;
   /**
@@ -1862,81 +1768,6 @@ export interface ResidentDetails {
    * Whose details.
    */
   resident_id: string;
-  /**
-   * When the row last changed. Set by the database.
-   */
-  updated_at: Generated<Timestamp>;
-  /**
-   * The user who last changed the row; null when no user did. A plain id: it outlives the user.
-   */
-  updated_by: string | null;
-}
-
-export interface ResidentDocuments {
-  /**
-   * The community the row belongs to. Never changes.
-   */
-  community_id: string;
-  /**
-   * When the row was made. Set by the database.
-   */
-  created_at: Generated<Timestamp>;
-  /**
-   * The user who made the row; null when no user did (see the audit log). A plain id: it outlives the user.
-   */
-  created_by: string | null;
-  /**
-   * When the row was archived; null while it is live.
-   */
-  deleted_at: Timestamp | null;
-  /**
-   * The last day on which it is valid; null: it does not run out.
-   */
-  expires_on: Timestamp | null;
-  /**
-   * The file. Nobody owns it but by this row.
-   */
-  file_id: string;
-  /**
-   * The row's id, a time-ordered UUID. Never changes.
-   */
-  id: Generated<string>;
-  /**
-   * The day on which it was issued.
-   */
-  issued_on: Timestamp | null;
-  /**
-   * identity (card, passport), deed, lease, other; the file's purpose is resident.<kind>.
-   */
-  kind: ResidentDocumentKind;
-  /**
-   * The document's number. Never in the audit log.
-   */
-  number: string | null;
-  /**
-   * When it was told of that it runs out (event resident_document.expiring).
-   */
-  reminded_at: Timestamp | null;
-  /**
-   * Whose document.
-   */
-  resident_id: string;
-  /**
-   * What the reviewer says to the resident: why it was rejected.
-   */
-  review_note: string | null;
-  /**
-   * When it was verified or rejected.
-   */
-  reviewed_at: Timestamp | null;
-  /**
-   * The user who did; null when the secret key or Studio did. A plain id: it outlives the user.
-   */
-  reviewed_by: string | null;
-  /**
-   * uploaded: waits for a review. verified, rejected: reviewed. expired: its last day is over.
-   */
-  status: Generated<ResidentDocumentStatus>;
   /**
    * When the row last changed. Set by the database.
    */
@@ -1965,6 +1796,10 @@ export interface Residents {
    */
   deleted_at: Timestamp | null;
   /**
+   * When the person was erased (erase_personal_data): the row stays, so that the history of its units can be counted, and says nothing about anybody.
+   */
+  erased_at: Timestamp | null;
+  /**
    * Name of the person or company in any script, as written.
    */
   full_name: string;
@@ -1981,13 +1816,9 @@ export interface Residents {
    */
   locale: string | null;
   /**
-   * entered: known to the community. invited: asked to sign up. registered: a user is linked. verified: and the identity was checked. active: and taken up by the management. suspended: occupancies give no access. moved_out: every occupancy is over. Steps are RPCs, or follow from links and occupancies.
+   * The record of the same person that stayed when this one was found to be a duplicate (merge_residents). Archived since, and stays so.
    */
-  onboarding: Generated<OnboardingState>;
-  /**
-   * A photograph of the person: a file of purpose resident.photo. Set by set_resident_photo.
-   */
-  photo_file_id: string | null;
+  merged_into_id: string | null;
   /**
    * The person's number in the roster or register it came from; tells two people of one name apart. Unique where present.
    */
@@ -2075,6 +1906,69 @@ export interface ResidentsOverview {
    * The unit's id.
    */
   unit_id: string | null;
+}
+
+export interface RetentionHolds {
+  /**
+   * The community the row belongs to. Never changes.
+   */
+  community_id: string;
+  /**
+   * When the row was made. Set by the database.
+   */
+  created_at: Generated<Timestamp>;
+  /**
+   * The user who made the row; null when no user did (see the audit log). A plain id: it outlives the user.
+   */
+  created_by: string | null;
+  /**
+   * When the row was archived; null while it is live.
+   */
+  deleted_at: Timestamp | null;
+  /**
+   * The row's id, a time-ordered UUID. Never changes.
+   */
+  id: Generated<string>;
+  /**
+   * Why it was lifted.
+   */
+  lift_reason: string | null;
+  /**
+   * When it was lifted.
+   */
+  lifted_at: Timestamp | null;
+  /**
+   * The law or the claim, as the person is told it.
+   */
+  reason: string;
+  /**
+   * The resident whose data is held.
+   */
+  resident_id: string | null;
+  /**
+   * The row that asks for it: one hold per row and person.
+   */
+  source_id: string | null;
+  /**
+   * The table whose row asks for it; null: somebody placed it.
+   */
+  source_table: string | null;
+  /**
+   * The last day on which it is held; null: until it is lifted.
+   */
+  until_on: Timestamp | null;
+  /**
+   * When the row last changed. Set by the database.
+   */
+  updated_at: Generated<Timestamp>;
+  /**
+   * The user who last changed the row; null when no user did. A plain id: it outlives the user.
+   */
+  updated_by: string | null;
+  /**
+   * The user whose data is held, if they are no resident.
+   */
+  user_id: string | null;
 }
 
 export interface RolePermissions {
@@ -2679,10 +2573,7 @@ export interface DB {
   communities: Communities;
   consent_texts: ConsentTexts;
   consents: Consents;
-  directory_choices: DirectoryChoices;
-  emergency_contacts: EmergencyContacts;
   entrances: Entrances;
-  expiring_documents: ExpiringDocuments;
   feature_values: FeatureValues;
   features: Features;
   file_purposes: FilePurposes;
@@ -2690,7 +2581,6 @@ export interface DB {
   house_rule_acknowledgements: HouseRuleAcknowledgements;
   house_rules: HouseRules;
   ideal_parts_report: IdealPartsReport;
-  identity_checks: IdentityChecks;
   invitations: Invitations;
   memberships: Memberships;
   occupancies: Occupancies;
@@ -2698,11 +2588,13 @@ export interface DB {
   opening_hours: OpeningHours;
   organizations: Organizations;
   permissions: Permissions;
+  privacy_requests: PrivacyRequests;
+  privacy_requests_overview: PrivacyRequestsOverview;
   profiles: Profiles;
   resident_details: ResidentDetails;
-  resident_documents: ResidentDocuments;
   residents: Residents;
   residents_overview: ResidentsOverview;
+  retention_holds: RetentionHolds;
   role_permissions: RolePermissions;
   roles: Roles;
   roster_fields: RosterFields;

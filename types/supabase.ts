@@ -378,122 +378,6 @@ export type Database = {
           },
         ]
       }
-      directory_choices: {
-        Row: {
-          community_id: string
-          created_at: string
-          created_by: string | null
-          deleted_at: string | null
-          id: string
-          is_email_shown: boolean
-          is_name_shown: boolean
-          is_phone_shown: boolean
-          is_unit_shown: boolean
-          resident_id: string
-          updated_at: string
-          updated_by: string | null
-        }
-        Insert: {
-          community_id: string
-          created_at?: string
-          created_by?: string | null
-          deleted_at?: string | null
-          id?: string
-          is_email_shown?: boolean
-          is_name_shown?: boolean
-          is_phone_shown?: boolean
-          is_unit_shown?: boolean
-          resident_id: string
-          updated_at?: string
-          updated_by?: string | null
-        }
-        Update: {
-          community_id?: string
-          created_at?: string
-          created_by?: string | null
-          deleted_at?: string | null
-          id?: string
-          is_email_shown?: boolean
-          is_name_shown?: boolean
-          is_phone_shown?: boolean
-          is_unit_shown?: boolean
-          resident_id?: string
-          updated_at?: string
-          updated_by?: string | null
-        }
-        Relationships: [
-          {
-            foreignKeyName: "directory_choices_resident_fkey"
-            columns: ["community_id", "resident_id"]
-            referencedRelation: "residents"
-            referencedColumns: ["community_id", "id"]
-          },
-          {
-            foreignKeyName: "directory_choices_resident_fkey"
-            columns: ["community_id", "resident_id"]
-            referencedRelation: "residents_overview"
-            referencedColumns: ["community_id", "resident_id"]
-          },
-        ]
-      }
-      emergency_contacts: {
-        Row: {
-          community_id: string
-          created_at: string
-          created_by: string | null
-          deleted_at: string | null
-          full_name: string
-          id: string
-          phone: string
-          priority: number
-          relationship: string
-          resident_id: string
-          updated_at: string
-          updated_by: string | null
-        }
-        Insert: {
-          community_id: string
-          created_at?: string
-          created_by?: string | null
-          deleted_at?: string | null
-          full_name: string
-          id?: string
-          phone: string
-          priority: number
-          relationship: string
-          resident_id: string
-          updated_at?: string
-          updated_by?: string | null
-        }
-        Update: {
-          community_id?: string
-          created_at?: string
-          created_by?: string | null
-          deleted_at?: string | null
-          full_name?: string
-          id?: string
-          phone?: string
-          priority?: number
-          relationship?: string
-          resident_id?: string
-          updated_at?: string
-          updated_by?: string | null
-        }
-        Relationships: [
-          {
-            foreignKeyName: "emergency_contacts_resident_fkey"
-            columns: ["community_id", "resident_id"]
-            referencedRelation: "residents"
-            referencedColumns: ["community_id", "id"]
-          },
-          {
-            foreignKeyName: "emergency_contacts_resident_fkey"
-            columns: ["community_id", "resident_id"]
-            referencedRelation: "residents_overview"
-            referencedColumns: ["community_id", "resident_id"]
-          },
-        ]
-      }
       entrances: {
         Row: {
           building_id: string
@@ -941,79 +825,6 @@ export type Database = {
           },
         ]
       }
-      identity_checks: {
-        Row: {
-          checked_at: string | null
-          checked_by: string | null
-          community_id: string
-          created_at: string
-          created_by: string | null
-          deleted_at: string | null
-          document_id: string | null
-          id: string
-          note: string | null
-          resident_id: string
-          status: Database["public"]["Enums"]["identity_status"]
-          updated_at: string
-          updated_by: string | null
-        }
-        Insert: {
-          checked_at?: string | null
-          checked_by?: string | null
-          community_id: string
-          created_at?: string
-          created_by?: string | null
-          deleted_at?: string | null
-          document_id?: string | null
-          id?: string
-          note?: string | null
-          resident_id: string
-          status?: Database["public"]["Enums"]["identity_status"]
-          updated_at?: string
-          updated_by?: string | null
-        }
-        Update: {
-          checked_at?: string | null
-          checked_by?: string | null
-          community_id?: string
-          created_at?: string
-          created_by?: string | null
-          deleted_at?: string | null
-          document_id?: string | null
-          id?: string
-          note?: string | null
-          resident_id?: string
-          status?: Database["public"]["Enums"]["identity_status"]
-          updated_at?: string
-          updated_by?: string | null
-        }
-        Relationships: [
-          {
-            foreignKeyName: "identity_checks_document_fkey"
-            columns: ["community_id", "document_id"]
-            referencedRelation: "expiring_documents"
-            referencedColumns: ["community_id", "document_id"]
-          },
-          {
-            foreignKeyName: "identity_checks_document_fkey"
-            columns: ["community_id", "document_id"]
-            referencedRelation: "resident_documents"
-            referencedColumns: ["community_id", "id"]
-          },
-          {
-            foreignKeyName: "identity_checks_resident_fkey"
-            columns: ["community_id", "resident_id"]
-            referencedRelation: "residents"
-            referencedColumns: ["community_id", "id"]
-          },
-          {
-            foreignKeyName: "identity_checks_resident_fkey"
-            columns: ["community_id", "resident_id"]
-            referencedRelation: "residents_overview"
-            referencedColumns: ["community_id", "resident_id"]
-          },
-        ]
-      }
       invitations: {
         Row: {
           accepted_at: string | null
@@ -1022,16 +833,14 @@ export type Database = {
           created_at: string
           created_by: string | null
           deleted_at: string | null
-          email: string | null
+          email: string
           expires_at: string
           id: string
           invited_by: string | null
           level: Database["public"]["Enums"]["access_level"]
           organization_id: string | null
-          phone: string | null
           resent_count: number
-          resident_id: string | null
-          role_id: string | null
+          role_id: string
           sent_at: string
           status: Database["public"]["Enums"]["invitation_status"]
           updated_at: string
@@ -1044,16 +853,14 @@ export type Database = {
           created_at?: string
           created_by?: string | null
           deleted_at?: string | null
-          email?: string | null
+          email: string
           expires_at?: string
           id?: string
           invited_by?: string | null
           level?: never
           organization_id?: string | null
-          phone?: string | null
           resent_count?: number
-          resident_id?: string | null
-          role_id?: string | null
+          role_id: string
           sent_at?: string
           status?: Database["public"]["Enums"]["invitation_status"]
           updated_at?: string
@@ -1066,16 +873,14 @@ export type Database = {
           created_at?: string
           created_by?: string | null
           deleted_at?: string | null
-          email?: string | null
+          email?: string
           expires_at?: string
           id?: string
           invited_by?: string | null
           level?: never
           organization_id?: string | null
-          phone?: string | null
           resent_count?: number
-          resident_id?: string | null
-          role_id?: string | null
+          role_id?: string
           sent_at?: string
           status?: Database["public"]["Enums"]["invitation_status"]
           updated_at?: string
@@ -1099,18 +904,6 @@ export type Database = {
             columns: ["organization_id"]
             referencedRelation: "organizations"
             referencedColumns: ["id"]
-          },
-          {
-            foreignKeyName: "invitations_resident_fkey"
-            columns: ["community_id", "resident_id"]
-            referencedRelation: "residents"
-            referencedColumns: ["community_id", "id"]
-          },
-          {
-            foreignKeyName: "invitations_resident_fkey"
-            columns: ["community_id", "resident_id"]
-            referencedRelation: "residents_overview"
-            referencedColumns: ["community_id", "resident_id"]
           },
           {
             foreignKeyName: "invitations_role_fkey"
@@ -1472,6 +1265,91 @@ export type Database = {
         }
         Relationships: []
       }
+      privacy_requests: {
+        Row: {
+          community_id: string
+          created_at: string
+          created_by: string | null
+          deleted_at: string | null
+          details: string | null
+          due_on: string
+          id: string
+          kind: Database["public"]["Enums"]["privacy_request_kind"]
+          requested_at: string
+          resident_id: string | null
+          resolution: string | null
+          resolved_at: string | null
+          resolved_by: string | null
+          status: Database["public"]["Enums"]["privacy_request_status"]
+          updated_at: string
+          updated_by: string | null
+          user_id: string | null
+        }
+        Insert: {
+          community_id: string
+          created_at?: string
+          created_by?: string | null
+          deleted_at?: string | null
+          details?: string | null
+          due_on: string
+          id?: string
+          kind: Database["public"]["Enums"]["privacy_request_kind"]
+          requested_at?: string
+          resident_id?: string | null
+          resolution?: string | null
+          resolved_at?: string | null
+          resolved_by?: string | null
+          status?: Database["public"]["Enums"]["privacy_request_status"]
+          updated_at?: string
+          updated_by?: string | null
+          user_id?: string | null
+        }
+        Update: {
+          community_id?: string
+          created_at?: string
+          created_by?: string | null
+          deleted_at?: string | null
+          details?: string | null
+          due_on?: string
+          id?: string
+          kind?: Database["public"]["Enums"]["privacy_request_kind"]
+          requested_at?: string
+          resident_id?: string | null
+          resolution?: string | null
+          resolved_at?: string | null
+          resolved_by?: string | null
+          status?: Database["public"]["Enums"]["privacy_request_status"]
+          updated_at?: string
+          updated_by?: string | null
+          user_id?: string | null
+        }
+        Relationships: [
+          {
+            foreignKeyName: "privacy_requests_community_fkey"
+            columns: ["community_id"]
+            referencedRelation: "communities"
+            referencedColumns: ["id"]
+          },
+          {
+            foreignKeyName: "privacy_requests_community_fkey"
+            columns: ["community_id"]
+            referencedRelation: "ideal_parts_report"
+            referencedColumns: ["community_id"]
+          },
+          {
+            foreignKeyName: "privacy_requests_resident_fkey"
+            columns: ["community_id", "resident_id"]
+            referencedRelation: "residents"
+            referencedColumns: ["community_id", "id"]
+          },
+          {
+            foreignKeyName: "privacy_requests_resident_fkey"
+            columns: ["community_id", "resident_id"]
+            referencedRelation: "residents_overview"
+            referencedColumns: ["community_id", "resident_id"]
+          },
+        ]
+      }
       profiles: {
         Row: {
           created_at: string
@@ -1486,7 +1364,6 @@ export type Database = {
           time_zone: string | null
           updated_at: string
           updated_by: string | null
-          username: string | null
         }
         Insert: {
           created_at?: string
@@ -1501,7 +1378,6 @@ export type Database = {
           time_zone?: string | null
           updated_at?: string
           updated_by?: string | null
-          username?: string | null
         }
         Update: {
           created_at?: string
@@ -1516,7 +1392,6 @@ export type Database = {
           time_zone?: string | null
           updated_at?: string
           updated_by?: string | null
-          username?: string | null
         }
         Relationships: []
       }
@@ -1581,100 +1456,18 @@ export type Database = {
           },
         ]
       }
-      resident_documents: {
-        Row: {
-          community_id: string
-          created_at: string
-          created_by: string | null
-          deleted_at: string | null
-          expires_on: string | null
-          file_id: string
-          id: string
-          issued_on: string | null
-          kind: Database["public"]["Enums"]["resident_document_kind"]
-          number: string | null
-          reminded_at: string | null
-          resident_id: string
-          review_note: string | null
-          reviewed_at: string | null
-          reviewed_by: string | null
-          status: Database["public"]["Enums"]["resident_document_status"]
-          updated_at: string
-          updated_by: string | null
-        }
-        Insert: {
-          community_id: string
-          created_at?: string
-          created_by?: string | null
-          deleted_at?: string | null
-          expires_on?: string | null
-          file_id: string
-          id?: string
-          issued_on?: string | null
-          kind: Database["public"]["Enums"]["resident_document_kind"]
-          number?: string | null
-          reminded_at?: string | null
-          resident_id: string
-          review_note?: string | null
-          reviewed_at?: string | null
-          reviewed_by?: string | null
-          status?: Database["public"]["Enums"]["resident_document_status"]
-          updated_at?: string
-          updated_by?: string | null
-        }
-        Update: {
-          community_id?: string
-          created_at?: string
-          created_by?: string | null
-          deleted_at?: string | null
-          expires_on?: string | null
-          file_id?: string
-          id?: string
-          issued_on?: string | null
-          kind?: Database["public"]["Enums"]["resident_document_kind"]
-          number?: string | null
-          reminded_at?: string | null
-          resident_id?: string
-          review_note?: string | null
-          reviewed_at?: string | null
-          reviewed_by?: string | null
-          status?: Database["public"]["Enums"]["resident_document_status"]
-          updated_at?: string
-          updated_by?: string | null
-        }
-        Relationships: [
-          {
-            foreignKeyName: "resident_documents_file_fkey"
-            columns: ["community_id", "file_id"]
-            referencedRelation: "files"
-            referencedColumns: ["community_id", "id"]
-          },
-          {
-            foreignKeyName: "resident_documents_resident_fkey"
-            columns: ["community_id", "resident_id"]
-            referencedRelation: "residents"
-            referencedColumns: ["community_id", "id"]
-          },
-          {
-            foreignKeyName: "resident_documents_resident_fkey"
-            columns: ["community_id", "resident_id"]
-            referencedRelation: "residents_overview"
-            referencedColumns: ["community_id", "resident_id"]
-          },
-        ]
-      }
       residents: {
         Row: {
           community_id: string
           created_at: string
           created_by: string | null
           deleted_at: string | null
+          erased_at: string | null
           full_name: string
           id: string
           kind: Database["public"]["Enums"]["resident_kind"]
           locale: string | null
-          onboarding: Database["public"]["Enums"]["onboarding_state"]
-          photo_file_id: string | null
+          merged_into_id: string | null
           reference: string | null
           updated_at: string
           updated_by: string | null
@@ -1685,12 +1478,12 @@ export type Database = {
           created_at?: string
           created_by?: string | null
           deleted_at?: string | null
+          erased_at?: string | null
           full_name: string
           id?: string
           kind?: Database["public"]["Enums"]["resident_kind"]
           locale?: string | null
-          onboarding?: Database["public"]["Enums"]["onboarding_state"]
-          photo_file_id?: string | null
+          merged_into_id?: string | null
           reference?: string | null
           updated_at?: string
           updated_by?: string | null
@@ -1701,12 +1494,12 @@ export type Database = {
           created_at?: string
           created_by?: string | null
           deleted_at?: string | null
+          erased_at?: string | null
           full_name?: string
           id?: string
           kind?: Database["public"]["Enums"]["resident_kind"]
           locale?: string | null
-          onboarding?: Database["public"]["Enums"]["onboarding_state"]
-          photo_file_id?: string | null
+          merged_into_id?: string | null
           reference?: string | null
           updated_at?: string
           updated_by?: string | null
@@ -1726,13 +1519,104 @@ export type Database = {
             referencedColumns: ["community_id"]
           },
           {
-            foreignKeyName: "residents_photo_fkey"
-            columns: ["community_id", "photo_file_id"]
-            referencedRelation: "files"
+            foreignKeyName: "residents_merged_into_fkey"
+            columns: ["community_id", "merged_into_id"]
+            referencedRelation: "residents"
             referencedColumns: ["community_id", "id"]
           },
           {
+            foreignKeyName: "residents_merged_into_fkey"
+            columns: ["community_id", "merged_into_id"]
+            referencedRelation: "residents_overview"
+            referencedColumns: ["community_id", "resident_id"]
+          },
+          {
             foreignKeyName: "residents_user_fkey"
+            columns: ["user_id"]
+            referencedRelation: "profiles"
+            referencedColumns: ["id"]
+          },
+        ]
+      }
+      retention_holds: {
+        Row: {
+          community_id: string
+          created_at: string
+          created_by: string | null
+          deleted_at: string | null
+          id: string
+          lift_reason: string | null
+          lifted_at: string | null
+          reason: string
+          resident_id: string | null
+          source_id: string | null
+          source_table: string | null
+          until_on: string | null
+          updated_at: string
+          updated_by: string | null
+          user_id: string | null
+        }
+        Insert: {
+          community_id: string
+          created_at?: string
+          created_by?: string | null
+          deleted_at?: string | null
+          id?: string
+          lift_reason?: string | null
+          lifted_at?: string | null
+          reason: string
+          resident_id?: string | null
+          source_id?: string | null
+          source_table?: string | null
+          until_on?: string | null
+          updated_at?: string
+          updated_by?: string | null
+          user_id?: string | null
+        }
+        Update: {
+          community_id?: string
+          created_at?: string
+          created_by?: string | null
+          deleted_at?: string | null
+          id?: string
+          lift_reason?: string | null
+          lifted_at?: string | null
+          reason?: string
+          resident_id?: string | null
+          source_id?: string | null
+          source_table?: string | null
+          until_on?: string | null
+          updated_at?: string
+          updated_by?: string | null
+          user_id?: string | null
+        }
+        Relationships: [
+          {
+            foreignKeyName: "retention_holds_community_fkey"
+            columns: ["community_id"]
+            referencedRelation: "communities"
+            referencedColumns: ["id"]
+          },
+          {
+            foreignKeyName: "retention_holds_community_fkey"
+            columns: ["community_id"]
+            referencedRelation: "ideal_parts_report"
+            referencedColumns: ["community_id"]
+          },
+          {
+            foreignKeyName: "retention_holds_resident_fkey"
+            columns: ["community_id", "resident_id"]
+            referencedRelation: "residents"
+            referencedColumns: ["community_id", "id"]
+          },
+          {
+            foreignKeyName: "retention_holds_resident_fkey"
+            columns: ["community_id", "resident_id"]
+            referencedRelation: "residents_overview"
+            referencedColumns: ["community_id", "resident_id"]
+          },
+          {
+            foreignKeyName: "retention_holds_user_fkey"
             columns: ["user_id"]
             referencedRelation: "profiles"
             referencedColumns: ["id"]
@@ -2362,35 +2246,6 @@ export type Database = {
         }
         Relationships: []
       }
-      expiring_documents: {
-        Row: {
-          community: string | null
-          community_id: string | null
-          days_left: number | null
-          document_id: string | null
-          expires_on: string | null
-          full_name: string | null
-          issued_on: string | null
-          kind: Database["public"]["Enums"]["resident_document_kind"] | null
-          reminded_at: string | null
-          resident_id: string | null
-          status: Database["public"]["Enums"]["resident_document_status"] | null
-        }
-        Relationships: [
-          {
-            foreignKeyName: "resident_documents_resident_fkey"
-            columns: ["community_id", "resident_id"]
-            referencedRelation: "residents"
-            referencedColumns: ["community_id", "id"]
-          },
-          {
-            foreignKeyName: "resident_documents_resident_fkey"
-            columns: ["community_id", "resident_id"]
-            referencedRelation: "residents_overview"
-            referencedColumns: ["community_id", "resident_id"]
-          },
-        ]
-      }
       ideal_parts_report: {
         Row: {
           community: string | null
@@ -2402,6 +2257,49 @@ export type Database = {
           units_without: number | null
         }
         Relationships: []
+      }
+      privacy_requests_overview: {
+        Row: {
+          community: string | null
+          community_id: string | null
+          details: string | null
+          due_on: string | null
+          is_overdue: boolean | null
+          kind: Database["public"]["Enums"]["privacy_request_kind"] | null
+          person: string | null
+          request_id: string | null
+          requested_at: string | null
+          resident_id: string | null
+          resolution: string | null
+          status: Database["public"]["Enums"]["privacy_request_status"] | null
+          user_id: string | null
+        }
+        Relationships: [
+          {
+            foreignKeyName: "privacy_requests_community_fkey"
+            columns: ["community_id"]
+            referencedRelation: "communities"
+            referencedColumns: ["id"]
+          },
+          {
+            foreignKeyName: "privacy_requests_community_fkey"
+            columns: ["community_id"]
+            referencedRelation: "ideal_parts_report"
+            referencedColumns: ["community_id"]
+          },
+          {
+            foreignKeyName: "privacy_requests_resident_fkey"
+            columns: ["community_id", "resident_id"]
+            referencedRelation: "residents"
+            referencedColumns: ["community_id", "id"]
+          },
+          {
+            foreignKeyName: "privacy_requests_resident_fkey"
+            columns: ["community_id", "resident_id"]
+            referencedRelation: "residents_overview"
+            referencedColumns: ["community_id", "resident_id"]
+          },
+        ]
       }
       residents_overview: {
         Row: {
@@ -2477,7 +2375,6 @@ export type Database = {
           community_id: string
           membership_id: string
           organization_id: string
-          resident_id: string
           role: string
         }[]
       }
@@ -2485,39 +2382,9 @@ export type Database = {
         Args: { house_rules_id: string }
         Returns: string
       }
-      activate_resident: { Args: { resident_id: string }; Returns: undefined }
-      add_emergency_contact: {
-        Args: {
-          full_name: string
-          phone: string
-          relationship: string
-          resident_id: string
-        }
-        Returns: string
-      }
-      add_resident_document: {
-        Args: {
-          expires_on?: string
-          file_id: string
-          issued_on?: string
-          kind: Database["public"]["Enums"]["resident_document_kind"]
-          number?: string
-          resident_id: string
-        }
-        Returns: string
-      }
       archive: {
         Args: { id: string; reason?: string; table_name: string }
         Returns: Json
-      }
-      check_identity: {
-        Args: {
-          document_id?: string
-          note?: string
-          outcome: Database["public"]["Enums"]["identity_status"]
-          resident_id: string
-        }
-        Returns: undefined
       }
       create_community: {
         Args: {
@@ -2548,20 +2415,16 @@ export type Database = {
         }
         Returns: string
       }
-      directory: {
-        Args: { community_id: string; search?: string }
-        Returns: {
-          email: string
-          full_name: string
-          phone: string
-          resident_id: string
-          units: string[]
-        }[]
+      erase_my_account: { Args: { confirmation: string }; Returns: Json }
+      erase_personal_data: {
+        Args: { reason: string; resident_id: string }
+        Returns: Json
       }
       explain_access: {
         Args: { community_id: string; permission: string }
         Returns: Json
       }
+      export_personal_data: { Args: { resident_id?: string }; Returns: Json }
       features: {
         Args: { community_id?: string }
         Returns: {
@@ -2650,28 +2513,10 @@ export type Database = {
       invite_member: {
         Args: {
           community_id?: string
-          email?: string
+          email: string
           expires_in_hours?: number
           organization_id?: string
-          phone?: string
-          role?: string
-        }
-        Returns: {
-          expires_at: string
-          id: string
-          invited: string
-          place: string
-          role_key: string
-          role_name: string
-          token: string
-        }[]
-      }
-      invite_resident: {
-        Args: {
-          email?: string
-          expires_in_hours?: number
-          phone?: string
-          resident_id: string
+          role: string
         }
         Returns: {
           expires_at: string
@@ -2687,17 +2532,13 @@ export type Database = {
         Args: { community_id: string; moment?: string }
         Returns: boolean
       }
-      medical_reads: {
-        Args: Record<PropertyKey, never>
-        Returns: {
-          action: string
-          alert_id: string
-          at: string
-          reason: string
-          resident_id: string
-          user_id: string
-          user_name: string
-        }[]
+      lift_hold: {
+        Args: { hold_id: string; reason: string }
+        Returns: undefined
+      }
+      merge_residents: {
+        Args: { duplicate_id: string; keep_id: string; reason: string }
+        Returns: Json
       }
       my_invitations: {
         Args: Record<PropertyKey, never>
@@ -2708,7 +2549,6 @@ export type Database = {
           invited_by: string
           organization_id: string
           place: string
-          resident_id: string
           role: string
           role_name: string
         }[]
@@ -2736,17 +2576,6 @@ export type Database = {
           to_state: string
         }[]
       }
-      onboarding_steps: {
-        Args: { resident_id: string }
-        Returns: {
-          previous_state: string
-          reason: string
-          state: string
-          taken_at: string
-          taken_by: string
-          taken_by_name: string
-        }[]
-      }
       opening_times: {
         Args: { community_id: string; days?: number; first_day?: string }
         Returns: {
@@ -2756,9 +2585,15 @@ export type Database = {
           opens_at: string
         }[]
       }
-      order_emergency_contacts: {
-        Args: { contact_ids: string[]; resident_id: string }
-        Returns: undefined
+      place_hold: {
+        Args: {
+          community_id?: string
+          reason: string
+          resident_id?: string
+          until_on?: string
+          user_id?: string
+        }
+        Returns: string
       }
       publish_house_rules: {
         Args: { effective_on?: string; house_rules_id: string }
@@ -2767,15 +2602,6 @@ export type Database = {
       purge: {
         Args: { id: string; reason: string; table_name: string }
         Returns: Json
-      }
-      read_medical: {
-        Args: { reason?: string; resident_id: string }
-        Returns: {
-          accessibility_needs: string
-          alert_id: string
-          medical_conditions: string
-          outcome: string
-        }[]
       }
       record_consent: {
         Args: {
@@ -2828,11 +2654,16 @@ export type Database = {
           path: string
         }[]
       }
-      remove_emergency_contact: {
-        Args: { contact_id: string }
-        Returns: undefined
-      }
       remove_file: { Args: { file_id: string }; Returns: undefined }
+      request_privacy: {
+        Args: {
+          community_id?: string
+          details?: string
+          kind: Database["public"]["Enums"]["privacy_request_kind"]
+          resident_id?: string
+        }
+        Returns: string
+      }
       resend_invitation: {
         Args: { expires_in_hours?: number; invitation_id: string }
         Returns: {
@@ -2845,21 +2676,20 @@ export type Database = {
           token: string
         }[]
       }
+      resolve_privacy_request: {
+        Args: {
+          answer?: string
+          outcome: Database["public"]["Enums"]["privacy_request_status"]
+          request_id: string
+        }
+        Returns: undefined
+      }
       restore: {
         Args: { id: string; reason?: string; table_name: string }
         Returns: Json
       }
       restrict_role: {
         Args: { membership_id: string; restriction: Json }
-        Returns: undefined
-      }
-      resume_resident: { Args: { resident_id: string }; Returns: undefined }
-      review_resident_document: {
-        Args: {
-          document_id: string
-          note?: string
-          outcome: Database["public"]["Enums"]["resident_document_status"]
-        }
         Returns: undefined
       }
       revoke_invitation: { Args: { invitation_id: string }; Returns: undefined }
@@ -2892,16 +2722,6 @@ export type Database = {
         }
         Returns: string
       }
-      set_directory_choice: {
-        Args: {
-          community_id: string
-          show_email?: boolean
-          show_name?: boolean
-          show_phone?: boolean
-          show_unit?: boolean
-        }
-        Returns: undefined
-      }
       set_feature: {
         Args: {
           community_id?: string
@@ -2911,14 +2731,6 @@ export type Database = {
           organization_id?: string
         }
         Returns: boolean
-      }
-      set_medical: {
-        Args: {
-          accessibility_needs: string
-          medical_conditions: string
-          resident_id: string
-        }
-        Returns: undefined
       }
       set_opening_exception: {
         Args: {
@@ -2934,10 +2746,6 @@ export type Database = {
         Returns: undefined
       }
       set_preference: { Args: { key: string; value: Json }; Returns: Json }
-      set_resident_photo: {
-        Args: { file_id: string; resident_id: string }
-        Returns: undefined
-      }
       set_role_permissions: {
         Args: { permissions: string[]; role_id: string }
         Returns: undefined
@@ -2966,13 +2774,9 @@ export type Database = {
           value: Json
         }[]
       }
-      suspend_resident: {
-        Args: { reason: string; resident_id: string }
-        Returns: undefined
-      }
       withdraw_consent: { Args: { consent_id: string }; Returns: number }
-      withdraw_resident_document: {
-        Args: { document_id: string }
+      withdraw_privacy_request: {
+        Args: { request_id: string }
         Returns: undefined
       }
     }
@@ -2982,19 +2786,10 @@ export type Database = {
       audit_operation: "insert" | "update" | "delete" | "action"
       consent_channel: "app" | "paper" | "mail" | "phone" | "in_person"
       file_status: "registered" | "stored" | "removed"
-      identity_status: "pending" | "verified" | "rejected"
       invitation_status: "pending" | "accepted" | "revoked" | "expired"
       occupancy_role: "owner" | "tenant" | "family" | "authorized" | "guest"
-      onboarding_state:
-        | "entered"
-        | "invited"
-        | "registered"
-        | "verified"
-        | "active"
-        | "suspended"
-        | "moved_out"
-      resident_document_kind: "identity" | "deed" | "lease" | "other"
-      resident_document_status: "uploaded" | "verified" | "rejected" | "expired"
+      privacy_request_kind: "export" | "erase" | "rectify"
+      privacy_request_status: "requested" | "done" | "refused" | "withdrawn"
       resident_kind: "person" | "company"
       roster_entity: "building" | "entrance" | "unit" | "resident" | "occupancy"
       roster_value_kind:
@@ -3171,20 +2966,10 @@ export const Constants = {
       audit_operation: ["insert", "update", "delete", "action"],
       consent_channel: ["app", "paper", "mail", "phone", "in_person"],
       file_status: ["registered", "stored", "removed"],
-      identity_status: ["pending", "verified", "rejected"],
       invitation_status: ["pending", "accepted", "revoked", "expired"],
       occupancy_role: ["owner", "tenant", "family", "authorized", "guest"],
-      onboarding_state: [
-        "entered",
-        "invited",
-        "registered",
-        "verified",
-        "active",
-        "suspended",
-        "moved_out",
-      ],
-      resident_document_kind: ["identity", "deed", "lease", "other"],
-      resident_document_status: ["uploaded", "verified", "rejected", "expired"],
+      privacy_request_kind: ["export", "erase", "rectify"],
+      privacy_request_status: ["requested", "done", "refused", "withdrawn"],
       resident_kind: ["person", "company"],
       roster_entity: ["building", "entrance", "unit", "resident", "occupancy"],
       roster_value_kind: [

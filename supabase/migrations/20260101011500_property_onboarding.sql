@@ -305,7 +305,7 @@ stable
 set search_path = ''
 return exists (
   select from public.residents re
-  where re.community_id = community and re.id = resident and re.deleted_at is null and re.kind = 'person' and re.user_id is null
+  where re.community_id = community and re.id = resident and re.deleted_at is null and re.kind = 'person' and re.user_id is null and re.erased_at is null
     and re.onboarding in ('entered', 'invited'));
 
 comment on function app.resident_awaits_user(uuid, uuid) is
@@ -346,7 +346,7 @@ declare
   refused text;
 begin
   -- Locked, so that of two who invite at once the second finds the first's invitation.
-  select re.* into person from public.residents re where re.id = resident and re.deleted_at is null for no key update;
+  select re.* into person from public.residents re where re.id = resident and re.deleted_at is null and re.erased_at is null for no key update;
   perform app.require('memberships.manage', person.community_id), app.require('residents.manage', person.community_id);
   if person.id is null then
     perform app.fail(404, 'resident_not_found', 'There is no live resident with this id.');
