@@ -135,6 +135,17 @@ select 'directory', '1', 'bg', 'Показване в указателя', 'Съ
 from public.communities c
 where c.slug = 'lipa-court';
 
+-- What residents of Lipa Court told, handed in and chose -----------------------------------------------------------------
+-- As the owner would, whose request this stands for.
+
+select public.add_emergency_contact(re.id, 'Светла Петрова', '+359 88 555 0110', 'sister'),
+  public.set_medical(re.id, 'Penicillin allergy', null),
+  public.set_directory_choice(re.community_id, show_name => true, show_unit => true)
+from (select set_config('request.jwt.claims', '{"sub": "00000000-0000-4000-8000-000000000005", "role": "authenticated"}', true) offset 0) owner
+cross join lateral (select r.* from public.residents r where r.user_id = '00000000-0000-4000-8000-000000000005' and owner.set_config <> '' offset 0) re;
+
+select set_config('request.jwt.claims', '', true);
+
 -- Somebody asked on paper for a copy of their data; the books keep an owner's for years.
 select public.request_privacy('export', resident_id => r.id, details => 'By letter, at the office')
 from public.residents r join public.communities c on c.id = r.community_id

@@ -5,31 +5,41 @@ import { ApiError } from "../_shared/errors.ts";
 import { createApp } from "../_shared/http.ts";
 import { log } from "../_shared/log.ts";
 
-/** Whom to invite to what, as the database takes it. */
-export type Wish = {
-  email: string;
+/** How long, and by which address or number. */
+type Address = {
+  email?: string | undefined;
+  phone?: string | undefined;
+  expires_in_hours?: number | undefined;
+};
+
+/** Whom to invite to which role, as the database takes it. */
+export type Wish = Address & {
   role: string;
   organization_id?: string | undefined;
   community_id?: string | undefined;
-  expires_in_hours?: number | undefined;
 };
+
+/** Which resident to invite to sign up; without an address by the one in the roster. */
+export type ResidentWish = Address & { resident_id: string };
 
 /** An invitation as the database hands it out, with the token that is never shown again. */
 export type IssuedInvitation = {
   id: string;
   token: string;
   invited: string;
-  role_key: string;
-  role_name: string;
+  /** Null for a resident, whom occupancies give their roles. */
+  role_key: string | null;
+  role_name: string | null;
   place: string;
   expires_at: string;
 };
 
 /** What is written to somebody, and the page of the app that the mail's link leads to in the end. */
-export type InvitationMail = { to: string; place: string; roleName: string; leadsTo: string | undefined };
+export type InvitationMail = { to: string; place: string; roleName: string | null; leadsTo: string | undefined };
 
 export type Dependencies = {
   invite: (caller: Caller, wish: Wish) => Promise<IssuedInvitation>;
+  inviteResident: (caller: Caller, wish: ResidentWish) => Promise<IssuedInvitation>;
   resend: (caller: Caller, invitationId: string, expiresInHours: number | undefined) => Promise<IssuedInvitation>;
   /** Sends the mail, to people with and without an account; throws when it could not be sent. */
   sendMail: (mail: InvitationMail) => Promise<void>;
@@ -39,40 +49,52 @@ const delivery = {
   expires_in_hours: z.int().optional(),
   redirect_to: z.url().optional(),
 };
+const address = { email: z.string().max(254).optional(), phone: z.string().max(31).optional() };
 const wish = z.strictObject({
-  email: z.string().max(254),
+  ...address,
   role: z.string().max(63),
   organization_id: z.guid().optional(),
   community_id: z.guid().optional(),
   ...delivery,
+}).refine(({ email, phone }) => (email === undefined) !== (phone === undefined), {
+  path: ["email"],
+  error: "or phone: one of the two",
 });
+const residentWish = z.strictObject({ ...address, resident_id: z.guid(), ...delivery });
 const again = z.strictObject(delivery);
 
 /**
- * POST /invite-member `{ email, role, organization_id | community_id, expires_in_hours?, redirect_to? }` invites somebody and
- * sends the mail. POST /invite-member/:id/resend `{ expires_in_hours?, redirect_to? }` sends it again with a new token.
+ * POST /invite-member `{ email | phone, role, organization_id | community_id, expires_in_hours?, redirect_to? }` invites somebody
+ * to a role, `{ resident_id, email? | phone?, expires_in_hours?, redirect_to? }` a resident to sign up, and sends the mail.
+ * POST /invite-member/:id/resend `{ expires_in_hours?, redirect_to? }` sends it again with a new token.
  *
  * Both are done with the caller's own rights. The mail's link signs the person in and leads to `redirect_to` with
  * `invitation=<token>` in its query, where the app calls `accept_invitation`; the token goes nowhere else. `redirect_to` must be
  * among Auth's redirect URLs; without one the link leads to Auth's site URL, where the app asks `my_invitations`.
  *
  * Answers 201 (200 for a resend) `{ id, email, role, role_name, place, expires_at, mail_sent }`, the same for addresses with and
- * without an account. `mail_sent: false`: the invitation stands, the mail did not go out; send it again.
+ * without an account. `mail_sent: false`: the invitation stands, the mail did not go out; send it again. Nothing is sent to a
+ * telephone number: the answer has `phone` in place of `email`, and with `redirect_to` a `share_link` for the caller to hand over.
  *
- * Errors: 400 `invalid_body`, 401 `missing_jwt`, and those of the RPCs `invite_member` and `resend_invitation`.
+ * Errors: 400 `invalid_body`, 401 `missing_jwt`, and those of the RPCs `invite_member`, `invite_resident` and `resend_invitation`.
  */
 export function inviteMember(dependencies: Dependencies): Hono {
   const app = createApp("invite-member");
 
   app.post("/", async (c) => {
     const caller = callerOf(c.req.header("authorization"));
-    const { redirect_to, ...wanted } = parseBody(wish, await c.req.text());
+    const body = parseJson(await c.req.text());
+    if (typeof body === "object" && body !== null && "resident_id" in body) {
+      const { redirect_to, ...wanted } = parse(residentWish, body);
+      return c.json(await send(await dependencies.inviteResident(caller, wanted), redirect_to), 201);
+    }
+    const { redirect_to, ...wanted } = parse(wish, body);
     return c.json(await send(await dependencies.invite(caller, wanted), redirect_to), 201);
   });
 
   app.post("/:id/resend", async (c) => {
     const caller = callerOf(c.req.header("authorization"));
-    const { redirect_to, expires_in_hours } = parseBody(again, await c.req.text() || "{}");
+    const { redirect_to, expires_in_hours } = parse(again, parseJson(await c.req.text() || "{}"));
     const id = z.guid().safeParse(c.req.param("id"));
     if (!id.success) throw new ApiError(404, "invitation_not_found", "There is no invitation with this id.");
     return c.json(await send(await dependencies.resend(caller, id.data, expires_in_hours), redirect_to));
@@ -82,6 +104,19 @@ export function inviteMember(dependencies: Dependencies): Hono {
 
   async function send(issued: IssuedInvitation, redirectTo: string | undefined) {
     const { id, token, invited, role_key, role_name, place, expires_at } = issued;
+    if (!invited.includes("@")) {
+      const shareLink = redirectTo && withToken(redirectTo, token);
+      return {
+        id,
+        phone: invited,
+        role: role_key,
+        role_name,
+        place,
+        expires_at,
+        mail_sent: false,
+        share_link: shareLink ?? null,
+      };
+    }
     const mail = { to: invited, place, roleName: role_name, leadsTo: redirectTo && withToken(redirectTo, token) };
     const mailSent = await dependencies.sendMail(mail).then(() => true, (error: unknown) => {
       log("error", "mail not sent", { function: "invite-member", invitation: id, reason: String(error) });
@@ -98,13 +133,15 @@ function withToken(page: string, token: string): string {
   return url.toString();
 }
 
-function parseBody<T extends z.ZodType>(schema: T, text: string): z.output<T> {
-  let value: unknown;
+function parseJson(text: string): unknown {
   try {
-    value = JSON.parse(text);
+    return JSON.parse(text);
   } catch {
     throw new ApiError(400, "invalid_body", "The body is not JSON.");
   }
+}
+
+function parse<T extends z.ZodType>(schema: T, value: unknown): z.output<T> {
   const parsed = schema.safeParse(value);
   if (parsed.success) return parsed.data;
   const reasons = parsed.error.issues.map((issue) => [...issue.path, issue.message].join(": "));

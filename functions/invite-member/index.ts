@@ -10,6 +10,11 @@ const app = inviteMember({
     if (error) throw fromDatabase(error);
     return data;
   },
+  async inviteResident(caller, wish) {
+    const { data, error } = await clientOf(caller).rpc("invite_resident", wish).single();
+    if (error) throw fromDatabase(error);
+    return data;
+  },
   async resend(caller, invitation_id, expires_in_hours) {
     const { data, error } = await clientOf(caller).rpc("resend_invitation", { invitation_id, expires_in_hours })
       .single();

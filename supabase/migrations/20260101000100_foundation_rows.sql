@@ -71,6 +71,21 @@ $$;
 
 comment on function app.is_phone(text) is 'Whether the text reads as a telephone number: 5 to 31 characters, digits with an optional leading + and separators.';
 
+create function app.phone_digits(value text)
+returns text
+language plpgsql
+immutable
+parallel safe
+set search_path = ''
+as $$
+begin
+  return substring(regexp_replace(regexp_replace(value, '^(\+|00)', 'i'), '\(0\)|[^0-9i]', '', 'g') from '^i([1-9][0-9]{6,14})$');
+end;
+$$;
+
+comment on function app.phone_digits(text) is
+  'The number in digits with its country''s code and without + (E.164, as Auth keeps verified numbers), whichever way it is written; null for one without a country''s code, which could be anybody''s.';
+
 create function app.is_slug(value text)
 returns boolean
 language plpgsql
@@ -131,7 +146,7 @@ $$;
 comment on function app.is_time_zone(text) is 'Whether PostgreSQL knows the text as an IANA time zone: Europe/Sofia, America/Mexico_City, UTC.';
 
 grant execute on function
-  app.fail(integer, text, text, text), app.fail_check(text, text), app.is_email(text), app.is_phone(text), app.is_slug(text), app.is_name(text),
+  app.fail(integer, text, text, text), app.fail_check(text, text), app.is_email(text), app.is_phone(text), app.phone_digits(text), app.is_slug(text), app.is_name(text),
   app.is_locale(text), app.is_time_zone(text)
 to authenticated, service_role, supabase_auth_admin;
 

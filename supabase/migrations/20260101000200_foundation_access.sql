@@ -138,7 +138,7 @@ begin
     from public.residents re
     join public.occupancies oc on oc.community_id = re.community_id and oc.resident_id = re.id
     join public.communities c on c.id = re.community_id
-    where re.user_id = subject and re.deleted_at is null and oc.deleted_at is null and c.deleted_at is null
+    where re.user_id = subject and re.deleted_at is null and re.onboarding <> 'suspended' and oc.deleted_at is null and c.deleted_at is null
       and coalesce((oc.ends_on + 1)::timestamp at time zone c.time_zone, 'infinity') > now()
   ),
   current_roles as (
@@ -476,7 +476,7 @@ begin
     from public.residents re
     join public.occupancies oc on oc.community_id = re.community_id and oc.resident_id = re.id
     join public.communities c on c.id = re.community_id
-    where re.user_id = caller and re.deleted_at is null and oc.deleted_at is null and c.deleted_at is null
+    where re.user_id = caller and re.deleted_at is null and re.onboarding <> 'suspended' and oc.deleted_at is null and c.deleted_at is null
       and (
         not exists (
           select from public.assurance_requirements q

@@ -13,6 +13,7 @@ create type public.account_status as enum ('active', 'inactive', 'suspended', 'b
 create table public.profiles (
   id uuid not null,
   display_name text not null,
+  username text,
   email text,
   status public.account_status not null default 'active',
   status_reason text,
@@ -22,16 +23,20 @@ create table public.profiles (
   constraint profiles_pkey primary key (id),
   constraint profiles_user_fkey foreign key (id) references auth.users (id) on delete cascade,
   constraint profiles_display_name_check check (app.is_name(display_name)),
+  constraint profiles_username_check check (username ~ '^[A-Za-z][A-Za-z0-9_]{2,29}$'),
   constraint profiles_status_reason_check check (length(status_reason) <= 2000),
   constraint profiles_locale_check check (app.is_locale(locale)),
   constraint profiles_time_zone_check check (app.is_time_zone(time_zone))
 );
 
+create unique index profiles_username_key on public.profiles (lower(username));
 create index profiles_email_idx on public.profiles (lower(email)) where email is not null;
 
 comment on table public.profiles is 'One row per user of Auth: how to call the person, and whether the account may be used.';
 comment on column public.profiles.id is 'The user''s id in Auth.';
 comment on column public.profiles.display_name is 'How to call the person; theirs to change.';
+comment on column public.profiles.username is
+  'A short name of the user''s choosing, unique in this installation whichever way it is capitalized: 3 to 30 Latin letters, digits and underscores, a letter first.';
 comment on column public.profiles.email is 'A copy of the address in Auth, kept by a trigger, so that administrators can tell users apart.';
 comment on column public.profiles.status is 'active: in use. inactive: put aside. suspended: barred for a time. banned: barred. All but active lose every access on their next statement.';
 comment on column public.profiles.status_reason is 'Why the account is not active; for administrators of the site and the user.';
@@ -101,7 +106,7 @@ create policy profiles_update on public.profiles for update to authenticated
   using (id = (select app.user_id()))
   with check (id = (select app.user_id()));
 
-grant select, update (display_name, locale, time_zone) on public.profiles to authenticated;
+grant select, update (display_name, username, locale, time_zone) on public.profiles to authenticated;
 grant select, update on public.profiles to service_role;
 
 select app.define_action('ACCOUNT_ACTIVATED', 'An account may be used again.');

@@ -3,10 +3,12 @@
 -- Purpose     How people come to their roles: invited by somebody who holds what the role holds.
 -- Tables      invitations, private.invitation_tokens
 -- RPCs        invite_member, resend_invitation, revoke_invitation, accept_invitation, my_invitations
--- Invariants  A token is shown once and stored as a hash. An invitation gives one membership, to a user whose address Auth has
---             verified and to whom it was written; a token that leaked helps nobody else. Nobody invites above themselves,
---             and an invitation is worth what its inviter may give at the moment of acceptance. What is accepted or revoked
---             stays so.
+-- Invariants  A token is shown once and stored as a hash. An invitation gives one membership, or makes the user one resident, and
+--             that to a user whose address or telephone number Auth has verified and to whom it was written; a token that
+--             leaked helps nobody else. Nobody invites above themselves, and an invitation is worth what its inviter may give
+--             at the moment of acceptance. What is accepted or revoked stays so.
+--
+-- Residents come later (topic onboarding, which invites them): PL/pgSQL binds names when it runs.
 
 create type public.invitation_status as enum ('pending', 'accepted', 'revoked', 'expired');
 
@@ -14,8 +16,10 @@ create type public.invitation_status as enum ('pending', 'accepted', 'revoked', 
 
 create table public.invitations (
   id uuid not null default extensions.uuidv7(),
-  email text not null,
-  role_id uuid not null,
+  email text,
+  phone text,
+  role_id uuid,
+  resident_id uuid,
   level public.access_level not null generated always as (
     case when community_id is not null then 'community'::public.access_level else 'organization'::public.access_level end) stored,
   organization_id uuid,
@@ -33,23 +37,31 @@ create table public.invitations (
   constraint invitations_organization_fkey foreign key (organization_id) references public.organizations (id) on delete cascade,
   constraint invitations_community_fkey foreign key (community_id) references public.communities (id) on delete cascade,
   constraint invitations_scope_check check (num_nonnulls(organization_id, community_id) = 1),
+  constraint invitations_address_check check (num_nonnulls(email, phone) = 1),
   constraint invitations_email_check check (app.is_email(email) and email = lower(email)),
+  constraint invitations_phone_check check (phone ~ '^[1-9][0-9]{6,14}$'),
+  constraint invitations_target_check check (num_nonnulls(role_id, resident_id) = 1 and (resident_id is null or community_id is not null)),
   constraint invitations_resent_count_check check (resent_count >= 0),
   constraint invitations_accepted_check check (
     (status = 'accepted') = (accepted_at is not null) and (status = 'accepted') = (accepted_by is not null))
 );
 
-create unique index invitations_pending_key on public.invitations (email, role_id, coalesce(community_id, organization_id))
-  where status = 'pending' and deleted_at is null;
+create unique index invitations_pending_key on public.invitations (coalesce(email, phone), role_id, coalesce(community_id, organization_id))
+  where status = 'pending' and role_id is not null and deleted_at is null;
+create unique index invitations_pending_resident_key on public.invitations (resident_id)
+  where status = 'pending' and resident_id is not null and deleted_at is null;
+create index invitations_phone_idx on public.invitations (phone) where phone is not null;
 create index invitations_role_idx on public.invitations (role_id, level);
 create index invitations_organization_idx on public.invitations (organization_id) where organization_id is not null;
 create index invitations_community_idx on public.invitations (community_id) where community_id is not null;
 create index invitations_expiring_idx on public.invitations (expires_at) where status = 'pending';
 
 comment on table public.invitations is
-  'Who was invited to which role in an organization or a community. Changed by invite_member, resend_invitation, revoke_invitation and accept_invitation.';
+  'Who was invited to which role in an organization or a community, or to sign up as which resident. Changed by invite_member, invite_resident, resend_invitation, revoke_invitation and accept_invitation.';
 comment on column public.invitations.email is 'The address it was written to, in small letters; whoever accepts must have verified it.';
+comment on column public.invitations.phone is 'Or the telephone number, in digits with the country''s code; whoever accepts must have verified it.';
 comment on column public.invitations.role_id is 'The role it gives; of the same level.';
+comment on column public.invitations.resident_id is 'Or the resident that the user becomes; of the community.';
 comment on column public.invitations.level is 'Follows from which id is set; the role must have the same.';
 comment on column public.invitations.organization_id is 'The organization it invites to, with all its communities.';
 comment on column public.invitations.community_id is 'The community it invites to.';
@@ -65,9 +77,10 @@ comment on column public.invitations.accepted_by is 'The user who accepted. A pl
 
 select app.track('public.invitations');
 
-create trigger _010_frozen_terms before update of email, role_id, organization_id on public.invitations for each row
-  when (old.email <> new.email or old.role_id <> new.role_id or old.organization_id is distinct from new.organization_id)
-  execute function app.tg__frozen('email, role and scope');
+create trigger _010_frozen_terms before update of email, phone, role_id, resident_id, organization_id on public.invitations for each row
+  when ((old.email, old.phone, old.role_id, old.resident_id, old.organization_id)
+    is distinct from (new.email, new.phone, new.role_id, new.resident_id, new.organization_id))
+  execute function app.tg__frozen('address, role, resident and scope');
 insert into app.state_transitions (table_id, from_state, to_state, permission_key, description) values
   ('public.invitations', null, 'pending', 'memberships.manage', 'Invite somebody'),
   ('public.invitations', 'pending', 'accepted', null, 'Accepted by the person it was written to'),
@@ -121,9 +134,9 @@ begin
   values (invitation, sha256(convert_to(token, 'UTF8')))
   on conflict on constraint invitation_tokens_pkey do update set token_hash = excluded.token_hash;
   return query
-    select i.id, issue_invitation.token, i.email, r.key, r.name, coalesce(c.name, o.name), i.expires_at
+    select i.id, issue_invitation.token, coalesce(i.email, '+' || i.phone), r.key, r.name, coalesce(c.name, o.name), i.expires_at
     from public.invitations i
-    join public.roles r on r.id = i.role_id
+    left join public.roles r on r.id = i.role_id
     left join public.organizations o on o.id = i.organization_id
     left join public.communities c on c.id = i.community_id
     where i.id = invitation;
@@ -145,7 +158,7 @@ begin
   perform app.emit(
     'invitation.' || case when tg_op = 'INSERT' then 'created' when new.status = 'pending' then 'resent' else new.status::text end,
     new.community_id,
-    jsonb_build_object('invitation_id', new.id, 'role_id', new.role_id, 'organization_id', new.organization_id));
+    jsonb_build_object('invitation_id', new.id, 'role_id', new.role_id, 'resident_id', new.resident_id, 'organization_id', new.organization_id));
   return null;
 end;
 $$;
@@ -172,8 +185,21 @@ return (
 comment on function app.verified_email(uuid) is
   'The address, in small letters, that Auth has verified as the user''s; null when it has verified none. Definer: reads auth.users. Not executable by API roles.';
 
-create function app.may_give_role(giver uuid, role uuid, organization uuid, community uuid)
-returns boolean
+create function app.verified_phone(subject uuid)
+returns text
+language sql
+stable
+security definer -- reads auth.users
+set search_path = ''
+return (
+  select ltrim(u.phone, '+') from auth.users u
+  where u.id = subject and u.phone_confirmed_at is not null and u.deleted_at is null and not u.is_anonymous);
+
+comment on function app.verified_phone(uuid) is
+  'The telephone number, in digits, that Auth has verified as the user''s; null when it has verified none. Definer: reads auth.users. Not executable by API roles.';
+
+create function app.permissions_of(subject uuid, organization uuid, community uuid)
+returns text[]
 language plpgsql
 volatile
 set search_path = ''
@@ -182,11 +208,26 @@ declare
   claims constant text := current_setting('request.jwt.claims', true);
   held text[];
 begin
-  -- Asks the same helpers as if the giver had sent this request, with claims that say nothing and so are not believed.
-  perform set_config('request.jwt.claims', jsonb_build_object('sub', giver, 'role', 'authenticated', 'aal', 'aal2', 'on_behalf', true)::text, true);
+  -- Asks the same helpers as if the user had sent this request, with claims that say nothing and so are not believed.
+  perform set_config('request.jwt.claims', jsonb_build_object('sub', subject, 'role', 'authenticated', 'aal', 'aal2', 'on_behalf', true)::text, true);
   held := array(select app.permissions_in(organization, community));
   perform set_config('request.jwt.claims', coalesce(claims, ''), true);
+  return held;
+end;
+$$;
 
+comment on function app.permissions_of(uuid, uuid, uuid) is
+  'The permissions that another user holds in an organization or a community now. Not executable by API roles.';
+
+create function app.may_give_role(giver uuid, role uuid, organization uuid, community uuid)
+returns boolean
+language plpgsql
+volatile
+set search_path = ''
+as $$
+declare
+  held constant text[] := app.permissions_of(giver, organization, community);
+begin
   return 'memberships.manage' = any (held) and not exists (
     select
     from public.role_permissions rp
@@ -214,24 +255,71 @@ comment on function app.is_live_place(uuid, uuid) is
 
 create function app.invitation_stands(invitation public.invitations)
 returns boolean
-language sql
+language plpgsql
 volatile
 set search_path = ''
 as $$
-  select
-    exists (select from public.roles r where r.id = invitation.role_id and r.deleted_at is null)
-    and app.is_live_place(invitation.organization_id, invitation.community_id)
-    and (
-      invitation.invited_by is null
-      or app.may_give_role(invitation.invited_by, invitation.role_id, invitation.organization_id, invitation.community_id))
+begin
+  return app.is_live_place(invitation.organization_id, invitation.community_id) and case
+    when invitation.resident_id is not null then
+      app.resident_awaits_user(invitation.community_id, invitation.resident_id)
+      and (invitation.invited_by is null
+        or app.permissions_of(invitation.invited_by, null, invitation.community_id) @> '{memberships.manage,residents.manage}')
+    else
+      exists (select from public.roles r where r.id = invitation.role_id and r.deleted_at is null)
+      and (invitation.invited_by is null
+        or app.may_give_role(invitation.invited_by, invitation.role_id, invitation.organization_id, invitation.community_id))
+    end;
+end;
 $$;
 
 comment on function app.invitation_stands(public.invitations) is
-  'Whether the role and the place of an invitation still exist and whoever invited may still give the role there. Not executable by API roles.';
+  'Whether the role or the resident and the place of an invitation still exist and whoever invited may still give the role, or invite residents, there. Not executable by API roles.';
 
 -- Inviting -----------------------------------------------------------------------------------------------------------
 
-create function app.invite_member(email text, role text, organization uuid, community uuid, expires_in_hours integer)
+create function app.check_invitation(email text, phone text, expires_in_hours integer)
+returns void
+language plpgsql
+immutable
+set search_path = ''
+as $$
+begin
+  if num_nonnulls(email, phone) <> 1 then
+    perform app.fail(422, 'invalid_value', 'Somebody is invited by an e-mail address or by a telephone number: name one of the two.');
+  elsif phone is not null and app.phone_digits(btrim(phone)) is null then
+    perform app.fail(422, 'invalid_value', 'The value of phone is not valid.', 'It begins with + and the country''s code.');
+  elsif (expires_in_hours between 1 and 720) is not true then
+    perform app.fail(422, 'invalid_period', 'An invitation is open for 1 to 720 hours.');
+  end if;
+end;
+$$;
+
+comment on function app.check_invitation(text, text, integer) is
+  'Refuses an invitation without exactly one address, or for too short or too long (422 invalid_value, invalid_period). Not executable by API roles.';
+
+create function app.check_pending_invitations(organization uuid, community uuid)
+returns void
+language plpgsql
+stable
+set search_path = ''
+as $$
+declare
+  most_pending constant integer := 500;
+begin
+  if most_pending <= (
+    select count(*) from public.invitations i
+    where (i.community_id = community or i.organization_id = organization) and i.status = 'pending' and i.deleted_at is null)
+  then
+    perform app.fail(429, 'too_many_invitations', format('%s invitations wait for an answer here.', most_pending), 'Revoke some that nobody will accept.');
+  end if;
+end;
+$$;
+
+comment on function app.check_pending_invitations(uuid, uuid) is
+  'Refuses a further invitation where 500 wait for an answer (429 too_many_invitations). Not executable by API roles.';
+
+create function app.invite_member(email text, phone text, role text, organization uuid, community uuid, expires_in_hours integer)
 returns table (id uuid, token text, invited text, role_key text, role_name text, place text, expires_at timestamptz)
 language plpgsql
 volatile
@@ -239,19 +327,18 @@ security definer -- API roles may not write invitations
 set search_path = ''
 as $$
 declare
-  most_pending constant integer := 500;
   address constant text := lower(btrim(email));
+  number constant text := app.phone_digits(btrim(phone));
   wanted constant public.access_level := case when community is not null then 'community' else 'organization' end;
   found_role uuid;
   made uuid;
   refused text;
 begin
-  if address is null or role is null then
-    perform app.fail(422, 'invalid_value', 'Somebody is invited to a role: the address and the role have to be named.');
+  perform app.check_invitation(email, phone, expires_in_hours);
+  if role is null then
+    perform app.fail(422, 'invalid_value', 'Somebody is invited to a role: the role has to be named.');
   elsif num_nonnulls(organization, community) <> 1 then
     perform app.fail(422, 'invalid_scope', 'People are invited to an organization or to a community: name one of the two.');
-  elsif (expires_in_hours between 1 and 720) is not true then
-    perform app.fail(422, 'invalid_period', 'An invitation is open for 1 to 720 hours.');
   end if;
 
   select r.id into found_role
@@ -264,7 +351,7 @@ begin
   if found_role is null then
     perform app.fail(404, 'role_not_found', format('There is no role %s for the level %s here.', role, wanted));
   elsif not exists (select from public.roles r where r.id = found_role and r.is_membership) then
-    perform app.fail(409, 'role_not_assignable', format('The role %s comes with the occupancy of a unit.', role), 'Enter the person as a resident instead.');
+    perform app.fail(409, 'role_not_assignable', format('The role %s comes with the occupancy of a unit.', role), 'Invite the person as a resident instead (invite_resident).');
   elsif not app.is_live_place(organization, community) then
     perform app.fail(404, 'place_not_found', 'There is no live organization or community with this id.');
   elsif exists (
@@ -272,24 +359,21 @@ begin
     from public.memberships m
     join auth.users u on u.id = m.user_id
     where m.role_id = found_role and coalesce(m.community_id, m.organization_id) = coalesce(community, organization) and m.deleted_at is null
-      and (m.ends_at is null or m.ends_at > now()) and lower(u.email) = address and u.email_confirmed_at is not null)
+      and (m.ends_at is null or m.ends_at > now())
+      and ((lower(u.email) = address and u.email_confirmed_at is not null) or (ltrim(u.phone, '+') = number and u.phone_confirmed_at is not null)))
   then
     perform app.fail(409, 'role_already_held', 'The user of this address holds this role here already.');
-  elsif most_pending <= (
-    select count(*) from public.invitations i
-    where (i.community_id = community or i.organization_id = organization) and i.status = 'pending' and i.deleted_at is null)
-  then
-    perform app.fail(429, 'too_many_invitations', format('%s invitations wait for an answer here.', most_pending), 'Revoke some that nobody will accept.');
   end if;
+  perform app.check_pending_invitations(organization, community);
 
   -- One that ran out and that the job has not come to yet gives way.
   update public.invitations i
   set status = 'expired'
-  where i.email = address and i.role_id = found_role and coalesce(i.community_id, i.organization_id) = coalesce(community, organization)
+  where coalesce(i.email, i.phone) = coalesce(address, number) and i.role_id = found_role and coalesce(i.community_id, i.organization_id) = coalesce(community, organization)
     and i.status = 'pending' and i.deleted_at is null and i.expires_at <= now();
 
-  insert into public.invitations (email, role_id, organization_id, community_id, expires_at, invited_by)
-  values (address, found_role, organization, community, now() + make_interval(hours => expires_in_hours), auth.uid())
+  insert into public.invitations (email, phone, role_id, organization_id, community_id, expires_at, invited_by)
+  values (address, number, found_role, organization, community, now() + make_interval(hours => expires_in_hours), auth.uid())
   on conflict do nothing
   returning invitations.id into made;
   if made is null then
@@ -302,19 +386,20 @@ exception when check_violation then
 end;
 $$;
 
-comment on function app.invite_member(text, text, uuid, uuid, integer) is 'What public.invite_member does. Definer: no API role may write invitations or read addresses in Auth.';
+comment on function app.invite_member(text, text, text, uuid, uuid, integer) is 'What public.invite_member does. Definer: no API role may write invitations or read addresses in Auth.';
 
 create function public.invite_member(
-  email text, role text, organization_id uuid default null, community_id uuid default null, expires_in_hours integer default 168
+  email text default null, role text default null, organization_id uuid default null, community_id uuid default null,
+  expires_in_hours integer default 168, phone text default null
 )
 returns table (id uuid, token text, invited text, role_key text, role_name text, place text, expires_at timestamptz)
 language sql
 volatile
 set search_path = ''
-as $$ select * from app.invite_member(email, role, organization_id, community_id, expires_in_hours) $$;
+as $$ select * from app.invite_member(email, phone, role, organization_id, community_id, expires_in_hours) $$;
 
-comment on function public.invite_member(text, text, uuid, uuid, integer) is
-  'Invites an address to a role in an organization or a community, for 7 days unless told otherwise (1 to 720 hours). Returns the invitation with its single-use token, which is never shown again; sends no mail (the function invite-member does). '
+comment on function public.invite_member(text, text, uuid, uuid, integer, text) is
+  'Invites an address, or a telephone number with its country''s code, to a role in an organization or a community, for 7 days unless told otherwise (1 to 720 hours). Returns the invitation with its single-use token, which is never shown again; sends no mail (the function invite-member does). '
   'Takes memberships.manage there and every permission the role holds. Errors: permission_denied, role_above_own, role_not_found, role_not_assignable, role_already_held, place_not_found, invitation_pending, too_many_invitations, invalid_value, invalid_scope, invalid_period.';
 
 create function app.invitation_to_change(invitation uuid)
@@ -332,7 +417,11 @@ begin
   then
     perform app.fail(404, 'invitation_not_found', 'There is no invitation with this id.');
   end if;
-  perform app.check_role_within(found_one.role_id, found_one.organization_id, found_one.community_id);
+  if found_one.resident_id is null then
+    perform app.check_role_within(found_one.role_id, found_one.organization_id, found_one.community_id);
+  else
+    perform app.require('memberships.manage', found_one.community_id), app.require('residents.manage', found_one.community_id);
+  end if;
   if found_one.status = 'accepted' then
     perform app.fail(409, 'invitation_used', 'The invitation was accepted.', 'Revoke the membership instead.');
   elsif found_one.status = 'revoked' then
@@ -408,7 +497,7 @@ comment on function public.revoke_invitation(uuid) is
   'Withdraws an invitation that was not accepted, for good. Takes what inviting takes. Errors: invitation_not_found, permission_denied, role_above_own, invitation_used, invitation_revoked.';
 
 grant execute on function
-  app.invite_member(text, text, uuid, uuid, integer), public.invite_member(text, text, uuid, uuid, integer),
+  app.invite_member(text, text, text, uuid, uuid, integer), public.invite_member(text, text, uuid, uuid, integer, text),
   app.resend_invitation(uuid, integer), public.resend_invitation(uuid, integer),
   app.revoke_invitation(uuid), public.revoke_invitation(uuid)
 to authenticated, service_role;
@@ -418,7 +507,7 @@ to authenticated, service_role;
 select app.define_action('INVITATION_ACCEPTED', 'An invitation was accepted, and the role is held.');
 
 create function app.accept_invitation(token text, invitation uuid)
-returns table (membership_id uuid, role text, organization_id uuid, community_id uuid)
+returns table (membership_id uuid, role text, organization_id uuid, community_id uuid, resident_id uuid)
 language plpgsql
 volatile
 security definer -- API roles may not write memberships and invitations, nor read tokens and addresses in Auth
@@ -427,6 +516,7 @@ as $$
 declare
   caller constant uuid := app.user_id();
   address constant text := app.verified_email(caller);
+  number constant text := app.verified_phone(caller);
   hash constant bytea := sha256(convert_to(token, 'UTF8'));
   accepted public.invitations;
   action_before constant text := app.set_action('INVITATION_ACCEPTED');
@@ -435,8 +525,8 @@ begin
     perform app.fail(422, 'invalid_value', 'An invitation is accepted by its token or by its id: name one of the two.');
   elsif caller is null then
     perform app.fail(401, 'account_unknown', 'An invitation is accepted by the user it was written to.', 'Sign in first.');
-  elsif address is null then
-    perform app.fail(403, 'email_not_verified', 'This account has no verified e-mail address.', 'Confirm the address first, with the link in the mail.');
+  elsif address is null and number is null then
+    perform app.fail(403, 'email_not_verified', 'This account has no verified e-mail address or telephone number.', 'Confirm the address first, with the link in the mail.');
   end if;
 
   select i.* into accepted
@@ -446,11 +536,11 @@ begin
   -- Locked now. A new token may have come while we waited.
   if accepted.id is null
     or (invitation is null and not exists (select from private.invitation_tokens t where t.token_hash = hash and t.invitation_id = accepted.id))
-    or (invitation is not null and accepted.email <> address)
+    or (invitation is not null and (accepted.email = address or accepted.phone = number) is not true)
   then
     perform app.fail(404, 'invitation_not_found', 'There is no such invitation for you.', 'If it was sent again, the newest mail has the link that is valid.');
-  elsif accepted.email <> address then
-    perform app.fail(403, 'invitation_other_address', 'The invitation was written to another address.', 'Sign in with that address.');
+  elsif (accepted.email = address or accepted.phone = number) is not true then
+    perform app.fail(403, 'invitation_other_address', 'The invitation was written to another address or number.', 'Sign in with that one.');
   elsif accepted.status = 'accepted' then
     perform app.fail(409, 'invitation_used', 'The invitation was accepted already.');
   elsif accepted.status = 'revoked' then
@@ -461,9 +551,17 @@ begin
     perform app.fail(410, 'invitation_void', 'Whoever invited you may no longer give this role, or the role is gone.', 'Ask for a new invitation.');
   end if;
 
-  select r.key into role from public.roles r where r.id = accepted.role_id;
   organization_id := accepted.organization_id;
   community_id := accepted.community_id;
+  resident_id := accepted.resident_id;
+  if resident_id is not null then
+    -- The link marks the invitation as accepted.
+    perform app.link_resident(community_id, resident_id, caller);
+    return next;
+    return;
+  end if;
+
+  select r.key into role from public.roles r where r.id = accepted.role_id;
   insert into public.memberships (user_id, role_id, organization_id, community_id)
   values (caller, accepted.role_id, accepted.organization_id, accepted.community_id)
   on conflict do nothing
@@ -488,18 +586,18 @@ comment on function app.accept_invitation(text, uuid) is
   'What public.accept_invitation does. Refusals write nothing: what raises leaves no trace. Definer: reads tokens and Auth''s addresses, writes memberships and invitations.';
 
 create function public.accept_invitation(token text default null, invitation_id uuid default null)
-returns table (membership_id uuid, role text, organization_id uuid, community_id uuid)
+returns table (membership_id uuid, role text, organization_id uuid, community_id uuid, resident_id uuid)
 language sql
 volatile
 set search_path = ''
 as $$ select * from app.accept_invitation(token, invitation_id) $$;
 
 comment on function public.accept_invitation(text, uuid) is
-  'Accepts an invitation by the token of its mail, or by its id as my_invitations lists it, and returns the membership. The caller''s verified address must be the invited one. '
-  'Errors: email_not_verified, invitation_not_found, invitation_other_address, invitation_used, invitation_revoked, invitation_expired, invitation_void, account_unknown, invalid_value.';
+  'Accepts an invitation by the token of its mail, or by its id as my_invitations lists it, and returns the membership, or the resident that the caller is from now on. The caller''s verified address or number must be the invited one. '
+  'Errors: email_not_verified, resident_linked, invitation_not_found, invitation_other_address, invitation_used, invitation_revoked, invitation_expired, invitation_void, account_unknown, invalid_value.';
 
 create function app.my_invitations()
-returns table (id uuid, role text, role_name text, organization_id uuid, community_id uuid, place text, invited_by text, expires_at timestamptz)
+returns table (id uuid, role text, role_name text, organization_id uuid, community_id uuid, place text, invited_by text, expires_at timestamptz, resident_id uuid)
 language plpgsql
 stable
 security definer -- the invited cannot see the invitation, the place and the inviter before they accept
@@ -507,13 +605,13 @@ set search_path = ''
 as $$
 begin
   return query
-    select i.id, r.key, r.name, i.organization_id, i.community_id, coalesce(c.name, o.name), p.display_name, i.expires_at
+    select i.id, r.key, r.name, i.organization_id, i.community_id, coalesce(c.name, o.name), p.display_name, i.expires_at, i.resident_id
     from public.invitations i
-    join public.roles r on r.id = i.role_id
+    left join public.roles r on r.id = i.role_id
     left join public.organizations o on o.id = i.organization_id
     left join public.communities c on c.id = i.community_id
     left join public.profiles p on p.id = i.invited_by
-    where i.email = app.verified_email(app.user_id()) and i.status = 'pending' and i.expires_at > now() and i.deleted_at is null
+    where (i.email = app.verified_email(app.user_id()) or i.phone = app.verified_phone(app.user_id())) and i.status = 'pending' and i.expires_at > now() and i.deleted_at is null
       and r.deleted_at is null and app.is_live_place(i.organization_id, i.community_id)
     order by i.sent_at desc, i.id;
 end;
@@ -522,14 +620,14 @@ $$;
 comment on function app.my_invitations() is 'What public.my_invitations does. Definer: the invited see nothing of the place before they accept.';
 
 create function public.my_invitations()
-returns table (id uuid, role text, role_name text, organization_id uuid, community_id uuid, place text, invited_by text, expires_at timestamptz)
+returns table (id uuid, role text, role_name text, organization_id uuid, community_id uuid, place text, invited_by text, expires_at timestamptz, resident_id uuid)
 language sql
 stable
 set search_path = ''
 as $$ select * from app.my_invitations() $$;
 
 comment on function public.my_invitations() is
-  'The invitations that wait for the caller, found by the address that Auth has verified: the role, the name of the place and of the inviter. What an app shows after sign-up. accept_invitation takes the id.';
+  'The invitations that wait for the caller, found by the address or number that Auth has verified: the role (null where the caller is to become a resident), the name of the place and of the inviter. What an app shows after sign-up. accept_invitation takes the id.';
 
 grant execute on function
   app.accept_invitation(text, uuid), public.accept_invitation(text, uuid), app.my_invitations(), public.my_invitations()

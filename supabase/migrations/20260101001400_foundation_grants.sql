@@ -568,7 +568,7 @@ begin
       select coalesce(jsonb_agg(jsonb_build_object('unit', u.number, 'role', o.role, 'holds_it', exists (
           select from public.role_permissions rp join public.roles r on r.id = rp.role_id
           where r.is_occupancy and r.key = o.role::text and rp.permission_key = permission),
-        'from', o.starts_on, 'until', o.ends_on) order by u.number), '[]')
+        'from', o.starts_on, 'until', o.ends_on, 'suspended', re.onboarding = 'suspended') order by u.number), '[]')
       from public.residents re
       join public.occupancies o on o.community_id = re.community_id and o.resident_id = re.id and o.deleted_at is null
       join public.units u on u.id = o.unit_id

@@ -292,7 +292,7 @@ is_with_resident: for user and email, whether rows in a community go when the us
 -- What the foundation holds ------------------------------------------------------------------------------------------
 
 select app.register_personal_data('public.profiles', 'id', 'user', on_erase => 'cascade',
-  columns => '{"display_name": "Erased person", "email": null, "status_reason": null, "locale": null, "time_zone": null}');
+  columns => '{"display_name": "Erased person", "username": null, "email": null, "status_reason": null, "locale": null, "time_zone": null}');
 select app.register_personal_data('private.user_access', 'user_id', 'user', on_erase => 'cascade', exported => '{}');
 select app.register_personal_data('private.session_origins', 'user_id', 'user', on_erase => 'cascade',
   columns => '{"device_name": null, "user_agent": null, "address": null, "country": null, "region": null, "city": null}');
@@ -301,9 +301,9 @@ select app.register_personal_data('public.user_permissions', 'user_id', 'user', 
 select app.register_personal_data('public.user_preferences', 'user_id', 'user', on_erase => 'cascade', columns => '{"value": null}');
 select app.register_personal_data('public.house_rule_acknowledgements', 'user_id', 'user', on_erase => 'remove');
 
-select app.register_personal_data('public.invitations', 'email', 'email', columns => '{"email": {"each": "erased-%s@erased.invalid"}}',
+select app.register_personal_data('public.invitations', 'email', 'email', columns => '{"email": {"each": "erased-%s@erased.invalid"}, "phone": null}',
   kept_because => 'Who was invited to which role by whom stays accountable; the address does not.');
-select app.register_personal_data('public.invitations', 'accepted_by', 'user', columns => '{"email": {"each": "erased-%s@erased.invalid"}}', is_with_resident => false,
+select app.register_personal_data('public.invitations', 'accepted_by', 'user', columns => '{"email": {"each": "erased-%s@erased.invalid"}, "phone": null}', is_with_resident => false,
   kept_because => 'That the invitation was used stays accountable; the id leads to nobody once the account is gone.');
 select app.register_personal_data('public.invitations', 'invited_by', 'actor', kept_because => 'Who invited stays accountable.');
 

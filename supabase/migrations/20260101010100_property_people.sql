@@ -10,6 +10,8 @@
 --             access ends with that day in the community's time zone, by itself.
 
 create type public.resident_kind as enum ('person', 'company');
+-- In the order in which they are reached; the topic onboarding declares the steps.
+create type public.onboarding_state as enum ('entered', 'invited', 'registered', 'verified', 'active', 'suspended', 'moved_out');
 create type public.occupancy_role as enum ('owner', 'tenant', 'family', 'authorized', 'guest');
 
 select app.define_permission('residents.read', 'community', 'See who lives where and who owns what, by name', '{
@@ -35,6 +37,8 @@ create table public.residents (
   reference text,
   user_id uuid,
   locale text,
+  photo_file_id uuid,
+  onboarding public.onboarding_state not null default 'entered',
   merged_into_id uuid,
   erased_at timestamptz,
   like app.row_model including defaults including comments,
@@ -42,6 +46,7 @@ create table public.residents (
   constraint residents_community_id_key unique (community_id, id),
   constraint residents_community_fkey foreign key (community_id) references public.communities (id) on delete restrict,
   constraint residents_user_fkey foreign key (user_id) references public.profiles (id) on delete set null (user_id),
+  constraint residents_photo_fkey foreign key (community_id, photo_file_id) references public.files (community_id, id) on delete set null (photo_file_id),
   constraint residents_merged_into_fkey foreign key (community_id, merged_into_id) references public.residents (community_id, id) on delete set null (merged_into_id),
   constraint residents_merged_into_id_check check (merged_into_id is null or (merged_into_id <> id and deleted_at is not null)),
   constraint residents_full_name_check check (app.is_name(full_name)),
@@ -51,6 +56,7 @@ create table public.residents (
 
 create unique index residents_reference_key on public.residents (community_id, reference) where deleted_at is null;
 create unique index residents_user_key on public.residents (user_id, community_id) where deleted_at is null;
+create index residents_photo_idx on public.residents (community_id, photo_file_id) where photo_file_id is not null;
 create index residents_name_idx on public.residents (community_id, full_name);
 create index residents_merged_into_idx on public.residents (community_id, merged_into_id) where merged_into_id is not null;
 
@@ -63,6 +69,10 @@ comment on column public.residents.user_id is 'The user who signs in as this res
 comment on column public.residents.merged_into_id is 'The record of the same person that stayed when this one was found to be a duplicate (merge_residents). Archived since, and stays so.';
 comment on column public.residents.erased_at is 'When the person was erased (erase_personal_data): the row stays, so that the history of its units can be counted, and says nothing about anybody.';
 comment on column public.residents.locale is 'Language to write to the person in (BCP 47); the community''s where null.';
+comment on column public.residents.photo_file_id is 'A photograph of the person: a file of purpose resident.photo. Set by set_resident_photo.';
+comment on column public.residents.onboarding is
+  'entered: known to the community. invited: asked to sign up. registered: a user is linked. verified: and the identity was checked. active: and taken up by the management. '
+  'suspended: occupancies give no access. moved_out: every occupancy is over. Steps are RPCs, or follow from links and occupancies.';
 
 select app.track('public.residents');
 
@@ -89,12 +99,14 @@ create table public.resident_details (
   constraint resident_details_note_check check (length(note) <= 4000)
 );
 
+create index resident_details_phone_idx on public.resident_details (app.phone_digits(phone)) where phone is not null;
 create index resident_details_email_idx on public.resident_details (lower(email)) where email is not null;
 
 comment on table public.resident_details is 'How to reach a resident and by which number authorities know them; one row per resident, for fewer eyes than the name.';
 comment on column public.resident_details.resident_id is 'Whose details.';
 comment on column public.resident_details.email is 'The address by which a user who verifies it is linked to the resident.';
-comment on column public.resident_details.phone is 'Telephone number, as written; digits, spaces and a leading +.';
+comment on column public.resident_details.phone is
+  'Telephone number, as written; digits, spaces and a leading +. With its country''s code, a user who verifies it is linked to the resident.';
 comment on column public.resident_details.identity_number is 'Number of the identity document, or the company''s registration or tax number.';
 comment on column public.resident_details.postal_address is 'Where to write to, if not to the unit.';
 comment on column public.resident_details.note is 'What the management noted about the person. The person may ask to see it.';
@@ -350,8 +362,11 @@ begin
     from new_rows n
     join old_rows o on o.id = n.id
     where re.community_id = n.community_id and re.id = n.resident_id and re.user_id is not null
-      and lower(n.email) is distinct from lower(o.email)
-      and not exists (select from auth.users u where u.id = re.user_id and lower(u.email) = lower(n.email));
+      and (lower(n.email), app.phone_digits(n.phone)) is distinct from (lower(o.email), app.phone_digits(o.phone))
+      and not exists (
+        select from auth.users u
+        where u.id = re.user_id
+          and (lower(u.email) = lower(n.email) or (u.phone_confirmed_at is not null and ltrim(u.phone, '+') = app.phone_digits(n.phone))));
   end if;
   perform app.link_residents(array(select distinct lower(n.email) from new_rows n where n.email is not null));
   return null;
@@ -359,7 +374,7 @@ end;
 $$;
 
 comment on function app.tg_resident_details__link() is
-  'AFTER INSERT OR UPDATE: links residents whose address a user has verified already. An address that the management corrects takes the link from the user who had the old one. Definer: reads auth.users, writes residents.user_id.';
+  'AFTER INSERT OR UPDATE: links residents whose address a user has verified already. An address or number that the management corrects takes the link from the user who had the old one. Definer: reads auth.users, writes residents.user_id.';
 
 create trigger _500_link_insert after insert on public.resident_details
   referencing new table as new_rows for each statement execute function app.tg_resident_details__link();
@@ -400,12 +415,13 @@ begin
 end;
 $$;
 
-comment on function app.tg_residents__access() is 'AFTER a resident is linked, unlinked or archived: makes the users'' tokens stale. Definer: writes private.user_access.';
+comment on function app.tg_residents__access() is 'AFTER a resident is linked, unlinked, suspended, let in again or archived: makes the users'' tokens stale. Definer: writes private.user_access.';
 
 create trigger _500_access_new after insert on public.residents for each row
   when (new.user_id is not null) execute function app.tg_residents__access();
-create trigger _500_access after update of user_id, deleted_at on public.residents for each row
-  when (old.user_id is distinct from new.user_id or old.deleted_at is distinct from new.deleted_at)
+create trigger _500_access after update of user_id, deleted_at, onboarding on public.residents for each row
+  when (old.user_id is distinct from new.user_id or old.deleted_at is distinct from new.deleted_at
+    or (old.onboarding = 'suspended') <> (new.onboarding = 'suspended'))
   execute function app.tg_residents__access();
 
 create function app.tg_occupancies__reopen()

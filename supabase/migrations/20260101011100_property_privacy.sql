@@ -16,7 +16,7 @@ select app.define_setting('general.privacy_answer_days', 'integer', '30', '{site
 -- Whose rows are whose -----------------------------------------------------------------------------------------------
 
 select app.register_personal_data('public.residents', 'id', 'resident', on_merge => 'stay',
-  columns => '{"full_name": "Erased person", "reference": null, "locale": null}',
+  columns => '{"full_name": "Erased person", "reference": null, "locale": null, "photo_file_id": null}',
   kept_because => 'What the unit''s history refers to: that somebody owned and occupied it, without saying who.');
 select app.register_personal_data('public.residents', 'user_id', 'user', on_erase => 'unlink', exported => '{}', is_with_resident => true,
   kept_because => 'The record is the community''s; it loses the link to the account.');

@@ -74,7 +74,7 @@ describe('the function invite-member', () => {
 
     expect((await client.rpc('my_invitations')).data).toMatchObject([{ id: data?.id, role: 'guard', place: 'Lipa Court', invited_by: 'Maria Koleva' }]);
     const accepted = await client.rpc('accept_invitation', { token });
-    expect(accepted.data).toEqual([{ membership_id: expect.any(String), role: 'guard', organization_id: null, community_id: community }]);
+    expect(accepted.data).toEqual([{ membership_id: expect.any(String), role: 'guard', organization_id: null, community_id: community, resident_id: null }]);
     expect((await client.from('units').select('number')).data).toHaveLength(12);
   });
 

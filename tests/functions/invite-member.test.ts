@@ -23,6 +23,7 @@ type Call = (path: string, body?: unknown, headers?: Record<string, string>) => 
 async function withFunction(work: (call: Call) => Promise<void>, fakes: Partial<Dependencies> = {}): Promise<void> {
   const app = inviteMember({
     invite: () => Promise.resolve(issued),
+    inviteResident: () => Promise.resolve({ ...issued, role_key: null, role_name: null }),
     resend: () => Promise.resolve(issued),
     sendMail: () => Promise.resolve(),
     ...fakes,
@@ -112,6 +113,49 @@ Deno.test("the database is asked with the caller's own JWT, for what the caller 
   ]);
 });
 
+Deno.test("a resident is invited by id, to no role, and gets the mail", async () => {
+  const asked: unknown[] = [];
+  const mails: InvitationMail[] = [];
+  await logged(() =>
+    withFunction(async (call) => {
+      const response = await call("", { resident_id: issued.id, redirect_to: "https://app.example/join" });
+      assert.equal(response.status, 201);
+      assert.equal((await response.json()).role, null);
+    }, {
+      inviteResident: (caller, wanted) =>
+        Promise.resolve((asked.push([caller.jwt, wanted]), { ...issued, role_key: null, role_name: null })),
+      sendMail: (mail) => Promise.resolve(void mails.push(mail)),
+    })
+  );
+  assert.deepEqual(asked, [["header.payload.signature", { resident_id: issued.id }]]);
+  assert.deepEqual(mails, [{
+    to: "ana@example.org",
+    place: "Lipa Court",
+    roleName: null,
+    leadsTo: `https://app.example/join?invitation=${token}`,
+  }]);
+});
+
+Deno.test("to a telephone number nothing is sent: whoever invites gets the link to hand over", async () => {
+  let mails = 0;
+  const lines = await logged(() =>
+    withFunction(async (call) => {
+      const { email: _, ...byPhone } = { ...wish, phone: "+359 88 555 0102", redirect_to: "https://app.example/join" };
+      const answer = await (await call("", byPhone)).json();
+      assert.deepEqual([answer.phone, answer.mail_sent, answer.share_link], [
+        "+359885550102",
+        false,
+        `https://app.example/join?invitation=${token}`,
+      ]);
+    }, {
+      invite: () => Promise.resolve({ ...issued, invited: "+359885550102" }),
+      sendMail: () => Promise.resolve(void mails++),
+    })
+  );
+  assert.equal(mails, 0);
+  assert.doesNotMatch(lines, new RegExp(`${token}|0102`), "neither token nor number is logged");
+});
+
 Deno.test("a resend answers 200 with the same", async () => {
   await logged(() =>
     withFunction(async (call) => {
@@ -142,6 +186,9 @@ Deno.test("a body that is none is a 400 that names the field, before anybody is 
           ["{", /not JSON/],
           [{ role: "guard" }, /email/],
           [{ ...wish, community_id: "lipa" }, /community_id/],
+          [{ ...wish, phone: "+359885550102" }, /one of the two/],
+          [{ resident_id: "ana" }, /resident_id/],
+          [{ resident_id: issued.id, role: "guard" }, /role/],
           [{ ...wish, expires_in_hours: 1.5 }, /expires_in_hours/],
           [{ ...wish, redirect_to: "join" }, /redirect_to/],
           [{ ...wish, comunity_id: communityId }, /comunity_id/],

@@ -116,12 +116,26 @@ const readsFilesOf: Record<string, string> = {
   'vehicle.photo': 'vehicles.read',
   'pet.photo': 'pets.read',
   'pet.certificate': 'pets.manage',
+  'resident.photo': 'residents.read',
+  'resident.identity': 'documents.read',
 };
 const readsFile: Rule = any(
   (actor, row, world) => inCommunity(readsFilesOf[row.purpose as string] ?? 'nothing')(actor, row, world),
   ofPersonIn({ 'vehicle photo': 'tenant' }, 'id', isTheirVehicle),
   ofPersonIn({ 'pet photo': 'tenant', 'pet certificate': 'tenant' }, 'id', isTheirPet),
+  // What names a resident in the fixtures: the own documents, and the photographs of whom one sees.
+  (actor, row, world) =>
+    world.residents.some(({ id, communityId }) => {
+      const place = placeOf({ community_id: communityId });
+      const name = fixedNames.find((candidate) => idOf(`${place} ${candidate}`) === id);
+      if (name === undefined || communityId !== row.community_id) return false;
+      if (row.id === idOf(`${place} card of ${name}`)) return asResident('id')(actor, { id }, world);
+      return row.id === idOf(`${place} photo of ${name}`) && seesResident(actor, { id, community_id: communityId }, world);
+    }),
 );
+const fixedNames = ['tenant', 'owner', 'past tenant', 'suspended owner', 'barred owner'];
+/** What is about a resident and for few: the own, and with a permission. */
+const ownOr = (permission: string): Rule => all(involvedInCommunity(), any(inCommunity(permission), asResident()));
 
 const occupancyRow = ({ id, communityId, unitId, residentId, role }: World['occupancies'][number]): Row => ({
   id,
@@ -520,6 +534,43 @@ export const matrix: Record<string, RelationRules> = {
     row: (place) => ({ id: idOf('new'), text_id: idOf(`${place} consent text`), user_id: idOf('user without a role') }),
   },
 
+  resident_documents: {
+    belongsTo: 'communities',
+    select: ownOr('documents.read'),
+    target: inPlace('document of tenant'),
+    change: { number: 'Changed' },
+    row: (place) => ({ id: idOf('new'), kind: 'identity', community_id: idOf(place), resident_id: idOf(`${place} tenant`), file_id: idOf(`${place} photo of tenant`) }),
+  },
+  identity_checks: {
+    belongsTo: 'communities',
+    select: ownOr('documents.read'),
+    target: inPlace('identity of tenant'),
+    change: { note: 'Changed' },
+    row: (place) => ({ id: idOf('new'), community_id: idOf(place), resident_id: idOf(`${place} resident without details`) }),
+  },
+  emergency_contacts: {
+    belongsTo: 'communities',
+    select: ownOr('emergency.read'),
+    update: ownOr('emergency.manage'),
+    target: inPlace('contact of tenant'),
+    change: { relationship: 'Changed' },
+    row: (place) => ({ id: idOf('new'), full_name: 'New', community_id: idOf(place), resident_id: idOf(`${place} tenant`), phone: '+359 88 555 0102', relationship: 'Brother', priority: 2 }),
+  },
+  directory_choices: {
+    belongsTo: 'communities',
+    select: all(involvedInCommunity(), asResident()),
+    target: inPlace('choice of tenant'),
+    change: { is_phone_shown: true },
+    row: (place) => ({ id: idOf('new'), community_id: idOf(place), resident_id: idOf(`${place} resident without details`), is_name_shown: true }),
+  },
+  expiring_documents: {
+    belongsTo: 'communities',
+    key: ['document_id'],
+    select: all(inCommunity('communities.read'), ownOr('documents.read')),
+    target: (place) => ({ document_id: idOf(`${place} document of tenant`) }),
+    change: { kind: 'deed' },
+    row: (place) => ({ community_id: idOf(place), kind: 'deed' }),
+  },
   retention_holds: {
     belongsTo: 'communities',
     select: any(themselves(), asResident(), inCommunity('privacy.manage')),
@@ -827,6 +878,65 @@ export const functions: Record<string, FunctionRules | FunctionRules[]> = {
     // What users said themselves, nobody takes back for them.
     { call: nobody, args: (place) => ({ consent_id: idOf(`${place} consent`) }) },
   ],
+
+  invite_resident: {
+    call: all(inCommunity('memberships.manage'), inCommunity('residents.manage')),
+    args: (place) => ({ resident_id: idOf(`${place} resident without details`), email: 'new@test.example' }),
+  },
+  activate_resident: { call: inCommunity('residents.manage'), args: (place) => ({ resident_id: idOf(`${place} applicant`) }) },
+  suspend_resident: { call: inCommunity('residents.suspend'), args: (place) => ({ resident_id: idOf(`${place} applicant`), reason: 'Attack' }) },
+  resume_resident: { call: inCommunity('residents.suspend'), args: (place) => ({ resident_id: idOf(`${place} barred owner`) }) },
+  onboarding_steps: { call: any(inCommunity('residents.manage'), ofNamed('tenant', asResident('id'))), args: (place) => ({ resident_id: idOf(`${place} tenant`) }) },
+  set_resident_photo: {
+    call: any(inCommunity('residents.manage'), ofNamed('tenant', asResident('id'))),
+    args: (place) => ({ resident_id: idOf(`${place} tenant`), file_id: null }),
+  },
+  // A file that somebody else uploaded is nobody's to hand in.
+  add_resident_document: { call: nobody, args: (place) => ({ resident_id: idOf(`${place} tenant`), file_id: idOf(`${place} file`), kind: 'other' }) },
+  review_resident_document: { call: inCommunity('documents.verify'), args: (place) => ({ document_id: idOf(`${place} document of tenant`), outcome: 'rejected' }) },
+  withdraw_resident_document: {
+    call: any(inCommunity('documents.verify'), ofNamed('tenant', asResident('id'))),
+    args: (place) => ({ document_id: idOf(`${place} document of tenant`) }),
+  },
+  add_emergency_contact: {
+    call: any(inCommunity('emergency.manage'), ofNamed('tenant', asResident('id'))),
+    args: (place) => ({ resident_id: idOf(`${place} tenant`), full_name: 'New', phone: '+359 88 555 0102', relationship: 'Brother' }),
+  },
+  order_emergency_contacts: {
+    call: any(inCommunity('emergency.manage'), ofNamed('tenant', asResident('id'))),
+    args: (place) => ({ resident_id: idOf(`${place} tenant`), contact_ids: [idOf(`${place} contact of tenant`)] }),
+  },
+  remove_emergency_contact: {
+    call: any(inCommunity('emergency.manage'), ofNamed('tenant', asResident('id'))),
+    args: (place) => ({ contact_id: idOf(`${place} contact of tenant`) }),
+  },
+  set_medical: [
+    { call: inCommunity('emergency.manage'), args: (place) => ({ resident_id: idOf(`${place} resident without details`), medical_conditions: 'Attack', accessibility_needs: null }) },
+    // Who has an account tells this themselves.
+    { call: nobody, args: (place) => ({ resident_id: idOf(`${place} applicant`), medical_conditions: 'Attack', accessibility_needs: null }) },
+  ],
+  // Everybody is answered: what is refused is in the audit log.
+  read_medical: {
+    call: everybody,
+    args: (place) => ({ resident_id: idOf(`${place} tenant`) }),
+    told: {
+      of: (row) => (row.outcome === 'granted' ? 'granted' : null),
+      expected: (actor, row, world) => (ofNamed('tenant', asResident('id'))(actor, row, world) ? ['granted'] : []),
+    },
+  },
+  medical_reads: { call: everybody, args: () => ({}) },
+  set_directory_choice: { call: all(involvedInCommunity(), (actor, row) => actor.residents.some((resident) => resident.startsWith(`${placeOf(row)} `))), args: (place) => ({ community_id: idOf(place), show_name: true }) },
+  directory: {
+    call: (actor, row, world) =>
+      actor.isActive && actor.units.some(({ unit, role }) => unit.startsWith(`${placeOf(row)} `) && holds(world, `community/${role}`, 'directory.read')),
+    args: (place) => ({ community_id: idOf(place) }),
+    told: {
+      of: (row) => row.resident_id,
+      // Who has no account, moved out, or is barred, vanishes whatever they chose.
+      expected: (_actor, row) => (placeOf(row) === 'alder' ? ['tenant', 'owner'] : []).map((name) => idOf(`${placeOf(row)} ${name}`)),
+    },
+  },
+  check_identity: { call: inCommunity('documents.verify'), args: (place) => ({ resident_id: idOf(`${place} resident without details`), outcome: 'verified' }) },
 
   place_hold: { call: inCommunity('privacy.manage'), args: (place) => ({ reason: 'Attack', resident_id: idOf(`${place} tenant`) }) },
   lift_hold: { call: inCommunity('privacy.manage'), args: (place) => ({ hold_id: idOf(`${place} hold`), reason: 'Attack' }) },

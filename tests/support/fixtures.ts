@@ -82,6 +82,7 @@ export async function createFixtures(databaseUrl: string, sql: Sql): Promise<Act
   act('tenant who moved out', { residents: ['alder past tenant'] });
   act('banned manager', { isActive: false });
   act('suspended owner', { isActive: false, residents: ['alder suspended owner'] });
+  act('owner who was suspended as a resident', { residents: ['alder barred owner'] });
 
   await withClient(databaseUrl, async (client) => {
     const run = (text: string, params: unknown[] = []) => client.query(text, params);
@@ -154,6 +155,7 @@ export async function throwOut(sql: Sql): Promise<void> {
   await sql('select public.revoke_role($1)', [idOf('membership of manager whose role was revoked')]);
   await sql(`select public.set_account_status($1, 'banned')`, [idOf('banned manager')]);
   await sql(`select public.set_account_status($1, 'suspended')`, [idOf('suspended owner')]);
+  for (const place of places) await sql(`select public.suspend_resident($1, 'Broke the lift')`, [idOf(`${place} barred owner`)]);
 }
 
 /** A community with a row in every table of the API that belongs to communities. */
@@ -187,6 +189,7 @@ async function createCommunity(run: Run, place: Place): Promise<void> {
     ...(place === 'alder' && { user: `${role} by occupancy` }),
     ...(place === 'cedar' && role === 'owner' && { user: 'owner in a foreign community' }),
   }));
+  people.push({ name: 'barred owner', unit: 'unit 2', role: 'owner', ...(place === 'alder' && { user: 'owner who was suspended as a resident' }) });
   if (place === 'alder') {
     people.push(
       { name: 'second owner', unit: 'unit 2', role: 'owner', user: 'owner here and manager there' },
@@ -257,6 +260,36 @@ async function furnishCommunity(run: Run, place: Place): Promise<void> {
        select $1, $2, $3, p.key, p.bucket, 'image/png', 10, $5, $6::public.file_status, case when $6 = 'stored' then now() end from public.file_purposes p where p.key = $4`,
       [named(name), name, community, purpose, owner, status],
     );
+  }
+
+  // What residents handed in about themselves. The applicant is a user whose identity was checked and whom nobody has taken up yet.
+  await run(`insert into public.residents (id, community_id, full_name, user_id) values ($1, $2, 'Applicant', $3)`, [named('applicant'), community, target]);
+  await run(`insert into public.identity_checks (community_id, resident_id, status, checked_at) values ($1, $2, 'verified', now())`, [community, named('applicant')]);
+  for (const resident of ['tenant', ...(place === 'alder' ? ['owner', 'past tenant', 'suspended owner', 'barred owner'] : [])]) {
+    for (const [name, purpose] of [[`card of ${resident}`, 'resident.identity'], [`photo of ${resident}`, 'resident.photo']] as const) {
+      await run(
+        `insert into public.files (id, name, community_id, purpose, bucket, content_type, size, status, stored_at)
+         select $1, $2, $3, p.key, p.bucket, 'image/png', 10, 'stored', now() from public.file_purposes p where p.key = $4`,
+        [named(name), name, community, purpose],
+      );
+    }
+    await run(`update public.residents set photo_file_id = $2 where id = $1`, [named(resident), named(`photo of ${resident}`)]);
+    await run(
+      `insert into public.resident_documents (id, kind, community_id, resident_id, file_id, number, expires_on) values ($1, 'identity', $2, $3, $4, 'ID-12345', current_date + 30)`,
+      [named(`document of ${resident}`), community, named(resident), named(`card of ${resident}`)],
+    );
+    await run(`insert into public.identity_checks (id, community_id, resident_id, document_id) values ($1, $2, $3, $4)`, [
+      named(`identity of ${resident}`),
+      community,
+      named(resident),
+      named(`document of ${resident}`),
+    ]);
+    await run(`insert into public.emergency_contacts (id, full_name, community_id, resident_id, phone, relationship, priority) values ($1, 'Contact', $2, $3, '+359 88 555 0101', 'Sister', 1)`, [
+      named(`contact of ${resident}`),
+      community,
+      named(resident),
+    ]);
+    await run(`insert into public.directory_choices (id, community_id, resident_id, is_name_shown) values ($1, $2, $3, true)`, [named(`choice of ${resident}`), community, named(resident)]);
   }
 
   await run(`insert into public.brandings (id, display_name, community_id, logo_file_id) values ($1, $2, $3, $4)`, [named('branding'), place, community, named('logo')]);
