@@ -480,16 +480,17 @@ begin
     format('%s is the primary contact of %s no longer.', m.full_name, u.label), false
   from moved m join pg_temp.roster_units u on u.unit = m.unit;
 
-  -- Shares that were rounded to two decimals (33.33 three times) are taken as the parts of the whole that they stand for, where all
-  -- who own the unit own it at one time.
+  -- Equal shares that were cut to two decimals (33.33 three times) are taken as the equal parts that they stand for, where all who own
+  -- the unit own it at one time.
   with rounded as (
     select a.unit, max(a.row) as row, min(a.label) as label, sum(a.ownership_share) as total,
       coalesce(sum(a.ownership_share) filter (where a.row is null), 0) as kept, sum(a.ownership_share) filter (where a.row is not null) as told
     from pg_temp.roster_after a
+    join (select x.unit, count(*) as owners from pg_temp.roster_after x where x.role = 'owner' group by x.unit) n on n.unit = a.unit
     where a.role = 'owner'
     group by a.unit
     having count(*) = count(a.ownership_share) and max(a.starts_on) <= min(coalesce(a.ends_on, 'infinity')) and max(a.row) is not null
-      and not app.is_whole(count(*), 0, sum(a.ownership_share)) and abs(sum(a.ownership_share) - 100) <= count(*) * 0.005
+      and bool_and(trunc(a.ownership_share, 2) in (trunc(100.0 / n.owners, 2), round(100.0 / n.owners, 2))) and not app.is_whole(count(*), 0, sum(a.ownership_share))
   ),
   refined as (
     update pg_temp.roster_after a
@@ -499,7 +500,7 @@ begin
   )
   insert into pg_temp.roster_problems (row, header, value, reason, message, is_refusal)
   select r.row, app.roster_header('ownership_share'), trim_scale(r.total)::text, 'shares_rounded',
-    format('The shares in %s sum to %s percent: they are taken as the exact parts that they were rounded from.', r.label, trim_scale(r.total)), false
+    format('The shares in %s sum to %s percent: they are taken as equal parts of the whole.', r.label, trim_scale(r.total)), false
   from rounded r;
 
   -- What owners own together, on every day on which something begins or ends.
