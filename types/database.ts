@@ -9,6 +9,12 @@ export type AccountStatus = "active" | "banned" | "inactive" | "suspended";
 
 export type AppDeliveryStatus = "dead" | "delivered" | "pending";
 
+export type AppErasing = "archive" | "cascade" | "function" | "keep" | "remove" | "unlink";
+
+export type AppMerging = "archive" | "fill" | "function" | "repoint" | "stay";
+
+export type AppPersonalLink = "actor" | "email" | "nobody" | "parent" | "related" | "resident" | "user";
+
 export type ArrayType<T> = ArrayTypeImpl<T> extends (infer U)[]
   ? U[]
   : ArrayTypeImpl<T>;
@@ -153,6 +159,65 @@ export interface AppOutboxDeliveries {
    * pending: due at next_attempt_at. dead: ten tries failed; app.replay_delivery tries again.
    */
   status: Generated<AppDeliveryStatus>;
+}
+
+export interface AppPersonalDataRegistry {
+  /**
+   * The columns in which two rows of one person may not agree, besides the person.
+   */
+  clash_on: Generated<string[]>;
+  /**
+   * The personal columns of the row, each with what erasing writes into it.
+   */
+  columns: Generated<Json>;
+  /**
+   * The function f(ids uuid[]) that erases the rows.
+   */
+  erase_with: string | null;
+  /**
+   * What of the row is exported; null: all but what is somebody else's.
+   */
+  exported: string[] | null;
+  /**
+   * The function f(person uuid) returning table (reason text, until_on date): what forbids erasing.
+   */
+  held_by: string | null;
+  /**
+   * Whether rows of a user go when the resident who is linked to the user is erased in the row's community.
+   */
+  is_with_resident: boolean;
+  /**
+   * Why the row, or what is left of it, stays.
+   */
+  kept_because: string | null;
+  /**
+   * The function f(keep uuid, duplicate uuid) that merges the rows.
+   */
+  merge_with: string | null;
+  /**
+   * What becomes of the row when the person is erased.
+   */
+  on_erase: AppErasing;
+  /**
+   * How rows of a resident follow into another record of the same person.
+   */
+  on_merge: AppMerging;
+  /**
+   * The registered table whose persons are this row's.
+   */
+  parent_id: string | null;
+  /**
+   * The column that names the person, or (parent) the row of which this one is a part.
+   */
+  person_column: string;
+  /**
+   * The table.
+   */
+  table_id: string;
+  /**
+   * resident, related, user, actor, email, parent or nobody: what the column holds.
+   */
+  whose: AppPersonalLink;
 }
 
 export interface AppRowModel {
@@ -2260,6 +2325,7 @@ export interface DB {
   "app.outbox": AppOutbox;
   "app.outbox_consumers": AppOutboxConsumers;
   "app.outbox_deliveries": AppOutboxDeliveries;
+  "app.personal_data_registry": AppPersonalDataRegistry;
   "app.row_model": AppRowModel;
   "app.row_references": AppRowReferences;
   "app.scheduled_jobs": AppScheduledJobs;

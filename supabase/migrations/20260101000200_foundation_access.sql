@@ -14,6 +14,8 @@
 --   {"access_version": 1767225600000000, "valid_until": "2026-12-31T00:00:00+00:00", "site_roles": ["superadmin"],
 --    "organizations": {"<id>": ["admin"]}, "communities": {"<id>": ["manager", "owner"]}}
 
+create type public.access_level as enum ('site', 'organization', 'community', 'unit');
+
 create table private.user_access (
   user_id uuid not null,
   version bigint not null default (date_part('epoch', clock_timestamp()) * 1000000)::bigint,
@@ -155,6 +157,24 @@ comment on function app.access() is
 
 -- The helpers of policies --------------------------------------------------------------------------------------------
 
+create function app.roles_with(permission text, level public.access_level)
+returns text[]
+language plpgsql
+stable
+security definer -- reads private.permission_holders
+set search_path = ''
+as $$
+declare
+  keys text[];
+begin
+  select h.role_keys into keys from private.permission_holders h where h.permission_key = permission and h.level = roles_with.level;
+  return coalesce(keys, '{}');
+end;
+$$;
+
+comment on function app.roles_with(text, public.access_level) is
+  'The keys of the system roles of a level that hold the permission; those of custom roles are looked up in their scope. Definer: reads what is derived for speed; not executable by API roles.';
+
 create function app.can_on_site(permission text)
 returns boolean
 language plpgsql
@@ -165,12 +185,7 @@ as $$
 declare
   site_roles constant jsonb := app.access() -> 'site_roles';
 begin
-  return site_roles <> '[]' and exists (
-    select
-    from public.roles r
-    join public.role_permissions rp on rp.role_id = r.id
-    where r.level = 'site' and r.deleted_at is null and site_roles ? r.key and rp.permission_key = permission
-  );
+  return site_roles <> '[]' and site_roles ?| app.roles_with(permission, 'site');
 end;
 $$;
 
@@ -186,7 +201,7 @@ as $$
 declare
   access constant jsonb := app.access();
 begin
-  if app.can_on_site('organizations.read') then
+  if access -> 'site_roles' <> '[]' and access -> 'site_roles' ?| app.roles_with('organizations.read', 'site') then
     return array(select o.id from public.organizations o);
   end if;
   return array(
@@ -212,8 +227,9 @@ as $$
 declare
   access constant jsonb := app.access();
   organizations constant jsonb := access -> 'organizations';
+  holders record;
 begin
-  if app.can_on_site(permission) then
+  if access -> 'site_roles' <> '[]' and access -> 'site_roles' ?| app.roles_with(permission, 'site') then
     return query select o.id from public.organizations o;
     return;
   end if;
@@ -223,17 +239,20 @@ begin
   end if;
 
   if organizations <> '{}' then
-    return query
-      select h.key::uuid
-      from jsonb_each(organizations) h
-      where exists (
-        select
-        from public.roles r
-        join public.role_permissions rp on rp.role_id = r.id
-        where r.level = 'organization' and r.deleted_at is null and h.value ? r.key
-          and (r.organization_id is null or r.organization_id = h.key::uuid)
-          and rp.permission_key = permission
-      );
+    select p.role_keys, p.has_custom into holders from private.permission_holders p where p.permission_key = permission and p.level = 'organization';
+    return query select h.key::uuid from jsonb_each(organizations) h where h.value ?| holders.role_keys;
+    if holders.has_custom then
+      return query
+        select h.key::uuid
+        from jsonb_each(organizations) h
+        where exists (
+          select
+          from public.roles r
+          join public.role_permissions rp on rp.role_id = r.id
+          where r.level = 'organization' and r.organization_id = h.key::uuid and r.deleted_at is null and h.value ? r.key
+            and rp.permission_key = permission
+        );
+    end if;
   end if;
 end;
 $$;
@@ -250,7 +269,7 @@ as $$
 declare
   access constant jsonb := app.access();
 begin
-  if access -> 'site_roles' <> '[]' and app.can_on_site('communities.read') then
+  if access -> 'site_roles' <> '[]' and access -> 'site_roles' ?| app.roles_with('communities.read', 'site') then
     return array(select c.id from public.communities c);
   elsif access -> 'organizations' = '{}' and not access ? 'extras' then
     return array(select k::uuid from jsonb_object_keys(access -> 'communities') k);
@@ -278,8 +297,9 @@ set search_path = ''
 as $$
 declare
   access constant jsonb := app.access();
+  holders record;
 begin
-  if access -> 'site_roles' <> '[]' and app.can_on_site(permission) then
+  if access -> 'site_roles' <> '[]' and access -> 'site_roles' ?| app.roles_with(permission, 'site') then
     return query select c.id from public.communities c;
     return;
   end if;
@@ -293,17 +313,22 @@ begin
     return query select app.extra_communities(permission);
   end if;
 
-  return query
-    select h.key::uuid
-    from jsonb_each(access -> 'communities') h
-    where exists (
-      select
-      from public.role_permissions rp
-      join public.roles r on r.id = rp.role_id
-      where rp.permission_key = permission and r.level = 'community' and r.deleted_at is null and h.value ? r.key
-        and (r.organization_id is null or r.organization_id = (select c.organization_id from public.communities c where c.id = h.key::uuid))
-        and (r.community_id is null or r.community_id = h.key::uuid)
-    );
+  -- Nearly everybody holds it by a system role, whose key means the same everywhere.
+  select p.role_keys, p.has_custom into holders from private.permission_holders p where p.permission_key = permission and p.level = 'community';
+  return query select h.key::uuid from jsonb_each(access -> 'communities') h where h.value ?| holders.role_keys;
+  if holders.has_custom then
+    return query
+      select h.key::uuid
+      from jsonb_each(access -> 'communities') h
+      where exists (
+        select
+        from public.role_permissions rp
+        join public.roles r on r.id = rp.role_id
+        where rp.permission_key = permission and r.level = 'community' and r.deleted_at is null and h.value ? r.key
+          and (r.community_id = h.key::uuid
+            or r.organization_id = (select c.organization_id from public.communities c where c.id = h.key::uuid))
+      );
+  end if;
 end;
 $$;
 
@@ -317,6 +342,9 @@ stable
 security definer -- reads the caller's occupancies before any policy on them is decided
 set search_path = ''
 as $$
+declare
+  -- What an occupancy gives is a system role of the same key.
+  system_roles constant text[] := app.roles_with(permission, 'community');
 begin
   return query
     select oc.unit_id
@@ -326,12 +354,7 @@ begin
     where re.user_id = app.user_id() and re.deleted_at is null and oc.deleted_at is null and c.deleted_at is null
       and oc.starts_on <= (now() at time zone c.time_zone)::date
       and (oc.ends_on is null or oc.ends_on >= (now() at time zone c.time_zone)::date)
-      and exists (
-        select
-        from public.roles r
-        join public.role_permissions rp on rp.role_id = r.id
-        where r.is_occupancy and r.key = oc.role::text and rp.permission_key = permission
-      );
+      and oc.role::text = any (system_roles);
 
   if exists (select from public.memberships m where m.user_id = auth.uid() and m.restriction is not null) then
     return query select app.extra_units(permission);

@@ -7,8 +7,6 @@
 --             that resolves in the same place. A membership names a role of its own level and scope, and a user holds
 --             a role in a place once at a time. Nobody grants or revokes a role that holds more than they hold themselves.
 
-create type public.access_level as enum ('site', 'organization', 'community', 'unit');
-
 -- Permissions --------------------------------------------------------------------------------------------------------
 
 create table public.permissions (

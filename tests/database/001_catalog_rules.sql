@@ -442,6 +442,30 @@ as $$
 $$;
 comment on function tests.catalog__views_invoker() is 'A view of the API shows what its reader may see (security_invoker), and is not materialized.';
 
+-- Personal data ------------------------------------------------------------------------------------------------------
+
+create or replace function tests.catalog__personal_data_registered() returns table (object text, problem text) language sql stable set search_path = ''
+as $$
+  select c.object, 'names a person and is not registered: select app.register_personal_data(…)'
+  from tests.our_columns() c
+  where c.schema in ('public', 'private')
+    and c.name not in ('created_by', 'updated_by')
+    and c.type not in ('bool'::regtype, 'timestamptz'::regtype)
+    and (
+      c.name ~ ('(^|_)(email|phone|mobile|full_name|display_name|first_name|last_name|identity_number|tax_number|passport|birth|born|address|'
+        || 'ip_address|user_agent|iban|plate|driver|latitude|longitude|user_id|resident_id|profile_id|owner_id)(_|$)|_by$')
+      or exists (
+        select from pg_catalog.pg_constraint k
+        where k.conrelid = c.relation and k.contype = 'f' and c.number = any (k.conkey) and c.name <> 'community_id'
+          and k.confrelid in ('public.profiles'::regclass, 'public.residents'::regclass, 'auth.users'::regclass))
+    )
+    and not exists (
+      select from app.personal_data_registry g
+      where g.table_id = c.relation and (g.person_column = c.name or g.columns ? c.name))
+$$;
+comment on function tests.catalog__personal_data_registered() is
+  'A column that names a person (refers to a resident or a user, is called ..._by, holds an address, a number or a name of somebody) is in the registry of personal data.';
+
 create or replace function tests.catalog_rules()
 returns table (rule name, sentence text) language sql stable set search_path = ''
 as $$

@@ -76,6 +76,11 @@ insert into planted values
   ('catalog__grants_list_columns', 'public.units', 'grant update on public.units to authenticated'),
   ('catalog__grants_list_columns', 'public.units.status', 'grant update (status) on public.units to authenticated'),
   ('catalog__grants_service_role', 'public.units_overview', 'revoke select on public.units_overview from service_role'),
+  ('catalog__personal_data_registered', 'public.units.keeper_id',
+    'alter table public.units add column keeper_id uuid constraint units_keeper_fkey references public.profiles (id) on delete set null'),
+  ('catalog__personal_data_registered', 'public.units.inspected_by', 'alter table public.units add column inspected_by uuid'),
+  ('catalog__personal_data_registered', 'public.units.owner_email', 'alter table public.units add column owner_email text'),
+  ('catalog__personal_data_registered', 'public.occupancies.resident_id', 'delete from app.personal_data_registry where table_id = ''public.occupancies''::regclass'),
   ('catalog__views_invoker', 'public.units_overview', 'alter view public.units_overview reset (security_invoker)');
 
 select plan((select count(*)::integer + 1 from planted));
