@@ -77,6 +77,7 @@ comment on function app.check_shares(uuid, uuid) is
 create function app.tg_occupancies__shares_whole()
 returns trigger
 language plpgsql
+security definer -- at commit the caller is the API role again
 set search_path = ''
 as $$
 begin
@@ -85,7 +86,7 @@ begin
 end;
 $$;
 
-comment on function app.tg_occupancies__shares_whole() is 'At commit, AFTER INSERT OR UPDATE of an owner''s share, days or archiving: the unit''s owners own the whole on every day.';
+comment on function app.tg_occupancies__shares_whole() is 'At commit, AFTER INSERT OR UPDATE of an owner''s share, days or archiving: the unit''s owners own the whole on every day. Definer: at commit the caller is the API role again, which may not sum shares.';
 
 create constraint trigger _700_shares_whole_insert after insert on public.occupancies
   deferrable initially deferred for each row when (new.role = 'owner') execute function app.tg_occupancies__shares_whole();
@@ -276,18 +277,18 @@ begin
     perform app.fail(422, 'invalid_people', 'A person is named twice.');
   end if;
 
-  select jsonb_agg(case when p.person ? 'resident_id' then p.person else p.person || jsonb_build_object('resident_id', extensions.uuidv7(), 'is_new', true) end order by p.n)
+  select jsonb_agg(p.person || case when p.person ->> 'resident_id' is null then jsonb_build_object('resident_id', extensions.uuidv7(), 'is_new', true) else '{"is_new": false}' end order by p.n)
   into people
   from jsonb_array_elements(people) with ordinality p (person, n);
   insert into public.residents (id, community_id, full_name, kind)
   select (p.person ->> 'resident_id')::uuid, home, p.person ->> 'full_name', coalesce(p.person ->> 'kind', 'person')::public.resident_kind
   from jsonb_array_elements(people) with ordinality p (person, n)
-  where p.person ? 'is_new'
+  where (p.person ->> 'is_new')::boolean
   order by p.n;
   insert into public.resident_details (community_id, resident_id, email, phone, identity_number, born_on)
   select home, (p.person ->> 'resident_id')::uuid, p.person ->> 'email', p.person ->> 'phone', p.person ->> 'identity_number', (p.person ->> 'born_on')::date
   from jsonb_array_elements(people) with ordinality p (person, n)
-  where p.person ? 'is_new' and (p.person ->> 'email', p.person ->> 'phone', p.person ->> 'identity_number', p.person ->> 'born_on') is distinct from (null, null, null, null)
+  where (p.person ->> 'is_new')::boolean and (p.person ->> 'email', p.person ->> 'phone', p.person ->> 'identity_number', p.person ->> 'born_on') is distinct from (null, null, null, null)
   order by p.n;
   return people;
 end;
@@ -404,14 +405,13 @@ begin
       on f.resident_id = (b.buyer ->> 'resident_id')::uuid and not f.is_sold;
 
     -- What rounding leaves over, or takes too much, goes to the last buyer.
-    select 100 - sum(x.share), count(*) * 0.0000005 into off, given
+    select case when app.is_whole(count(*), 0, sum(x.share)) then 0 else 100 - sum(x.share) end into off
     from (
       select c.share from jsonb_to_recordset(coming) c (share numeric)
       union all
       select f.share from jsonb_to_recordset(former) f (occupancy_id uuid, share numeric, is_sold boolean)
       where not f.is_sold and f.occupancy_id not in (select c.former_id from jsonb_to_recordset(coming) c (former_id uuid) where c.former_id is not null)
     ) x;
-    off := case when abs(off) > given then off else 0 end;
 
     return query
       update public.occupancies o

@@ -41,6 +41,7 @@ comment on function app.last_day_by_default(uuid, date) is
 create function app.tg_occupancies__last_day()
 returns trigger
 language plpgsql
+security definer -- reads the setting for whoever enters somebody
 set search_path = ''
 as $$
 begin
@@ -49,7 +50,7 @@ begin
 end;
 $$;
 
-comment on function app.tg_occupancies__last_day() is 'BEFORE INSERT of an authorized person or a guest without a last day: security.authorization_period from now.';
+comment on function app.tg_occupancies__last_day() is 'BEFORE INSERT of an authorized person or a guest without a last day: security.authorization_period from now. Definer: reads the setting for whoever enters somebody.';
 
 create trigger _150_last_day before insert on public.occupancies for each row
   when (new.role in ('authorized', 'guest') and new.ends_on is null) execute function app.tg_occupancies__last_day();
@@ -221,6 +222,7 @@ create trigger _510_end_with_hosts_update after update on public.occupancies
 create function app.tg_resident_details__adult_on()
 returns trigger
 language plpgsql
+security definer -- reads the setting for whoever enters somebody
 set search_path = ''
 as $$
 begin
@@ -234,7 +236,7 @@ begin
 end;
 $$;
 
-comment on function app.tg_resident_details__adult_on() is 'BEFORE INSERT OR UPDATE of born_on: adult_on follows, by the setting general.age_of_majority of the day on which it is entered.';
+comment on function app.tg_resident_details__adult_on() is 'BEFORE INSERT OR UPDATE of born_on: adult_on follows, by the setting general.age_of_majority of the day on which it is entered. Definer: reads the setting for whoever enters somebody.';
 
 create trigger _200_adult_on_insert before insert on public.resident_details for each row
   when (new.born_on is not null) execute function app.tg_resident_details__adult_on();
@@ -265,6 +267,7 @@ create trigger _600_unlink_minor after insert or update of born_on, adult_on on 
 create function app.tg_residents__of_age()
 returns trigger
 language plpgsql
+security definer -- reads a detail for whoever links
 set search_path = ''
 as $$
 begin
@@ -275,7 +278,7 @@ begin
 end;
 $$;
 
-comment on function app.tg_residents__of_age() is 'BEFORE UPDATE that links a user: only residents of age (409 resident_is_minor), whoever links.';
+comment on function app.tg_residents__of_age() is 'BEFORE UPDATE that links a user: only residents of age (409 resident_is_minor), whoever links. Definer: reads a detail for whoever links.';
 
 create trigger _200_of_age before update of user_id on public.residents for each row
   when (new.user_id is not null and old.user_id is distinct from new.user_id) execute function app.tg_residents__of_age();

@@ -326,6 +326,7 @@ declare
   today constant date := (select (now() at time zone c.time_zone)::date from public.communities c where c.id = home);
   before jsonb;
   movers uuid[];
+  empties boolean; -- an owner leaves, and no owner or tenant is left
 begin
   last_on := coalesce(last_on, today);
   select coalesce(jsonb_object_agg(o.id, jsonb_build_object('ends_on', o.ends_on, 'lives_in', o.is_living_in)), '{}'),
@@ -351,6 +352,13 @@ begin
     perform set_config('app.reason', left(why, 500), true);
   end if;
 
+  empties := exists (
+    select from public.occupancies o
+    where o.community_id = home and o.unit_id = left_unit and o.deleted_at is null and o.role = 'owner' and o.is_living_in and o.resident_id = any (movers)
+  ) and not exists (
+    select from public.occupancies o
+    where o.community_id = home and o.unit_id = left_unit and o.deleted_at is null and o.role in ('owner', 'tenant') and o.is_living_in and o.resident_id <> all (movers)
+      and (o.ends_on is null or o.ends_on > last_on));
   update public.occupancies o
   set is_living_in = false
   where o.community_id = home and o.unit_id = left_unit and o.deleted_at is null and o.role = 'owner' and o.is_living_in and o.resident_id = any (movers)
@@ -359,8 +367,9 @@ begin
   set ends_on = case when o.starts_on <= last_on then last_on else o.ends_on end, deleted_at = case when o.starts_on > last_on then now() end
   where o.community_id = home and o.unit_id = left_unit and o.deleted_at is null and (o.ends_on is null or o.ends_on > last_on)
     and ((o.role <> 'owner' and o.resident_id = any (movers))
-      -- Whoever came by an owner who leaves: owning does not end, so that the rule of hosts does not see it.
-      or (o.role = 'family' and o.host_id = any (movers)) or (o.role = 'guest' and o.host_id = any (movers)));
+      -- Family and guests of an owner who leaves: owning does not end, so that the rule of hosts does not see it. Where no host is named,
+      -- once no owner or tenant is left.
+      or (o.role in ('family', 'guest') and case when o.host_id is not null then o.host_id = any (movers) else empties end));
   -- A contract under which nobody is left.
   update public.leases l
   set ends_on = last_on, ended_early_reason = coalesce(why, 'Moved out')
