@@ -23,7 +23,7 @@ export type ArrayTypeImpl<T> = T extends ColumnType<infer S, infer I, infer U>
   ? ColumnType<S[], I[], U[]>
   : T[];
 
-export type AuditOperation = "delete" | "insert" | "update";
+export type AuditOperation = "action" | "delete" | "insert" | "update";
 
 export type ConsentChannel = "app" | "in_person" | "mail" | "paper" | "phone";
 
@@ -82,6 +82,17 @@ export interface AppArchiveRules {
    * The table, in public.
    */
   table_id: string;
+}
+
+export interface AppAuditActions {
+  /**
+   * What it means, in a sentence.
+   */
+  description: string;
+  /**
+   * What happened to what: TICKET_ASSIGNED.
+   */
+  key: string;
 }
 
 export interface AppOutbox {
@@ -346,6 +357,10 @@ export interface AppStateTransitions {
 
 export interface AuditLog {
   /**
+   * What it was, where it has a name: ROLE_GRANTED.
+   */
+  action: string | null;
+  /**
    * The user who made the change.
    */
   actor_id: string | null;
@@ -354,7 +369,11 @@ export interface AuditLog {
    */
   actor_label: string | null;
   /**
-   * See audit.log: the row, or [before, after] of each changed column.
+   * The network address the request came from.
+   */
+  address: string | null;
+  /**
+   * See audit.log: the row, [before, after] of each changed column, or the details of an action.
    */
   changes: Json | null;
   /**
@@ -366,17 +385,29 @@ export interface AuditLog {
    */
   id: Int8 | null;
   /**
+   * The place or country that the request told.
+   */
+  location: string | null;
+  /**
+   * The method of the request.
+   */
+  method: string | null;
+  /**
    * The reason given.
    */
   note: string | null;
   /**
-   * insert, update or delete.
+   * insert, update or delete; action: nothing was changed.
    */
   operation: AuditOperation | null;
   /**
    * The organization the row names, if any.
    */
   organization_id: string | null;
+  /**
+   * What was called.
+   */
+  path: string | null;
   /**
    * When the transaction of the change began.
    */
@@ -386,13 +417,17 @@ export interface AuditLog {
    */
   row_id: string | null;
   /**
-   * Name of the table.
+   * Name of the table; null for an action that is about none.
    */
   table_name: string | null;
   /**
    * Changes with the same id were made together.
    */
   transaction_id: string | null;
+  /**
+   * The app or browser that made it.
+   */
+  user_agent: string | null;
 }
 
 export interface Brandings {
@@ -2322,6 +2357,7 @@ export interface UserPreferences {
 
 export interface DB {
   "app.archive_rules": AppArchiveRules;
+  "app.audit_actions": AppAuditActions;
   "app.outbox": AppOutbox;
   "app.outbox_consumers": AppOutboxConsumers;
   "app.outbox_deliveries": AppOutboxDeliveries;

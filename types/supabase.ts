@@ -2037,18 +2037,24 @@ export type Database = {
     Views: {
       audit_log: {
         Row: {
+          action: string | null
           actor_id: string | null
           actor_label: string | null
+          address: string | null
           changes: Json | null
           community_id: string | null
           id: number | null
+          location: string | null
+          method: string | null
           note: string | null
           operation: Database["public"]["Enums"]["audit_operation"] | null
           organization_id: string | null
+          path: string | null
           recorded_at: string | null
           row_id: string | null
           table_name: string | null
           transaction_id: string | null
+          user_agent: string | null
         }
         Relationships: []
       }
@@ -2352,6 +2358,32 @@ export type Database = {
         }
         Returns: string
       }
+      record_history: {
+        Args: {
+          before_entry?: number
+          id: string
+          page_size?: number
+          table_name: string
+        }
+        Returns: {
+          action: string
+          actor_id: string
+          actor_label: string
+          actor_name: string
+          address: string
+          after: Json
+          before: Json
+          details: Json
+          entry_id: number
+          location: string
+          method: string
+          note: string
+          operation: Database["public"]["Enums"]["audit_operation"]
+          path: string
+          recorded_at: string
+          user_agent: string
+        }[]
+      }
       register_file: {
         Args: {
           community_id: string
@@ -2475,7 +2507,7 @@ export type Database = {
     Enums: {
       access_level: "site" | "organization" | "community" | "unit"
       account_status: "active" | "inactive" | "suspended" | "banned"
-      audit_operation: "insert" | "update" | "delete"
+      audit_operation: "insert" | "update" | "delete" | "action"
       consent_channel: "app" | "paper" | "mail" | "phone" | "in_person"
       file_status: "registered" | "stored" | "removed"
       invitation_status: "pending" | "accepted" | "revoked" | "expired"
@@ -2653,7 +2685,7 @@ export const Constants = {
     Enums: {
       access_level: ["site", "organization", "community", "unit"],
       account_status: ["active", "inactive", "suspended", "banned"],
-      audit_operation: ["insert", "update", "delete"],
+      audit_operation: ["insert", "update", "delete", "action"],
       consent_channel: ["app", "paper", "mail", "phone", "in_person"],
       file_status: ["registered", "stored", "removed"],
       invitation_status: ["pending", "accepted", "revoked", "expired"],

@@ -287,9 +287,13 @@ language plpgsql
 set search_path = ''
 as $$
 begin
+  -- What erases personal data for privacy names the log it does so in, for as long as it takes (app.erase_audit).
+  if tg_op = 'UPDATE' and current_setting('app.erasing', true) = tg_relid::text then
+    return null;
+  end if;
   perform app.fail(409, 'append_only', format('%s of %I is refused: its rows are kept as they were written.', tg_op, tg_table_name));
   return null;
 end;
 $$;
 
-comment on function app.tg__append_only() is 'BEFORE UPDATE, DELETE OR TRUNCATE, per statement: refuses (409 append_only).';
+comment on function app.tg__append_only() is 'BEFORE UPDATE, DELETE OR TRUNCATE, per statement: refuses (409 append_only). Erasure for privacy alone may update.';

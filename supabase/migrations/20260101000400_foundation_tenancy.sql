@@ -104,6 +104,11 @@ create policy profiles_update on public.profiles for update to authenticated
 grant select, update (display_name, locale, time_zone) on public.profiles to authenticated;
 grant select, update on public.profiles to service_role;
 
+select app.define_action('ACCOUNT_ACTIVATED', 'An account may be used again.');
+select app.define_action('ACCOUNT_DEACTIVATED', 'An account is not in use.');
+select app.define_action('ACCOUNT_SUSPENDED', 'An account may not be used for now.');
+select app.define_action('ACCOUNT_BANNED', 'An account may not be used any more.');
+
 create function app.set_account_status(subject uuid, status public.account_status, reason text)
 returns void
 language plpgsql
@@ -111,18 +116,23 @@ volatile
 security definer -- status is in no column grant
 set search_path = ''
 as $$
+declare
+  action_before text;
 begin
   if not app.is_trusted() and not app.can_on_site('users.manage') then
     perform app.fail(403, 'permission_denied', 'This takes the permission users.manage on the site.');
   elsif subject = auth.uid() then
     perform app.fail(409, 'own_account', 'Nobody changes the status of the own account.');
   end if;
+  action_before := app.set_action(case set_account_status.status
+    when 'active' then 'ACCOUNT_ACTIVATED' when 'inactive' then 'ACCOUNT_DEACTIVATED' when 'suspended' then 'ACCOUNT_SUSPENDED' when 'banned' then 'ACCOUNT_BANNED' end);
   update public.profiles p
   set status = set_account_status.status, status_reason = case when set_account_status.status = 'active' then null else reason end
   where p.id = subject;
   if not found then
     perform app.fail(404, 'user_not_found', 'There is no user with this id.');
   end if;
+  perform app.set_action(action_before);
 end;
 $$;
 

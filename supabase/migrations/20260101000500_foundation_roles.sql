@@ -439,6 +439,9 @@ create trigger _500_access_delete after delete on public.memberships
 
 -- Granting and revoking ----------------------------------------------------------------------------------------------
 
+select app.define_action('ROLE_GRANTED', 'A user was given a role.');
+select app.define_action('ROLE_REVOKED', 'A user''s role was ended.');
+
 create function app.permissions_in(organization uuid, community uuid)
 returns setof text
 language plpgsql
@@ -503,6 +506,7 @@ declare
   wanted public.access_level := case when community is not null then 'community' when organization is not null then 'organization' else 'site' end;
   found_role uuid;
   made uuid;
+  action_before constant text := app.set_action('ROLE_GRANTED');
 begin
   if subject is null or role is null then
     perform app.fail(422, 'invalid_value', 'A role is given to a user: both have to be named.');
@@ -530,6 +534,7 @@ begin
   if made is null then
     perform app.fail(409, 'role_already_held', 'The user holds this role here at that time already.');
   end if;
+  perform app.set_action(action_before);
   return made;
 exception when foreign_key_violation then
   perform app.fail(404, 'user_not_found', 'There is no user, organization or community with this id.');
@@ -561,6 +566,7 @@ set search_path = ''
 as $$
 declare
   held public.memberships;
+  action_before constant text := app.set_action('ROLE_REVOKED');
 begin
   select m.* into held
   from public.memberships m
@@ -580,6 +586,7 @@ begin
   set ends_at = case when m.starts_at < now() then now() else m.ends_at end,
     deleted_at = case when m.starts_at < now() then m.deleted_at else now() end
   where m.id = membership;
+  perform app.set_action(action_before);
 end;
 $$;
 

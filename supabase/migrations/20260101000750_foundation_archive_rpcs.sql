@@ -118,6 +118,10 @@ $$;
 
 comment on function app.count_parts(regclass, uuid, timestamptz) is 'How many parts of a row, by table, were archived together with it.';
 
+select app.define_action('ROW_ARCHIVED', 'A row was archived, with its parts.');
+select app.define_action('ROW_RESTORED', 'An archived row was restored, with its parts.');
+select app.define_action('ROW_PURGED', 'An archived row was removed for good, with its parts.');
+
 create function app.set_archived(table_name text, id uuid, archived boolean, reason text, is_visible boolean)
 returns jsonb
 language plpgsql
@@ -133,6 +137,7 @@ declare
   is_change boolean;
   parts jsonb := '{}';
   reason_before constant text := current_setting('app.reason', true);
+  action_before text;
   refused text;
 begin
   select r.* into rule from app.archive_rules r where r.table_id = to_regclass('public.' || quote_ident(table_name));
@@ -166,6 +171,7 @@ begin
     if btrim(reason) <> '' then
       perform set_config('app.reason', btrim(reason), true);
     end if;
+    action_before := app.set_action(case when archived then 'ROW_ARCHIVED' else 'ROW_RESTORED' end);
     begin
       execute format('update %s t set deleted_at = $2 where t.id = $1', rule.table_id) using id, becomes;
     exception when unique_violation or exclusion_violation then
@@ -173,7 +179,7 @@ begin
       perform app.fail(409, 'value_taken', format('A live row has taken what must be unique (%s) while this one was archived.', refused),
         'Change the live row, or leave this one archived.');
     end;
-    perform set_config('app.reason', coalesce(reason_before, ''), true);
+    perform set_config('app.reason', coalesce(reason_before, ''), true), app.set_action(action_before);
     if archived then
       parts := app.count_parts(rule.table_id, id, becomes);
     end if;
@@ -225,6 +231,7 @@ declare
   gone bigint;
   leaning text;
   reason_before constant text := current_setting('app.reason', true);
+  action_before constant text := app.set_action('ROW_PURGED');
 begin
   -- Parts first, each in the same way; of parts that lean on each other, the one that leans.
   for reference in
@@ -252,7 +259,7 @@ begin
     get stacked diagnostics leaning = table_name;
     perform app.fail(409, 'has_children', format('Rows of %s still lean on it.', leaning), 'Purge those first.');
   end;
-  perform set_config('app.purging', '', true), set_config('app.reason', coalesce(reason_before, ''), true);
+  perform set_config('app.purging', '', true), set_config('app.reason', coalesce(reason_before, ''), true), app.set_action(action_before);
   return removed || jsonb_build_object((select c.relname from pg_catalog.pg_class c where c.oid = tracked), gone);
 end;
 $$;

@@ -415,6 +415,8 @@ to authenticated, service_role;
 
 -- Accepting ----------------------------------------------------------------------------------------------------------
 
+select app.define_action('INVITATION_ACCEPTED', 'An invitation was accepted, and the role is held.');
+
 create function app.accept_invitation(token text, invitation uuid)
 returns table (membership_id uuid, role text, organization_id uuid, community_id uuid)
 language plpgsql
@@ -427,6 +429,7 @@ declare
   address constant text := app.verified_email(caller);
   hash constant bytea := sha256(convert_to(token, 'UTF8'));
   accepted public.invitations;
+  action_before constant text := app.set_action('INVITATION_ACCEPTED');
 begin
   if num_nonnulls(token, invitation) <> 1 then
     perform app.fail(422, 'invalid_value', 'An invitation is accepted by its token or by its id: name one of the two.');
@@ -476,6 +479,7 @@ begin
   end if;
 
   update public.invitations i set status = 'accepted', accepted_at = now(), accepted_by = caller where i.id = accepted.id;
+  perform app.set_action(action_before);
   return next;
 end;
 $$;

@@ -283,6 +283,10 @@ comment on function public.set_role_permissions(uuid, text[]) is
 
 -- Single permissions and restrictions --------------------------------------------------------------------------------
 
+select app.define_action('PERMISSION_GRANTED', 'A user was given a single permission.');
+select app.define_action('PERMISSION_REVOKED', 'A single permission was ended.');
+select app.define_action('ROLE_RESTRICTED', 'The limits of a user''s role were set or lifted.');
+
 create function app.grant_permission(subject uuid, permission text, organization uuid, community uuid, ends_at timestamptz, reason text)
 returns uuid
 language plpgsql
@@ -294,6 +298,7 @@ declare
   held constant text[] := array(select app.permissions_in(organization, community));
   refused text;
   made uuid;
+  action_before constant text := app.set_action('PERMISSION_GRANTED');
 begin
   if num_nonnulls(organization, community) <> 1 then
     perform app.fail(422, 'invalid_scope', 'A permission is given in one organization or in one community.');
@@ -309,6 +314,7 @@ begin
   insert into public.user_permissions (permission_key, user_id, organization_id, community_id, ends_at, reason)
   values (permission, subject, organization, community, grant_permission.ends_at, grant_permission.reason)
   returning id into made;
+  perform app.set_action(action_before);
   return made;
 exception
   when foreign_key_violation or not_null_violation then
@@ -343,6 +349,7 @@ set search_path = ''
 as $$
 declare
   held public.user_permissions;
+  action_before constant text := app.set_action('PERMISSION_REVOKED');
 begin
   select up.* into held
   from public.user_permissions up
@@ -358,6 +365,7 @@ begin
   set ends_at = case when up.starts_at < now() then now() else up.ends_at end,
     deleted_at = case when up.starts_at < now() then up.deleted_at else now() end
   where up.id = given;
+  perform app.set_action(action_before);
 end;
 $$;
 
@@ -382,6 +390,7 @@ set search_path = ''
 as $$
 declare
   held public.memberships;
+  action_before constant text := app.set_action('ROLE_RESTRICTED');
 begin
   select m.* into held
   from public.memberships m
@@ -405,6 +414,7 @@ begin
     perform app.fail(422, 'invalid_restriction', 'A building or unit of the restriction is not in this community.');
   end if;
   update public.memberships m set restriction = restrict_role.restriction where m.id = membership;
+  perform app.set_action(action_before);
 end;
 $$;
 

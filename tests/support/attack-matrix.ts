@@ -633,6 +633,15 @@ export const functions: Record<string, FunctionRules | FunctionRules[]> = {
   ],
   purge: { call: onSite('records.purge'), args: (place) => ({ table_name: 'buildings', id: idOf(`${place} archived building`), reason: 'Attack' }) },
 
+  record_history: {
+    call: everybody,
+    args: (place) => ({ table_name: 'units', id: idOf(`${place} unit 1`) }),
+    told: {
+      of: (row) => (row.operation === 'insert' ? row.operation : null),
+      expected: (actor, row, world) => (inCommunity('audit.read')(actor, row, world) ? ['insert'] : []),
+    },
+  },
+
   next_states: [
     { call: ofNamed('unit 1', seesUnit), args: (place) => ({ table_name: 'units', id: idOf(`${place} unit 1`) }) },
     { call: seesTarget, args: (place) => ({ table_name: 'profiles', id: idOf(`${place} target user`) }) },
