@@ -36,6 +36,8 @@ export type StackOptions = {
 /** A running stack: what an app sees of Supabase. */
 export type Stack = {
   url: string;
+  /** PostgREST itself, behind the gateway: takes JWTs, knows no API keys. */
+  postgrestUrl: string;
   keys: StackKeys;
   /** Connects as role `postgres`. */
   databaseUrl: string;
@@ -138,6 +140,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
 
     return {
       url,
+      postgrestUrl: postgrest.url,
       keys,
       databaseUrl,
       mails,
