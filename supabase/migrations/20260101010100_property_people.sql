@@ -140,10 +140,7 @@ create table public.occupancies (
   ) where (deleted_at is null),
   constraint occupancies_primary_contact_excl exclude using gist (
     community_id with =, unit_id with =, daterange(starts_on, ends_on, '[]') with &&
-  ) where (is_primary_contact and deleted_at is null),
-  constraint occupancies_lease_excl exclude using gist (
-    community_id with =, unit_id with =, coalesce(lease_id, '00000000-0000-0000-0000-000000000000') with <>, daterange(starts_on, ends_on, '[]') with &&
-  ) where (role = 'tenant' and deleted_at is null) deferrable -- several tenants take over one contract in one statement
+  ) where (is_primary_contact and deleted_at is null)
 );
 
 create index occupancies_unit_idx on public.occupancies (community_id, unit_id);

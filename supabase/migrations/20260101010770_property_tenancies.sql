@@ -15,6 +15,42 @@ select app.define_setting('notifications.lease_reminder_days', 'integer', '60', 
 
 -- Leases -------------------------------------------------------------------------------------------------------------
 
+-- Not an exclusion constraint: several tenants take over one contract in one statement, and a deferrable constraint would forbid
+-- ON CONFLICT on the table.
+create function app.tg_occupancies__one_contract()
+returns trigger
+language plpgsql
+security definer -- looks at tenancies that the caller may not see, and locks units
+set search_path = ''
+as $$
+declare
+  units uuid[] := array(select distinct n.unit_id from new_rows n where n.role = 'tenant' and n.deleted_at is null);
+begin
+  if units = '{}' then
+    return null;
+  end if;
+  perform from public.units u where u.id = any (units) order by u.id for no key update;
+  if exists (
+    select
+    from public.units u
+    join public.occupancies a on a.community_id = u.community_id and a.unit_id = u.id and a.lease_id is not null and a.deleted_at is null
+    join public.occupancies b on b.community_id = u.community_id and b.unit_id = u.id and b.role = 'tenant' and b.deleted_at is null and b.lease_id is distinct from a.lease_id
+      and daterange(b.starts_on, b.ends_on, '[]') && daterange(a.starts_on, a.ends_on, '[]')
+    where u.id = any (units)) then
+    perform app.fail(409, 'lease_overlap', 'The unit is let by contract within that time, and who rents together is in one contract.', 'sign_lease enters a contract with all its tenants.');
+  end if;
+  return null;
+end;
+$$;
+
+comment on function app.tg_occupancies__one_contract() is
+  'AFTER INSERT OR UPDATE: tenancies of a unit that overlap are of one contract, or all of none (409 lease_overlap). Locks units in id order. Definer: looks at tenancies that the caller may not see.';
+
+create trigger _520_one_contract_insert after insert on public.occupancies
+  referencing new table as new_rows for each statement execute function app.tg_occupancies__one_contract();
+create trigger _520_one_contract_update after update on public.occupancies
+  referencing new table as new_rows for each statement execute function app.tg_occupancies__one_contract();
+
 create function app.sign_lease(let uuid, first_on date, last_on date, tenants jsonb, called text, rent numeric, document uuid)
 returns uuid
 language plpgsql
@@ -57,10 +93,10 @@ exception
     perform app.fail_check(refused_table, refused);
   when exclusion_violation then
     get stacked diagnostics refused = constraint_name;
-    if refused = 'occupancies_primary_contact_excl' then
-      perform app.fail(409, 'occupancy_taken', 'The unit has a primary contact at that time.');
+    if refused = 'leases_one_at_a_time_excl' then
+      perform app.fail(409, 'lease_overlap', 'The unit is let to others within that time.', 'End that tenancy first; who rents together is in one lease.');
     end if;
-    perform app.fail(409, 'lease_overlap', 'The unit is let to others within that time.', 'End that tenancy first; who rents together is in one lease.');
+    perform app.fail(409, 'occupancy_taken', format('The same is stored for that time already (%s).', refused));
   when invalid_text_representation then
     perform app.fail(422, 'invalid_people', sqlerrm);
 end;
@@ -288,9 +324,6 @@ exception
     perform app.fail_check(refused_table, refused);
   when exclusion_violation then
     get stacked diagnostics refused = constraint_name;
-    if refused = 'occupancies_lease_excl' then
-      perform app.fail(409, 'lease_overlap', 'The unit is let by contract within that time.', 'sign_lease enters those who rent together.');
-    end if;
     perform app.fail(409, 'occupancy_taken', format('The same is stored for that time already (%s).', refused));
   when foreign_key_violation then
     perform app.fail(404, 'resident_not_found', 'host_id is no resident of this community.');
