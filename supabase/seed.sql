@@ -147,3 +147,14 @@ insert into public.consent_texts (purpose, version, locale, title, body, communi
 select 'directory', '1', 'bg', 'Показване в указателя', 'Съгласен съм съседите ми да виждат името и апартамента ми.', c.id
 from public.communities c
 where c.slug = 'lipa-court';
+
+-- Somebody asked on paper for a copy of their data; the books keep an owner's for years.
+select public.request_privacy('export', resident_id => r.id, details => 'By letter, at the office')
+from public.residents r join public.communities c on c.id = r.community_id
+where c.slug = 'lipa-court' and r.kind = 'person' and r.user_id is null
+order by r.full_name limit 1;
+
+select public.place_hold('Accounting act, article 12: documents of owners are kept', resident_id => r.id, until_on => (current_date + interval '10 years')::date)
+from public.residents r join public.communities c on c.id = r.community_id
+where c.slug = 'lipa-court' and r.kind = 'person' and r.user_id is null
+order by r.full_name desc limit 1;

@@ -55,7 +55,9 @@ export type Numeric = ColumnType<string, number | string, number | string>;
 
 export type OccupancyRole = "authorized" | "family" | "guest" | "owner" | "tenant";
 
-export type RepresentativeKind = "payer" | "voter";
+export type PrivacyRequestKind = "erase" | "export" | "rectify";
+
+export type PrivacyRequestStatus = "done" | "refused" | "requested" | "withdrawn";
 
 export type ResidentKind = "company" | "person";
 
@@ -790,57 +792,6 @@ export interface Entrances {
   updated_by: string | null;
 }
 
-export interface ExpiringLeases {
-  /**
-   * Name of the community.
-   */
-  community: string | null;
-  /**
-   * The community's id.
-   */
-  community_id: string | null;
-  /**
-   * Days until the last one; 0 is today.
-   */
-  days_left: number | null;
-  /**
-   * Last day.
-   */
-  ends_on: Timestamp | null;
-  /**
-   * The lease's id.
-   */
-  lease_id: string | null;
-  /**
-   * What is agreed per month.
-   */
-  monthly_rent: Numeric | null;
-  /**
-   * The contract's number.
-   */
-  reference: string | null;
-  /**
-   * When it was told of.
-   */
-  reminded_at: Timestamp | null;
-  /**
-   * First day.
-   */
-  starts_on: Timestamp | null;
-  /**
-   * Who rents by it.
-   */
-  tenants: string | null;
-  /**
-   * Building and number.
-   */
-  unit: string | null;
-  /**
-   * The unit's id.
-   */
-  unit_id: string | null;
-}
-
 export interface Features {
   /**
    * When the row was made. Set by the database.
@@ -1289,69 +1240,6 @@ export interface Invitations {
   updated_by: string | null;
 }
 
-export interface Leases {
-  /**
-   * The community the row belongs to. Never changes.
-   */
-  community_id: string;
-  /**
-   * When the row was made. Set by the database.
-   */
-  created_at: Generated<Timestamp>;
-  /**
-   * The user who made the row; null when no user did (see the audit log). A plain id: it outlives the user.
-   */
-  created_by: string | null;
-  /**
-   * When the row was archived; null while it is live.
-   */
-  deleted_at: Timestamp | null;
-  /**
-   * The contract: a stored file of purpose lease.document.
-   */
-  document_file_id: string | null;
-  /**
-   * Why end_lease ended it on another day than was agreed.
-   */
-  ended_early_reason: string | null;
-  /**
-   * The last day; null: until further notice.
-   */
-  ends_on: Timestamp | null;
-  /**
-   * The row's id, a time-ordered UUID. Never changes.
-   */
-  id: Generated<string>;
-  /**
-   * What is agreed per month, in the community's currency. For the record: rent is between owner and tenant.
-   */
-  monthly_rent: Numeric | null;
-  /**
-   * The contract's number, as the parties call it.
-   */
-  reference: string | null;
-  /**
-   * When the event lease.expiring was told for the last day that it has now. Set by the job lease-reminders.
-   */
-  reminded_at: Timestamp | null;
-  /**
-   * The first day, in the community's time zone.
-   */
-  starts_on: Timestamp;
-  /**
-   * What is let.
-   */
-  unit_id: string;
-  /**
-   * When the row last changed. Set by the database.
-   */
-  updated_at: Generated<Timestamp>;
-  /**
-   * The user who last changed the row; null when no user did. A plain id: it outlives the user.
-   */
-  updated_by: string | null;
-}
-
 export interface Memberships {
   /**
    * The community it is held in.
@@ -1429,13 +1317,9 @@ export interface Occupancies {
    */
   deleted_at: Timestamp | null;
   /**
-   * The last day, in the community's time zone; null: until further notice. Authorized persons and guests have one.
+   * The last day, in the community's time zone; null: until further notice.
    */
   ends_on: Timestamp | null;
-  /**
-   * Whose family, authorized person or guest it is: an owner or tenant of the unit, with whom it ends. Null: of all who owned or rented the unit when it began.
-   */
-  host_id: string | null;
   /**
    * The row's id, a time-ordered UUID. Never changes.
    */
@@ -1449,15 +1333,11 @@ export interface Occupancies {
    */
   is_primary_contact: Generated<boolean>;
   /**
-   * The contract of a tenancy; of the same unit. Null: rented, by which contract is not known.
-   */
-  lease_id: string | null;
-  /**
    * When the end was noticed and told of (event occupancy.ended). Set by the database.
    */
   moved_out_at: Timestamp | null;
   /**
-   * Percent of the unit that an owner owns: above 0, at most 100, to six decimals (33.333333 is a third). Null: an equal part of what the stated shares leave.
+   * Percent of the unit that an owner owns: above 0, at most 100.
    */
   ownership_share: Numeric | null;
   /**
@@ -1666,6 +1546,132 @@ export interface Permissions {
   updated_by: string | null;
 }
 
+export interface PrivacyRequests {
+  /**
+   * The community the row belongs to. Never changes.
+   */
+  community_id: string;
+  /**
+   * When the row was made. Set by the database.
+   */
+  created_at: Generated<Timestamp>;
+  /**
+   * The user who made the row; null when no user did (see the audit log). A plain id: it outlives the user.
+   */
+  created_by: string | null;
+  /**
+   * When the row was archived; null while it is live.
+   */
+  deleted_at: Timestamp | null;
+  /**
+   * What is to be corrected; how the request came.
+   */
+  details: string | null;
+  /**
+   * The last day on which it is answered in time (setting general.privacy_answer_days).
+   */
+  due_on: Timestamp;
+  /**
+   * The row's id, a time-ordered UUID. Never changes.
+   */
+  id: Generated<string>;
+  /**
+   * export, erase or rectify.
+   */
+  kind: PrivacyRequestKind;
+  /**
+   * When it was made.
+   */
+  requested_at: Generated<Timestamp>;
+  /**
+   * The resident it is about; null for somebody who has an account and is no resident.
+   */
+  resident_id: string | null;
+  /**
+   * What was answered; for a refusal, why.
+   */
+  resolution: string | null;
+  /**
+   * When it was answered or withdrawn.
+   */
+  resolved_at: Timestamp | null;
+  /**
+   * The user who answered; null when no user did. A plain id.
+   */
+  resolved_by: string | null;
+  /**
+   * requested: open. done, refused, withdrawn: final.
+   */
+  status: Generated<PrivacyRequestStatus>;
+  /**
+   * When the row last changed. Set by the database.
+   */
+  updated_at: Generated<Timestamp>;
+  /**
+   * The user who last changed the row; null when no user did. A plain id: it outlives the user.
+   */
+  updated_by: string | null;
+  /**
+   * The user who asked; null: the management recorded it. A plain id: the request outlives the user.
+   */
+  user_id: string | null;
+}
+
+export interface PrivacyRequestsOverview {
+  /**
+   * Name of the community.
+   */
+  community: string | null;
+  /**
+   * The community's id.
+   */
+  community_id: string | null;
+  /**
+   * What was asked.
+   */
+  details: string | null;
+  /**
+   * The last day on which it is answered in time.
+   */
+  due_on: Timestamp | null;
+  /**
+   * Whether that day has passed, and it is open.
+   */
+  is_overdue: boolean | null;
+  /**
+   * export, erase or rectify.
+   */
+  kind: PrivacyRequestKind | null;
+  /**
+   * Who is meant.
+   */
+  person: string | null;
+  /**
+   * The request's id.
+   */
+  request_id: string | null;
+  /**
+   * When it was made.
+   */
+  requested_at: Timestamp | null;
+  /**
+   * The resident's id.
+   */
+  resident_id: string | null;
+  /**
+   * What was answered.
+   */
+  resolution: string | null;
+  /**
+   * requested: open. done, refused, withdrawn: final.
+   */
+  status: PrivacyRequestStatus | null;
+  /**
+   * The user's id.
+   */
+  user_id: string | null;
+}
+
 export interface Profiles {
   /**
    * When the row was made. Set by the database.
@@ -1718,14 +1724,6 @@ export interface Profiles {
 }
 
 export interface ResidentDetails {
-  /**
-   * The day on which a minor comes of age: no user is linked before. Null: an adult, as far as is known. Follows from born_on and the setting general.age_of_majority, or is stated alone.
-   */
-  adult_on: Timestamp | null;
-  /**
-   * Day of birth. Sets adult_on.
-   */
-  born_on: Timestamp | null;
   /**
    * The community the row belongs to. Never changes.
    */
@@ -1798,13 +1796,13 @@ export interface Residents {
    */
   deleted_at: Timestamp | null;
   /**
+   * When the person was erased (erase_personal_data): the row stays, so that the history of its units can be counted, and says nothing about anybody.
+   */
+  erased_at: Timestamp | null;
+  /**
    * Name of the person or company in any script, as written.
    */
   full_name: string;
-  /**
-   * Who acts for a minor, or for somebody under guardianship: votes where the resident owns. A resident of the same community.
-   */
-  guardian_id: string | null;
   /**
    * The row's id, a time-ordered UUID. Never changes.
    */
@@ -1817,6 +1815,10 @@ export interface Residents {
    * Language to write to the person in (BCP 47); the community's where null.
    */
   locale: string | null;
+  /**
+   * The record of the same person that stayed when this one was found to be a duplicate (merge_residents). Archived since, and stays so.
+   */
+  merged_into_id: string | null;
   /**
    * The person's number in the roster or register it came from; tells two people of one name apart. Unique where present.
    */
@@ -1904,6 +1906,69 @@ export interface ResidentsOverview {
    * The unit's id.
    */
   unit_id: string | null;
+}
+
+export interface RetentionHolds {
+  /**
+   * The community the row belongs to. Never changes.
+   */
+  community_id: string;
+  /**
+   * When the row was made. Set by the database.
+   */
+  created_at: Generated<Timestamp>;
+  /**
+   * The user who made the row; null when no user did (see the audit log). A plain id: it outlives the user.
+   */
+  created_by: string | null;
+  /**
+   * When the row was archived; null while it is live.
+   */
+  deleted_at: Timestamp | null;
+  /**
+   * The row's id, a time-ordered UUID. Never changes.
+   */
+  id: Generated<string>;
+  /**
+   * Why it was lifted.
+   */
+  lift_reason: string | null;
+  /**
+   * When it was lifted.
+   */
+  lifted_at: Timestamp | null;
+  /**
+   * The law or the claim, as the person is told it.
+   */
+  reason: string;
+  /**
+   * The resident whose data is held.
+   */
+  resident_id: string | null;
+  /**
+   * The row that asks for it: one hold per row and person.
+   */
+  source_id: string | null;
+  /**
+   * The table whose row asks for it; null: somebody placed it.
+   */
+  source_table: string | null;
+  /**
+   * The last day on which it is held; null: until it is lifted.
+   */
+  until_on: Timestamp | null;
+  /**
+   * When the row last changed. Set by the database.
+   */
+  updated_at: Generated<Timestamp>;
+  /**
+   * The user who last changed the row; null when no user did. A plain id: it outlives the user.
+   */
+  updated_by: string | null;
+  /**
+   * The user whose data is held, if they are no resident.
+   */
+  user_id: string | null;
 }
 
 export interface RolePermissions {
@@ -2263,61 +2328,6 @@ export interface SettingValues {
   value: Json;
 }
 
-export interface UnitRepresentatives {
-  /**
-   * By what: the proxy, its date and its notary, the agreement. Required of a voter who is no owner.
-   */
-  authority: string | null;
-  /**
-   * The community the row belongs to. Never changes.
-   */
-  community_id: string;
-  /**
-   * When the row was made. Set by the database.
-   */
-  created_at: Generated<Timestamp>;
-  /**
-   * The user who made the row; null when no user did (see the audit log). A plain id: it outlives the user.
-   */
-  created_by: string | null;
-  /**
-   * When the row was archived; null while it is live.
-   */
-  deleted_at: Timestamp | null;
-  /**
-   * The last day; null: until further notice.
-   */
-  ends_on: Timestamp | null;
-  /**
-   * The row's id, a time-ordered UUID. Never changes.
-   */
-  id: Generated<string>;
-  /**
-   * payer: invoices go to them. voter: casts the unit's vote, whole.
-   */
-  kind: RepresentativeKind;
-  /**
-   * Who is appointed: an owner, a tenant, a company, somebody with a proxy. A resident of the community, living there or not.
-   */
-  resident_id: string;
-  /**
-   * The first day.
-   */
-  starts_on: Timestamp;
-  /**
-   * The unit.
-   */
-  unit_id: string;
-  /**
-   * When the row last changed. Set by the database.
-   */
-  updated_at: Generated<Timestamp>;
-  /**
-   * The user who last changed the row; null when no user did. A plain id: it outlives the user.
-   */
-  updated_by: string | null;
-}
-
 export interface Units {
   /**
    * Square metres, by which fees may be allocated.
@@ -2546,57 +2556,6 @@ export interface UserPreferences {
   value: Json;
 }
 
-export interface VacantUnits {
-  /**
-   * Square metres.
-   */
-  area: Numeric | null;
-  /**
-   * Name of the building; null for a house.
-   */
-  building: string | null;
-  /**
-   * Name of the community.
-   */
-  community: string | null;
-  /**
-   * The community's id.
-   */
-  community_id: string | null;
-  /**
-   * Name of the entrance.
-   */
-  entrance: string | null;
-  /**
-   * 0 is the ground floor.
-   */
-  floor: number | null;
-  /**
-   * The last day on which somebody lived there, if it is known.
-   */
-  last_lived_in_on: Timestamp | null;
-  /**
-   * The day on which somebody comes to live there, if it is known.
-   */
-  next_lived_in_on: Timestamp | null;
-  /**
-   * What is on the door.
-   */
-  number: string | null;
-  /**
-   * Owners of today.
-   */
-  owners: string | null;
-  /**
-   * Kind of unit.
-   */
-  type: UnitType | null;
-  /**
-   * The unit's id.
-   */
-  unit_id: string | null;
-}
-
 export interface DB {
   "app.archive_rules": AppArchiveRules;
   "app.audit_actions": AppAuditActions;
@@ -2615,7 +2574,6 @@ export interface DB {
   consent_texts: ConsentTexts;
   consents: Consents;
   entrances: Entrances;
-  expiring_leases: ExpiringLeases;
   feature_values: FeatureValues;
   features: Features;
   file_purposes: FilePurposes;
@@ -2624,17 +2582,19 @@ export interface DB {
   house_rules: HouseRules;
   ideal_parts_report: IdealPartsReport;
   invitations: Invitations;
-  leases: Leases;
   memberships: Memberships;
   occupancies: Occupancies;
   opening_exceptions: OpeningExceptions;
   opening_hours: OpeningHours;
   organizations: Organizations;
   permissions: Permissions;
+  privacy_requests: PrivacyRequests;
+  privacy_requests_overview: PrivacyRequestsOverview;
   profiles: Profiles;
   resident_details: ResidentDetails;
   residents: Residents;
   residents_overview: ResidentsOverview;
+  retention_holds: RetentionHolds;
   role_permissions: RolePermissions;
   roles: Roles;
   roster_fields: RosterFields;
@@ -2642,10 +2602,8 @@ export interface DB {
   roster_value_synonyms: RosterValueSynonyms;
   setting_definitions: SettingDefinitions;
   setting_values: SettingValues;
-  unit_representatives: UnitRepresentatives;
   units: Units;
   units_overview: UnitsOverview;
   user_permissions: UserPermissions;
   user_preferences: UserPreferences;
-  vacant_units: VacantUnits;
 }

@@ -102,6 +102,50 @@ $$;
 comment on function app.check_erased_column(regclass, text, jsonb) is
   'Refuses a way of erasing a column that cannot be carried out: no such column, null where it may not be, a constant that is not of its type.';
 
+create function app.refuse_erased(residents uuid[])
+returns void
+language plpgsql
+volatile
+security definer -- looks at residents whom the caller may be unable to see
+set search_path = ''
+as $$
+declare
+  erased uuid;
+begin
+  -- An erasure that is under way holds the resident, and is waited for.
+  perform from public.residents r where r.id = any (residents) order by r.id for key share;
+  select r.id into erased from public.residents r where r.id = any (residents) and r.erased_at is not null limit 1;
+  if found then
+    perform app.fail(409, 'resident_erased', format('The resident %s was erased, and nothing is written about them any more.', erased));
+  end if;
+end;
+$$;
+
+comment on function app.refuse_erased(uuid[]) is
+  'Refuses to write about a resident who was erased (409 resident_erased). Definer: looks at residents whom the caller may be unable to see. Not executable by API roles.';
+
+create function app.tg__not_erased()
+returns trigger
+language plpgsql
+security definer -- calls app.refuse_erased, whoever writes
+set search_path = ''
+as $$
+declare
+  named uuid[];
+begin
+  if tg_level = 'ROW' then
+    perform app.refuse_erased(array[(to_jsonb(new) ->> tg_argv[0])::uuid]);
+  else
+    execute format('select array_agg(distinct n.%1$I) from new_rows n where n.%1$I is not null', tg_argv[0]) into named;
+    perform app.refuse_erased(named);
+  end if;
+  return null;
+end;
+$$;
+
+comment on function app.tg__not_erased() is
+  'AFTER INSERT, and AFTER UPDATE of the column that names the resident (its argument): refuses rows about somebody who was erased (409 resident_erased). Attached by app.register_personal_data. Definer: calls app.refuse_erased, whoever writes.';
+
 create function app.register_personal_data(
   tracked regclass, person_column text, whose app.personal_link, columns jsonb default '{}', on_erase app.erasing default null,
   on_merge app.merging default null, kept_because text default null, exported text[] default null, clash_on text[] default '{}',
@@ -190,6 +234,15 @@ begin
   set whose = excluded.whose, parent_id = excluded.parent_id, columns = excluded.columns, exported = excluded.exported, on_erase = excluded.on_erase,
     erase_with = excluded.erase_with, is_with_resident = excluded.is_with_resident, on_merge = excluded.on_merge, clash_on = excluded.clash_on,
     merge_with = excluded.merge_with, held_by = excluded.held_by, kept_because = excluded.kept_because;
+
+  -- Whoever was erased is written about no more. The record itself is guarded beside its table.
+  if whose = 'resident' and person_column <> 'id' then
+    execute format('create or replace trigger _035_not_erased after insert on %s referencing new table as new_rows for each statement execute function app.tg__not_erased(%L)',
+      tracked, person_column);
+    execute format(
+      'create or replace trigger _035_not_erased_again after update of %1$I on %2$s for each row when (new.%1$I is not null and old.%1$I is distinct from new.%1$I) execute function app.tg__not_erased(%3$L)',
+      person_column, tracked, person_column);
+  end if;
 end;
 $$;
 

@@ -37,6 +37,8 @@ create table public.residents (
   user_id uuid,
   guardian_id uuid,
   locale text,
+  merged_into_id uuid,
+  erased_at timestamptz,
   like app.row_model including defaults including comments,
   constraint residents_pkey primary key (id),
   constraint residents_community_id_key unique (community_id, id),
@@ -44,6 +46,8 @@ create table public.residents (
   constraint residents_user_fkey foreign key (user_id) references public.profiles (id) on delete set null (user_id),
   constraint residents_guardian_fkey foreign key (community_id, guardian_id) references public.residents (community_id, id) on delete set null (guardian_id),
   constraint residents_guardian_id_check check (guardian_id is null or (guardian_id <> id and kind = 'person')),
+  constraint residents_merged_into_fkey foreign key (community_id, merged_into_id) references public.residents (community_id, id) on delete set null (merged_into_id),
+  constraint residents_merged_into_id_check check (merged_into_id is null or (merged_into_id <> id and deleted_at is not null)),
   constraint residents_full_name_check check (app.is_name(full_name)),
   constraint residents_reference_check check (app.is_name(reference) and length(reference) <= 80),
   constraint residents_locale_check check (app.is_locale(locale))
@@ -53,6 +57,7 @@ create unique index residents_reference_key on public.residents (community_id, r
 create unique index residents_user_key on public.residents (user_id, community_id) where deleted_at is null;
 create index residents_guardian_idx on public.residents (community_id, guardian_id) where guardian_id is not null;
 create index residents_name_idx on public.residents (community_id, full_name);
+create index residents_merged_into_idx on public.residents (community_id, merged_into_id) where merged_into_id is not null;
 
 comment on table public.residents is
   'People and companies of a community: owners, tenants, family, whoever a roster names. One row per person and community, with or without a user.';
@@ -61,6 +66,8 @@ comment on column public.residents.kind is 'person, or company.';
 comment on column public.residents.reference is 'The person''s number in the roster or register it came from; tells two people of one name apart. Unique where present.';
 comment on column public.residents.user_id is 'The user who signs in as this resident; linked by a verified address, never written by an app.';
 comment on column public.residents.guardian_id is 'Who acts for a minor, or for somebody under guardianship: votes where the resident owns. A resident of the same community.';
+comment on column public.residents.merged_into_id is 'The record of the same person that stayed when this one was found to be a duplicate (merge_residents). Archived since, and stays so.';
+comment on column public.residents.erased_at is 'When the person was erased (erase_personal_data): the row stays, so that the history of its units can be counted, and says nothing about anybody.';
 comment on column public.residents.locale is 'Language to write to the person in (BCP 47); the community''s where null.';
 
 select app.track('public.residents');

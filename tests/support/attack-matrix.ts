@@ -463,6 +463,30 @@ export const matrix: Record<string, RelationRules> = {
     change: { note: 'Changed' },
     row: (place) => ({ id: idOf('new'), text_id: idOf(`${place} consent text`), user_id: idOf('user without a role') }),
   },
+
+  retention_holds: {
+    belongsTo: 'communities',
+    select: any(themselves(), asResident(), inCommunity('privacy.manage')),
+    target: inPlace('hold'),
+    change: { until_on: '2020-01-01' },
+    row: (place) => ({ id: idOf('new'), reason: 'Attack', community_id: idOf(place), resident_id: idOf(`${place} tenant`) }),
+  },
+  privacy_requests: {
+    belongsTo: 'communities',
+    select: any(themselves(), asResident(), inCommunity('privacy.manage')),
+    target: inPlace('request of tenant'),
+    change: { status: 'done' },
+    row: (place) => ({ id: idOf('new'), kind: 'export', community_id: idOf(place), user_id: idOf('user without a role'), due_on: '2099-12-31' }),
+  },
+  privacy_requests_overview: {
+    belongsTo: 'communities',
+    key: ['request_id'],
+    // Whoever moved out sees the request, and no longer the community whose name is part of it.
+    select: all(any(themselves(), asResident(), inCommunity('privacy.manage')), inCommunity('communities.read')),
+    target: (place) => ({ request_id: idOf(`${place} request of tenant`) }),
+    change: { details: 'Changed' },
+    row: (place) => ({ kind: 'export', community_id: idOf(place) }),
+  },
 };
 
 function scope(row: { organizationId?: string | null; communityId: string | null }): Row {
@@ -774,6 +798,32 @@ export const functions: Record<string, FunctionRules | FunctionRules[]> = {
     call: any(inCommunity('residents.manage'), ofNamed('tenant', asResident('id'))),
     args: (place) => ({ occupancy_id: idOf(`${place} family occupancy`) }),
   },
+  place_hold: { call: inCommunity('privacy.manage'), args: (place) => ({ reason: 'Attack', resident_id: idOf(`${place} tenant`) }) },
+  lift_hold: { call: inCommunity('privacy.manage'), args: (place) => ({ hold_id: idOf(`${place} hold`), reason: 'Attack' }) },
+  request_privacy: [
+    { call: any(involvedInCommunity(), ofNamed('past tenant', asResident('id'))), args: (place) => ({ kind: 'export', community_id: idOf(place) }) },
+    { call: any(inCommunity('privacy.manage'), ofNamed('tenant', asResident('id'))), args: (place) => ({ kind: 'erase', resident_id: idOf(`${place} tenant`) }) },
+  ],
+  resolve_privacy_request: {
+    call: inCommunity('privacy.manage'),
+    args: (place) => ({ request_id: idOf(`${place} request of tenant`), outcome: 'refused', answer: 'Attack' }),
+  },
+  withdraw_privacy_request: {
+    call: any(inCommunity('privacy.manage'), ofNamed('tenant', asResident('id'))),
+    args: (place) => ({ request_id: idOf(`${place} request of tenant`) }),
+  },
+  export_personal_data: [
+    { call: any(inCommunity('privacy.manage'), ofNamed('tenant', asResident('id'))), args: (place) => ({ resident_id: idOf(`${place} tenant`) }) },
+    { call: everybody, args: () => ({}) },
+  ],
+  erase_personal_data: { call: inCommunity('privacy.manage'), args: (place) => ({ resident_id: idOf(`${place} resident without details`), reason: 'Attack' }) },
+  // Nobody erases an account by mistake, not even the own.
+  erase_my_account: { call: nobody, args: () => ({ confirmation: 'yes' }) },
+  merge_residents: {
+    call: all(inCommunity('residents.manage'), inCommunity('residents.archive')),
+    args: (place) => ({ keep_id: idOf(`${place} tenant`), duplicate_id: idOf(`${place} resident without details`), reason: 'Attack' }),
+  },
+
   set_unit_maintenance: { call: inCommunity('units.manage'), args: (place) => ({ unit_id: idOf(`${place} unit 1`), under_maintenance: true }) },
   import_roster: {
     call: inCommunity('roster.import'),

@@ -306,6 +306,18 @@ async function furnishCommunity(run: Run, place: Place): Promise<void> {
     ]);
   }
 
+  await run(`insert into public.retention_holds (id, reason, community_id, resident_id, until_on) values ($1, 'Accounting act', $2, $3, '2099-12-31')`, [named('hold'), community, named('owner')]);
+  await run(`insert into public.retention_holds (reason, community_id, user_id) values ('A claim in court', $1, $2)`, [community, target]);
+  await run(`insert into public.privacy_requests (id, kind, community_id, resident_id, details, due_on) values ($1, 'rectify', $2, $3, 'The name is misspelt', '2099-12-31')`, [
+    named('request of tenant'),
+    community,
+    named('tenant'),
+  ]);
+  const askers = [target, ...(place === 'alder' ? ['tenant who moved out', 'banned manager'].map(idOf) : [])];
+  for (const asker of askers) {
+    await run(`insert into public.privacy_requests (kind, community_id, user_id, due_on) values ('rectify', $1, $2, '2099-12-31')`, [community, asker]);
+  }
+
   // What was archived.
   await run(`insert into public.buildings (id, community_id, name) values ($1, $2, 'Old house')`, [named('archived building'), community]);
   await run(`insert into public.units (id, community_id, number) values ($1, $2, 'old')`, [named('archived unit'), community]);
