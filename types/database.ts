@@ -35,6 +35,8 @@ export type Generated<T> = T extends ColumnType<infer S, infer I, infer U>
   ? ColumnType<S, I | undefined, U>
   : ColumnType<T, T | undefined, T>;
 
+export type IdentityStatus = "pending" | "rejected" | "verified";
+
 export type IncidentSeverity = "grave" | "minor" | "serious";
 
 export type Int8 = ColumnType<string, bigint | number | string, bigint | number | string>;
@@ -59,6 +61,8 @@ export type Numeric = ColumnType<string, number | string, number | string>;
 
 export type OccupancyRole = "authorized" | "family" | "guest" | "owner" | "tenant";
 
+export type OnboardingState = "active" | "entered" | "invited" | "moved_out" | "registered" | "suspended" | "verified";
+
 export type PetIncidentStatus = "dismissed" | "open" | "resolved";
 
 export type PetKind = "bird" | "cat" | "dog" | "fish" | "other" | "rabbit" | "reptile" | "rodent";
@@ -70,6 +74,12 @@ export type PetStatus = "deceased" | "living" | "moved_away";
 export type PrivacyRequestKind = "erase" | "export" | "rectify";
 
 export type PrivacyRequestStatus = "done" | "refused" | "requested" | "withdrawn";
+
+export type RepresentativeKind = "payer" | "voter";
+
+export type ResidentDocumentKind = "deed" | "identity" | "lease" | "other";
+
+export type ResidentDocumentStatus = "expired" | "rejected" | "uploaded" | "verified";
 
 export type ResidentKind = "company" | "person";
 
@@ -829,6 +839,108 @@ export interface ConsentTexts {
   version: string;
 }
 
+export interface DirectoryChoices {
+  /**
+   * The community the row belongs to. Never changes.
+   */
+  community_id: string;
+  /**
+   * When the row was made. Set by the database.
+   */
+  created_at: Generated<Timestamp>;
+  /**
+   * The user who made the row; null when no user did (see the audit log). A plain id: it outlives the user.
+   */
+  created_by: string | null;
+  /**
+   * When the row was archived; null while it is live.
+   */
+  deleted_at: Timestamp | null;
+  /**
+   * The row's id, a time-ordered UUID. Never changes.
+   */
+  id: Generated<string>;
+  /**
+   * The address in the details.
+   */
+  is_email_shown: Generated<boolean>;
+  /**
+   * The name; without it nothing is shown.
+   */
+  is_name_shown: Generated<boolean>;
+  /**
+   * The telephone number in the details.
+   */
+  is_phone_shown: Generated<boolean>;
+  /**
+   * The units the person occupies, with their buildings.
+   */
+  is_unit_shown: Generated<boolean>;
+  /**
+   * Whose choice.
+   */
+  resident_id: string;
+  /**
+   * When the row last changed. Set by the database.
+   */
+  updated_at: Generated<Timestamp>;
+  /**
+   * The user who last changed the row; null when no user did. A plain id: it outlives the user.
+   */
+  updated_by: string | null;
+}
+
+export interface EmergencyContacts {
+  /**
+   * The community the row belongs to. Never changes.
+   */
+  community_id: string;
+  /**
+   * When the row was made. Set by the database.
+   */
+  created_at: Generated<Timestamp>;
+  /**
+   * The user who made the row; null when no user did (see the audit log). A plain id: it outlives the user.
+   */
+  created_by: string | null;
+  /**
+   * When the row was archived; null while it is live.
+   */
+  deleted_at: Timestamp | null;
+  /**
+   * Name of the contact.
+   */
+  full_name: string;
+  /**
+   * The row's id, a time-ordered UUID. Never changes.
+   */
+  id: Generated<string>;
+  /**
+   * Telephone number of the contact, as written.
+   */
+  phone: string;
+  /**
+   * 1 is called first. One contact each; at most ten. Changed by order_emergency_contacts.
+   */
+  priority: number;
+  /**
+   * What the contact is to the resident: daughter, neighbour, doctor.
+   */
+  relationship: string;
+  /**
+   * The resident whose contact it is.
+   */
+  resident_id: string;
+  /**
+   * When the row last changed. Set by the database.
+   */
+  updated_at: Generated<Timestamp>;
+  /**
+   * The user who last changed the row; null when no user did. A plain id: it outlives the user.
+   */
+  updated_by: string | null;
+}
+
 export interface Entrances {
   /**
    * The building it leads into.
@@ -874,6 +986,104 @@ export interface Entrances {
    * The user who last changed the row; null when no user did. A plain id: it outlives the user.
    */
   updated_by: string | null;
+}
+
+export interface ExpiringDocuments {
+  /**
+   * Name of the community.
+   */
+  community: string | null;
+  /**
+   * The community's id.
+   */
+  community_id: string | null;
+  /**
+   * Days from today, the community's, to the last; negative when that is over.
+   */
+  days_left: number | null;
+  /**
+   * The document's id.
+   */
+  document_id: string | null;
+  /**
+   * Its last day.
+   */
+  expires_on: Timestamp | null;
+  /**
+   * Name of the resident.
+   */
+  full_name: string | null;
+  /**
+   * When it was issued.
+   */
+  issued_on: Timestamp | null;
+  /**
+   * identity, deed, lease, other.
+   */
+  kind: ResidentDocumentKind | null;
+  /**
+   * When it was told of.
+   */
+  reminded_at: Timestamp | null;
+  /**
+   * The resident's id.
+   */
+  resident_id: string | null;
+  /**
+   * uploaded, verified or expired.
+   */
+  status: ResidentDocumentStatus | null;
+}
+
+export interface ExpiringLeases {
+  /**
+   * Name of the community.
+   */
+  community: string | null;
+  /**
+   * The community's id.
+   */
+  community_id: string | null;
+  /**
+   * Days until the last one; 0 is today.
+   */
+  days_left: number | null;
+  /**
+   * Last day.
+   */
+  ends_on: Timestamp | null;
+  /**
+   * The lease's id.
+   */
+  lease_id: string | null;
+  /**
+   * What is agreed per month.
+   */
+  monthly_rent: Numeric | null;
+  /**
+   * The contract's number.
+   */
+  reference: string | null;
+  /**
+   * When it was told of.
+   */
+  reminded_at: Timestamp | null;
+  /**
+   * First day.
+   */
+  starts_on: Timestamp | null;
+  /**
+   * Who rents by it.
+   */
+  tenants: string | null;
+  /**
+   * Building and number.
+   */
+  unit: string | null;
+  /**
+   * The unit's id.
+   */
+  unit_id: string | null;
 }
 
 export interface Features {
@@ -1249,6 +1459,61 @@ export interface IdealPartsReport {
   units_without: Int8 | null;
 }
 
+export interface IdentityChecks {
+  /**
+   * When it was verified or rejected. A document that runs out later does not undo that.
+   */
+  checked_at: Timestamp | null;
+  /**
+   * The user who did; null when the secret key or Studio did. A plain id: it outlives the user.
+   */
+  checked_by: string | null;
+  /**
+   * The community the row belongs to. Never changes.
+   */
+  community_id: string;
+  /**
+   * When the row was made. Set by the database.
+   */
+  created_at: Generated<Timestamp>;
+  /**
+   * The user who made the row; null when no user did (see the audit log). A plain id: it outlives the user.
+   */
+  created_by: string | null;
+  /**
+   * When the row was archived; null while it is live.
+   */
+  deleted_at: Timestamp | null;
+  /**
+   * The document that was looked at; null where the person came with it.
+   */
+  document_id: string | null;
+  /**
+   * The row's id, a time-ordered UUID. Never changes.
+   */
+  id: Generated<string>;
+  /**
+   * What the checker says to the resident.
+   */
+  note: string | null;
+  /**
+   * Whose identity.
+   */
+  resident_id: string;
+  /**
+   * pending: a document waits for a review. verified. rejected.
+   */
+  status: Generated<IdentityStatus>;
+  /**
+   * When the row last changed. Set by the database.
+   */
+  updated_at: Generated<Timestamp>;
+  /**
+   * The user who last changed the row; null when no user did. A plain id: it outlives the user.
+   */
+  updated_by: string | null;
+}
+
 export interface Invitations {
   /**
    * When it was accepted.
@@ -1277,7 +1542,7 @@ export interface Invitations {
   /**
    * The address it was written to, in small letters; whoever accepts must have verified it.
    */
-  email: string;
+  email: string | null;
   /**
    * From this moment on it cannot be accepted.
    */
@@ -1299,13 +1564,21 @@ export interface Invitations {
    */
   organization_id: string | null;
   /**
+   * Or the telephone number, in digits with the country's code; whoever accepts must have verified it.
+   */
+  phone: string | null;
+  /**
    * How often it was sent again.
    */
   resent_count: Generated<number>;
   /**
+   * Or the resident that the user becomes; of the community.
+   */
+  resident_id: string | null;
+  /**
    * The role it gives; of the same level.
    */
-  role_id: string;
+  role_id: string | null;
   /**
    * When the token that is valid now was made.
    */
@@ -1314,6 +1587,69 @@ export interface Invitations {
    * pending: can be accepted until expires_at. expired: can be sent again. accepted and revoked: final.
    */
   status: Generated<InvitationStatus>;
+  /**
+   * When the row last changed. Set by the database.
+   */
+  updated_at: Generated<Timestamp>;
+  /**
+   * The user who last changed the row; null when no user did. A plain id: it outlives the user.
+   */
+  updated_by: string | null;
+}
+
+export interface Leases {
+  /**
+   * The community the row belongs to. Never changes.
+   */
+  community_id: string;
+  /**
+   * When the row was made. Set by the database.
+   */
+  created_at: Generated<Timestamp>;
+  /**
+   * The user who made the row; null when no user did (see the audit log). A plain id: it outlives the user.
+   */
+  created_by: string | null;
+  /**
+   * When the row was archived; null while it is live.
+   */
+  deleted_at: Timestamp | null;
+  /**
+   * The contract: a stored file of purpose lease.document.
+   */
+  document_file_id: string | null;
+  /**
+   * Why end_lease ended it on another day than was agreed.
+   */
+  ended_early_reason: string | null;
+  /**
+   * The last day; null: until further notice.
+   */
+  ends_on: Timestamp | null;
+  /**
+   * The row's id, a time-ordered UUID. Never changes.
+   */
+  id: Generated<string>;
+  /**
+   * What is agreed per month, in the community's currency. For the record: rent is between owner and tenant.
+   */
+  monthly_rent: Numeric | null;
+  /**
+   * The contract's number, as the parties call it.
+   */
+  reference: string | null;
+  /**
+   * When the event lease.expiring was told for the last day that it has now. Set by the job lease-reminders.
+   */
+  reminded_at: Timestamp | null;
+  /**
+   * The first day, in the community's time zone.
+   */
+  starts_on: Timestamp;
+  /**
+   * What is let.
+   */
+  unit_id: string;
   /**
    * When the row last changed. Set by the database.
    */
@@ -1401,9 +1737,13 @@ export interface Occupancies {
    */
   deleted_at: Timestamp | null;
   /**
-   * The last day, in the community's time zone; null: until further notice.
+   * The last day, in the community's time zone; null: until further notice. Authorized persons and guests have one.
    */
   ends_on: Timestamp | null;
+  /**
+   * Whose family, authorized person or guest it is: an owner or tenant of the unit, with whom it ends. Null: of all who owned or rented the unit when it began.
+   */
+  host_id: string | null;
   /**
    * The row's id, a time-ordered UUID. Never changes.
    */
@@ -1417,11 +1757,15 @@ export interface Occupancies {
    */
   is_primary_contact: Generated<boolean>;
   /**
+   * The contract of a tenancy; of the same unit. Null: rented, by which contract is not known.
+   */
+  lease_id: string | null;
+  /**
    * When the end was noticed and told of (event occupancy.ended). Set by the database.
    */
   moved_out_at: Timestamp | null;
   /**
-   * Percent of the unit that an owner owns: above 0, at most 100.
+   * Percent of the unit that an owner owns: above 0, at most 100, to six decimals (33.333333 is a third). Null: an equal part of what the stated shares leave.
    */
   ownership_share: Numeric | null;
   /**
@@ -2018,9 +2362,21 @@ export interface Profiles {
    * The user who last changed the row; null when no user did. A plain id: it outlives the user.
    */
   updated_by: string | null;
+  /**
+   * A short name of the user's choosing, unique in this installation whichever way it is capitalized: 3 to 30 Latin letters, digits and underscores, a letter first.
+   */
+  username: string | null;
 }
 
 export interface ResidentDetails {
+  /**
+   * The day on which a minor comes of age: no user is linked before. Null: an adult, as far as is known. Follows from born_on and the setting general.age_of_majority, or is stated alone.
+   */
+  adult_on: Timestamp | null;
+  /**
+   * Day of birth. Sets adult_on.
+   */
+  born_on: Timestamp | null;
   /**
    * The community the row belongs to. Never changes.
    */
@@ -2054,7 +2410,7 @@ export interface ResidentDetails {
    */
   note: string | null;
   /**
-   * Telephone number, as written; digits, spaces and a leading +.
+   * Telephone number, as written; digits, spaces and a leading +. With its country's code, a user who verifies it is linked to the resident.
    */
   phone: string | null;
   /**
@@ -2065,6 +2421,81 @@ export interface ResidentDetails {
    * Whose details.
    */
   resident_id: string;
+  /**
+   * When the row last changed. Set by the database.
+   */
+  updated_at: Generated<Timestamp>;
+  /**
+   * The user who last changed the row; null when no user did. A plain id: it outlives the user.
+   */
+  updated_by: string | null;
+}
+
+export interface ResidentDocuments {
+  /**
+   * The community the row belongs to. Never changes.
+   */
+  community_id: string;
+  /**
+   * When the row was made. Set by the database.
+   */
+  created_at: Generated<Timestamp>;
+  /**
+   * The user who made the row; null when no user did (see the audit log). A plain id: it outlives the user.
+   */
+  created_by: string | null;
+  /**
+   * When the row was archived; null while it is live.
+   */
+  deleted_at: Timestamp | null;
+  /**
+   * The last day on which it is valid; null: it does not run out.
+   */
+  expires_on: Timestamp | null;
+  /**
+   * The file. Nobody owns it but by this row.
+   */
+  file_id: string;
+  /**
+   * The row's id, a time-ordered UUID. Never changes.
+   */
+  id: Generated<string>;
+  /**
+   * The day on which it was issued.
+   */
+  issued_on: Timestamp | null;
+  /**
+   * identity (card, passport), deed, lease, other; the file's purpose is resident.<kind>.
+   */
+  kind: ResidentDocumentKind;
+  /**
+   * The document's number. Never in the audit log.
+   */
+  number: string | null;
+  /**
+   * When it was told of that it runs out (event resident_document.expiring).
+   */
+  reminded_at: Timestamp | null;
+  /**
+   * Whose document.
+   */
+  resident_id: string;
+  /**
+   * What the reviewer says to the resident: why it was rejected.
+   */
+  review_note: string | null;
+  /**
+   * When it was verified or rejected.
+   */
+  reviewed_at: Timestamp | null;
+  /**
+   * The user who did; null when the secret key or Studio did. A plain id: it outlives the user.
+   */
+  reviewed_by: string | null;
+  /**
+   * uploaded: waits for a review. verified, rejected: reviewed. expired: its last day is over.
+   */
+  status: Generated<ResidentDocumentStatus>;
   /**
    * When the row last changed. Set by the database.
    */
@@ -2101,6 +2532,10 @@ export interface Residents {
    */
   full_name: string;
   /**
+   * Who acts for a minor, or for somebody under guardianship: votes where the resident owns. A resident of the same community.
+   */
+  guardian_id: string | null;
+  /**
    * The row's id, a time-ordered UUID. Never changes.
    */
   id: Generated<string>;
@@ -2116,6 +2551,14 @@ export interface Residents {
    * The record of the same person that stayed when this one was found to be a duplicate (merge_residents). Archived since, and stays so.
    */
   merged_into_id: string | null;
+  /**
+   * entered: known to the community. invited: asked to sign up. registered: a user is linked. verified: and the identity was checked. active: and taken up by the management. suspended: occupancies give no access. moved_out: every occupancy is over. Steps are RPCs, or follow from links and occupancies.
+   */
+  onboarding: Generated<OnboardingState>;
+  /**
+   * A photograph of the person: a file of purpose resident.photo. Set by set_resident_photo.
+   */
+  photo_file_id: string | null;
   /**
    * The person's number in the roster or register it came from; tells two people of one name apart. Unique where present.
    */
@@ -2684,6 +3127,61 @@ export interface SettingValues {
   value: Json;
 }
 
+export interface UnitRepresentatives {
+  /**
+   * By what: the proxy, its date and its notary, the agreement. Required of a voter who is no owner.
+   */
+  authority: string | null;
+  /**
+   * The community the row belongs to. Never changes.
+   */
+  community_id: string;
+  /**
+   * When the row was made. Set by the database.
+   */
+  created_at: Generated<Timestamp>;
+  /**
+   * The user who made the row; null when no user did (see the audit log). A plain id: it outlives the user.
+   */
+  created_by: string | null;
+  /**
+   * When the row was archived; null while it is live.
+   */
+  deleted_at: Timestamp | null;
+  /**
+   * The last day; null: until further notice.
+   */
+  ends_on: Timestamp | null;
+  /**
+   * The row's id, a time-ordered UUID. Never changes.
+   */
+  id: Generated<string>;
+  /**
+   * payer: invoices go to them. voter: casts the unit's vote, whole.
+   */
+  kind: RepresentativeKind;
+  /**
+   * Who is appointed: an owner, a tenant, a company, somebody with a proxy. A resident of the community, living there or not.
+   */
+  resident_id: string;
+  /**
+   * The first day.
+   */
+  starts_on: Timestamp;
+  /**
+   * The unit.
+   */
+  unit_id: string;
+  /**
+   * When the row last changed. Set by the database.
+   */
+  updated_at: Generated<Timestamp>;
+  /**
+   * The user who last changed the row; null when no user did. A plain id: it outlives the user.
+   */
+  updated_by: string | null;
+}
+
 export interface Units {
   /**
    * Square metres, by which fees may be allocated.
@@ -2912,6 +3410,57 @@ export interface UserPreferences {
   value: Json;
 }
 
+export interface VacantUnits {
+  /**
+   * Square metres.
+   */
+  area: Numeric | null;
+  /**
+   * Name of the building; null for a house.
+   */
+  building: string | null;
+  /**
+   * Name of the community.
+   */
+  community: string | null;
+  /**
+   * The community's id.
+   */
+  community_id: string | null;
+  /**
+   * Name of the entrance.
+   */
+  entrance: string | null;
+  /**
+   * 0 is the ground floor.
+   */
+  floor: number | null;
+  /**
+   * The last day on which somebody lived there, if it is known.
+   */
+  last_lived_in_on: Timestamp | null;
+  /**
+   * The day on which somebody comes to live there, if it is known.
+   */
+  next_lived_in_on: Timestamp | null;
+  /**
+   * What is on the door.
+   */
+  number: string | null;
+  /**
+   * Owners of today.
+   */
+  owners: string | null;
+  /**
+   * Kind of unit.
+   */
+  type: UnitType | null;
+  /**
+   * The unit's id.
+   */
+  unit_id: string | null;
+}
+
 export interface VehiclePhotos {
   /**
    * The community the row belongs to. Never changes.
@@ -3065,7 +3614,11 @@ export interface DB {
   communities: Communities;
   consent_texts: ConsentTexts;
   consents: Consents;
+  directory_choices: DirectoryChoices;
+  emergency_contacts: EmergencyContacts;
   entrances: Entrances;
+  expiring_documents: ExpiringDocuments;
+  expiring_leases: ExpiringLeases;
   feature_values: FeatureValues;
   features: Features;
   file_purposes: FilePurposes;
@@ -3073,7 +3626,9 @@ export interface DB {
   house_rule_acknowledgements: HouseRuleAcknowledgements;
   house_rules: HouseRules;
   ideal_parts_report: IdealPartsReport;
+  identity_checks: IdentityChecks;
   invitations: Invitations;
+  leases: Leases;
   memberships: Memberships;
   occupancies: Occupancies;
   opening_exceptions: OpeningExceptions;
@@ -3087,6 +3642,7 @@ export interface DB {
   privacy_requests_overview: PrivacyRequestsOverview;
   profiles: Profiles;
   resident_details: ResidentDetails;
+  resident_documents: ResidentDocuments;
   residents: Residents;
   residents_overview: ResidentsOverview;
   retention_holds: RetentionHolds;
@@ -3098,10 +3654,12 @@ export interface DB {
   security_events: SecurityEvents;
   setting_definitions: SettingDefinitions;
   setting_values: SettingValues;
+  unit_representatives: UnitRepresentatives;
   units: Units;
   units_overview: UnitsOverview;
   user_permissions: UserPermissions;
   user_preferences: UserPreferences;
+  vacant_units: VacantUnits;
   vehicle_photos: VehiclePhotos;
   vehicles: Vehicles;
 }

@@ -16,6 +16,52 @@ export type Database = {
   }
   public: {
     Tables: {
+      assurance_requirements: {
+        Row: {
+          created_at: string
+          created_by: string | null
+          deleted_at: string | null
+          id: string
+          organization_id: string | null
+          permission_key: string
+          updated_at: string
+          updated_by: string | null
+        }
+        Insert: {
+          created_at?: string
+          created_by?: string | null
+          deleted_at?: string | null
+          id?: string
+          organization_id?: string | null
+          permission_key: string
+          updated_at?: string
+          updated_by?: string | null
+        }
+        Update: {
+          created_at?: string
+          created_by?: string | null
+          deleted_at?: string | null
+          id?: string
+          organization_id?: string | null
+          permission_key?: string
+          updated_at?: string
+          updated_by?: string | null
+        }
+        Relationships: [
+          {
+            foreignKeyName: "assurance_requirements_organization_fkey"
+            columns: ["organization_id"]
+            referencedRelation: "organizations"
+            referencedColumns: ["id"]
+          },
+          {
+            foreignKeyName: "assurance_requirements_permission_fkey"
+            columns: ["permission_key"]
+            referencedRelation: "permissions"
+            referencedColumns: ["key"]
+          },
+        ]
+      }
       brandings: {
         Row: {
           accent_color: string | null
@@ -375,6 +421,122 @@ export type Database = {
             columns: ["text_id"]
             referencedRelation: "consent_texts"
             referencedColumns: ["id"]
+          },
+        ]
+      }
+      directory_choices: {
+        Row: {
+          community_id: string
+          created_at: string
+          created_by: string | null
+          deleted_at: string | null
+          id: string
+          is_email_shown: boolean
+          is_name_shown: boolean
+          is_phone_shown: boolean
+          is_unit_shown: boolean
+          resident_id: string
+          updated_at: string
+          updated_by: string | null
+        }
+        Insert: {
+          community_id: string
+          created_at?: string
+          created_by?: string | null
+          deleted_at?: string | null
+          id?: string
+          is_email_shown?: boolean
+          is_name_shown?: boolean
+          is_phone_shown?: boolean
+          is_unit_shown?: boolean
+          resident_id: string
+          updated_at?: string
+          updated_by?: string | null
+        }
+        Update: {
+          community_id?: string
+          created_at?: string
+          created_by?: string | null
+          deleted_at?: string | null
+          id?: string
+          is_email_shown?: boolean
+          is_name_shown?: boolean
+          is_phone_shown?: boolean
+          is_unit_shown?: boolean
+          resident_id?: string
+          updated_at?: string
+          updated_by?: string | null
+        }
+        Relationships: [
+          {
+            foreignKeyName: "directory_choices_resident_fkey"
+            columns: ["community_id", "resident_id"]
+            referencedRelation: "residents"
+            referencedColumns: ["community_id", "id"]
+          },
+          {
+            foreignKeyName: "directory_choices_resident_fkey"
+            columns: ["community_id", "resident_id"]
+            referencedRelation: "residents_overview"
+            referencedColumns: ["community_id", "resident_id"]
+          },
+        ]
+      }
+      emergency_contacts: {
+        Row: {
+          community_id: string
+          created_at: string
+          created_by: string | null
+          deleted_at: string | null
+          full_name: string
+          id: string
+          phone: string
+          priority: number
+          relationship: string
+          resident_id: string
+          updated_at: string
+          updated_by: string | null
+        }
+        Insert: {
+          community_id: string
+          created_at?: string
+          created_by?: string | null
+          deleted_at?: string | null
+          full_name: string
+          id?: string
+          phone: string
+          priority: number
+          relationship: string
+          resident_id: string
+          updated_at?: string
+          updated_by?: string | null
+        }
+        Update: {
+          community_id?: string
+          created_at?: string
+          created_by?: string | null
+          deleted_at?: string | null
+          full_name?: string
+          id?: string
+          phone?: string
+          priority?: number
+          relationship?: string
+          resident_id?: string
+          updated_at?: string
+          updated_by?: string | null
+        }
+        Relationships: [
+          {
+            foreignKeyName: "emergency_contacts_resident_fkey"
+            columns: ["community_id", "resident_id"]
+            referencedRelation: "residents"
+            referencedColumns: ["community_id", "id"]
+          },
+          {
+            foreignKeyName: "emergency_contacts_resident_fkey"
+            columns: ["community_id", "resident_id"]
+            referencedRelation: "residents_overview"
+            referencedColumns: ["community_id", "resident_id"]
           },
         ]
       }
@@ -825,6 +987,79 @@ export type Database = {
           },
         ]
       }
+      identity_checks: {
+        Row: {
+          checked_at: string | null
+          checked_by: string | null
+          community_id: string
+          created_at: string
+          created_by: string | null
+          deleted_at: string | null
+          document_id: string | null
+          id: string
+          note: string | null
+          resident_id: string
+          status: Database["public"]["Enums"]["identity_status"]
+          updated_at: string
+          updated_by: string | null
+        }
+        Insert: {
+          checked_at?: string | null
+          checked_by?: string | null
+          community_id: string
+          created_at?: string
+          created_by?: string | null
+          deleted_at?: string | null
+          document_id?: string | null
+          id?: string
+          note?: string | null
+          resident_id: string
+          status?: Database["public"]["Enums"]["identity_status"]
+          updated_at?: string
+          updated_by?: string | null
+        }
+        Update: {
+          checked_at?: string | null
+          checked_by?: string | null
+          community_id?: string
+          created_at?: string
+          created_by?: string | null
+          deleted_at?: string | null
+          document_id?: string | null
+          id?: string
+          note?: string | null
+          resident_id?: string
+          status?: Database["public"]["Enums"]["identity_status"]
+          updated_at?: string
+          updated_by?: string | null
+        }
+        Relationships: [
+          {
+            foreignKeyName: "identity_checks_document_fkey"
+            columns: ["community_id", "document_id"]
+            referencedRelation: "expiring_documents"
+            referencedColumns: ["community_id", "document_id"]
+          },
+          {
+            foreignKeyName: "identity_checks_document_fkey"
+            columns: ["community_id", "document_id"]
+            referencedRelation: "resident_documents"
+            referencedColumns: ["community_id", "id"]
+          },
+          {
+            foreignKeyName: "identity_checks_resident_fkey"
+            columns: ["community_id", "resident_id"]
+            referencedRelation: "residents"
+            referencedColumns: ["community_id", "id"]
+          },
+          {
+            foreignKeyName: "identity_checks_resident_fkey"
+            columns: ["community_id", "resident_id"]
+            referencedRelation: "residents_overview"
+            referencedColumns: ["community_id", "resident_id"]
+          },
+        ]
+      }
       invitations: {
         Row: {
           accepted_at: string | null
@@ -833,14 +1068,16 @@ export type Database = {
           created_at: string
           created_by: string | null
           deleted_at: string | null
-          email: string
+          email: string | null
           expires_at: string
           id: string
           invited_by: string | null
           level: Database["public"]["Enums"]["access_level"]
           organization_id: string | null
+          phone: string | null
           resent_count: number
-          role_id: string
+          resident_id: string | null
+          role_id: string | null
           sent_at: string
           status: Database["public"]["Enums"]["invitation_status"]
           updated_at: string
@@ -853,14 +1090,16 @@ export type Database = {
           created_at?: string
           created_by?: string | null
           deleted_at?: string | null
-          email: string
+          email?: string | null
           expires_at?: string
           id?: string
           invited_by?: string | null
           level?: never
           organization_id?: string | null
+          phone?: string | null
           resent_count?: number
-          role_id: string
+          resident_id?: string | null
+          role_id?: string | null
           sent_at?: string
           status?: Database["public"]["Enums"]["invitation_status"]
           updated_at?: string
@@ -873,14 +1112,16 @@ export type Database = {
           created_at?: string
           created_by?: string | null
           deleted_at?: string | null
-          email?: string
+          email?: string | null
           expires_at?: string
           id?: string
           invited_by?: string | null
           level?: never
           organization_id?: string | null
+          phone?: string | null
           resent_count?: number
-          role_id?: string
+          resident_id?: string | null
+          role_id?: string | null
           sent_at?: string
           status?: Database["public"]["Enums"]["invitation_status"]
           updated_at?: string
@@ -906,10 +1147,101 @@ export type Database = {
             referencedColumns: ["id"]
           },
           {
+            foreignKeyName: "invitations_resident_fkey"
+            columns: ["community_id", "resident_id"]
+            referencedRelation: "residents"
+            referencedColumns: ["community_id", "id"]
+          },
+          {
+            foreignKeyName: "invitations_resident_fkey"
+            columns: ["community_id", "resident_id"]
+            referencedRelation: "residents_overview"
+            referencedColumns: ["community_id", "resident_id"]
+          },
+          {
             foreignKeyName: "invitations_role_fkey"
             columns: ["role_id", "level"]
             referencedRelation: "roles"
             referencedColumns: ["id", "level"]
+          },
+        ]
+      }
+      leases: {
+        Row: {
+          community_id: string
+          created_at: string
+          created_by: string | null
+          deleted_at: string | null
+          document_file_id: string | null
+          ended_early_reason: string | null
+          ends_on: string | null
+          id: string
+          monthly_rent: number | null
+          reference: string | null
+          reminded_at: string | null
+          starts_on: string
+          unit_id: string
+          updated_at: string
+          updated_by: string | null
+        }
+        Insert: {
+          community_id: string
+          created_at?: string
+          created_by?: string | null
+          deleted_at?: string | null
+          document_file_id?: string | null
+          ended_early_reason?: string | null
+          ends_on?: string | null
+          id?: string
+          monthly_rent?: number | null
+          reference?: string | null
+          reminded_at?: string | null
+          starts_on: string
+          unit_id: string
+          updated_at?: string
+          updated_by?: string | null
+        }
+        Update: {
+          community_id?: string
+          created_at?: string
+          created_by?: string | null
+          deleted_at?: string | null
+          document_file_id?: string | null
+          ended_early_reason?: string | null
+          ends_on?: string | null
+          id?: string
+          monthly_rent?: number | null
+          reference?: string | null
+          reminded_at?: string | null
+          starts_on?: string
+          unit_id?: string
+          updated_at?: string
+          updated_by?: string | null
+        }
+        Relationships: [
+          {
+            foreignKeyName: "leases_document_fkey"
+            columns: ["community_id", "document_file_id"]
+            referencedRelation: "files"
+            referencedColumns: ["community_id", "id"]
+          },
+          {
+            foreignKeyName: "leases_unit_fkey"
+            columns: ["community_id", "unit_id"]
+            referencedRelation: "units"
+            referencedColumns: ["community_id", "id"]
+          },
+          {
+            foreignKeyName: "leases_unit_fkey"
+            columns: ["community_id", "unit_id"]
+            referencedRelation: "units_overview"
+            referencedColumns: ["community_id", "unit_id"]
+          },
+          {
+            foreignKeyName: "leases_unit_fkey"
+            columns: ["community_id", "unit_id"]
+            referencedRelation: "vacant_units"
+            referencedColumns: ["community_id", "unit_id"]
           },
         ]
       }
@@ -1002,9 +1334,11 @@ export type Database = {
           created_by: string | null
           deleted_at: string | null
           ends_on: string | null
+          host_id: string | null
           id: string
           is_living_in: boolean
           is_primary_contact: boolean
+          lease_id: string | null
           moved_out_at: string | null
           ownership_share: number | null
           resident_id: string
@@ -1020,9 +1354,11 @@ export type Database = {
           created_by?: string | null
           deleted_at?: string | null
           ends_on?: string | null
+          host_id?: string | null
           id?: string
           is_living_in?: boolean
           is_primary_contact?: boolean
+          lease_id?: string | null
           moved_out_at?: string | null
           ownership_share?: number | null
           resident_id: string
@@ -1038,9 +1374,11 @@ export type Database = {
           created_by?: string | null
           deleted_at?: string | null
           ends_on?: string | null
+          host_id?: string | null
           id?: string
           is_living_in?: boolean
           is_primary_contact?: boolean
+          lease_id?: string | null
           moved_out_at?: string | null
           ownership_share?: number | null
           resident_id?: string
@@ -1051,6 +1389,30 @@ export type Database = {
           updated_by?: string | null
         }
         Relationships: [
+          {
+            foreignKeyName: "occupancies_host_fkey"
+            columns: ["community_id", "host_id"]
+            referencedRelation: "residents"
+            referencedColumns: ["community_id", "id"]
+          },
+          {
+            foreignKeyName: "occupancies_host_fkey"
+            columns: ["community_id", "host_id"]
+            referencedRelation: "residents_overview"
+            referencedColumns: ["community_id", "resident_id"]
+          },
+          {
+            foreignKeyName: "occupancies_lease_fkey"
+            columns: ["community_id", "unit_id", "lease_id"]
+            referencedRelation: "expiring_leases"
+            referencedColumns: ["community_id", "unit_id", "lease_id"]
+          },
+          {
+            foreignKeyName: "occupancies_lease_fkey"
+            columns: ["community_id", "unit_id", "lease_id"]
+            referencedRelation: "leases"
+            referencedColumns: ["community_id", "unit_id", "id"]
+          },
           {
             foreignKeyName: "occupancies_resident_fkey"
             columns: ["community_id", "resident_id"]
@@ -1073,6 +1435,12 @@ export type Database = {
             foreignKeyName: "occupancies_unit_fkey"
             columns: ["community_id", "unit_id"]
             referencedRelation: "units_overview"
+            referencedColumns: ["community_id", "unit_id"]
+          },
+          {
+            foreignKeyName: "occupancies_unit_fkey"
+            columns: ["community_id", "unit_id"]
+            referencedRelation: "vacant_units"
             referencedColumns: ["community_id", "unit_id"]
           },
         ]
@@ -1506,6 +1874,12 @@ export type Database = {
             referencedRelation: "units_overview"
             referencedColumns: ["community_id", "unit_id"]
           },
+          {
+            foreignKeyName: "pets_unit_fkey"
+            columns: ["community_id", "unit_id"]
+            referencedRelation: "vacant_units"
+            referencedColumns: ["community_id", "unit_id"]
+          },
         ]
       }
       privacy_requests: {
@@ -1607,6 +1981,7 @@ export type Database = {
           time_zone: string | null
           updated_at: string
           updated_by: string | null
+          username: string | null
         }
         Insert: {
           created_at?: string
@@ -1621,6 +1996,7 @@ export type Database = {
           time_zone?: string | null
           updated_at?: string
           updated_by?: string | null
+          username?: string | null
         }
         Update: {
           created_at?: string
@@ -1635,11 +2011,14 @@ export type Database = {
           time_zone?: string | null
           updated_at?: string
           updated_by?: string | null
+          username?: string | null
         }
         Relationships: []
       }
       resident_details: {
         Row: {
+          adult_on: string | null
+          born_on: string | null
           community_id: string
           created_at: string
           created_by: string | null
@@ -1655,6 +2034,8 @@ export type Database = {
           updated_by: string | null
         }
         Insert: {
+          adult_on?: string | null
+          born_on?: string | null
           community_id: string
           created_at?: string
           created_by?: string | null
@@ -1670,6 +2051,8 @@ export type Database = {
           updated_by?: string | null
         }
         Update: {
+          adult_on?: string | null
+          born_on?: string | null
           community_id?: string
           created_at?: string
           created_by?: string | null
@@ -1699,6 +2082,88 @@ export type Database = {
           },
         ]
       }
+      resident_documents: {
+        Row: {
+          community_id: string
+          created_at: string
+          created_by: string | null
+          deleted_at: string | null
+          expires_on: string | null
+          file_id: string
+          id: string
+          issued_on: string | null
+          kind: Database["public"]["Enums"]["resident_document_kind"]
+          number: string | null
+          reminded_at: string | null
+          resident_id: string
+          review_note: string | null
+          reviewed_at: string | null
+          reviewed_by: string | null
+          status: Database["public"]["Enums"]["resident_document_status"]
+          updated_at: string
+          updated_by: string | null
+        }
+        Insert: {
+          community_id: string
+          created_at?: string
+          created_by?: string | null
+          deleted_at?: string | null
+          expires_on?: string | null
+          file_id: string
+          id?: string
+          issued_on?: string | null
+          kind: Database["public"]["Enums"]["resident_document_kind"]
+          number?: string | null
+          reminded_at?: string | null
+          resident_id: string
+          review_note?: string | null
+          reviewed_at?: string | null
+          reviewed_by?: string | null
+          status?: Database["public"]["Enums"]["resident_document_status"]
+          updated_at?: string
+          updated_by?: string | null
+        }
+        Update: {
+          community_id?: string
+          created_at?: string
+          created_by?: string | null
+          deleted_at?: string | null
+          expires_on?: string | null
+          file_id?: string
+          id?: string
+          issued_on?: string | null
+          kind?: Database["public"]["Enums"]["resident_document_kind"]
+          number?: string | null
+          reminded_at?: string | null
+          resident_id?: string
+          review_note?: string | null
+          reviewed_at?: string | null
+          reviewed_by?: string | null
+          status?: Database["public"]["Enums"]["resident_document_status"]
+          updated_at?: string
+          updated_by?: string | null
+        }
+        Relationships: [
+          {
+            foreignKeyName: "resident_documents_file_fkey"
+            columns: ["community_id", "file_id"]
+            referencedRelation: "files"
+            referencedColumns: ["community_id", "id"]
+          },
+          {
+            foreignKeyName: "resident_documents_resident_fkey"
+            columns: ["community_id", "resident_id"]
+            referencedRelation: "residents"
+            referencedColumns: ["community_id", "id"]
+          },
+          {
+            foreignKeyName: "resident_documents_resident_fkey"
+            columns: ["community_id", "resident_id"]
+            referencedRelation: "residents_overview"
+            referencedColumns: ["community_id", "resident_id"]
+          },
+        ]
+      }
       residents: {
         Row: {
           community_id: string
@@ -1707,10 +2172,13 @@ export type Database = {
           deleted_at: string | null
           erased_at: string | null
           full_name: string
+          guardian_id: string | null
           id: string
           kind: Database["public"]["Enums"]["resident_kind"]
           locale: string | null
           merged_into_id: string | null
+          onboarding: Database["public"]["Enums"]["onboarding_state"]
+          photo_file_id: string | null
           reference: string | null
           updated_at: string
           updated_by: string | null
@@ -1723,10 +2191,13 @@ export type Database = {
           deleted_at?: string | null
           erased_at?: string | null
           full_name: string
+          guardian_id?: string | null
           id?: string
           kind?: Database["public"]["Enums"]["resident_kind"]
           locale?: string | null
           merged_into_id?: string | null
+          onboarding?: Database["public"]["Enums"]["onboarding_state"]
+          photo_file_id?: string | null
           reference?: string | null
           updated_at?: string
           updated_by?: string | null
@@ -1739,10 +2210,13 @@ export type Database = {
           deleted_at?: string | null
           erased_at?: string | null
           full_name?: string
+          guardian_id?: string | null
           id?: string
           kind?: Database["public"]["Enums"]["resident_kind"]
           locale?: string | null
           merged_into_id?: string | null
+          onboarding?: Database["public"]["Enums"]["onboarding_state"]
+          photo_file_id?: string | null
           reference?: string | null
           updated_at?: string
           updated_by?: string | null
@@ -1762,6 +2236,18 @@ export type Database = {
             referencedColumns: ["community_id"]
           },
           {
+            foreignKeyName: "residents_guardian_fkey"
+            columns: ["community_id", "guardian_id"]
+            referencedRelation: "residents"
+            referencedColumns: ["community_id", "id"]
+          },
+          {
+            foreignKeyName: "residents_guardian_fkey"
+            columns: ["community_id", "guardian_id"]
+            referencedRelation: "residents_overview"
+            referencedColumns: ["community_id", "resident_id"]
+          },
+          {
             foreignKeyName: "residents_merged_into_fkey"
             columns: ["community_id", "merged_into_id"]
             referencedRelation: "residents"
@@ -1772,6 +2258,12 @@ export type Database = {
             columns: ["community_id", "merged_into_id"]
             referencedRelation: "residents_overview"
             referencedColumns: ["community_id", "resident_id"]
+          },
+          {
+            foreignKeyName: "residents_photo_fkey"
+            columns: ["community_id", "photo_file_id"]
+            referencedRelation: "files"
+            referencedColumns: ["community_id", "id"]
           },
           {
             foreignKeyName: "residents_user_fkey"
@@ -2245,6 +2737,85 @@ export type Database = {
           },
         ]
       }
+      unit_representatives: {
+        Row: {
+          authority: string | null
+          community_id: string
+          created_at: string
+          created_by: string | null
+          deleted_at: string | null
+          ends_on: string | null
+          id: string
+          kind: Database["public"]["Enums"]["representative_kind"]
+          resident_id: string
+          starts_on: string
+          unit_id: string
+          updated_at: string
+          updated_by: string | null
+        }
+        Insert: {
+          authority?: string | null
+          community_id: string
+          created_at?: string
+          created_by?: string | null
+          deleted_at?: string | null
+          ends_on?: string | null
+          id?: string
+          kind: Database["public"]["Enums"]["representative_kind"]
+          resident_id: string
+          starts_on: string
+          unit_id: string
+          updated_at?: string
+          updated_by?: string | null
+        }
+        Update: {
+          authority?: string | null
+          community_id?: string
+          created_at?: string
+          created_by?: string | null
+          deleted_at?: string | null
+          ends_on?: string | null
+          id?: string
+          kind?: Database["public"]["Enums"]["representative_kind"]
+          resident_id?: string
+          starts_on?: string
+          unit_id?: string
+          updated_at?: string
+          updated_by?: string | null
+        }
+        Relationships: [
+          {
+            foreignKeyName: "unit_representatives_resident_fkey"
+            columns: ["community_id", "resident_id"]
+            referencedRelation: "residents"
+            referencedColumns: ["community_id", "id"]
+          },
+          {
+            foreignKeyName: "unit_representatives_resident_fkey"
+            columns: ["community_id", "resident_id"]
+            referencedRelation: "residents_overview"
+            referencedColumns: ["community_id", "resident_id"]
+          },
+          {
+            foreignKeyName: "unit_representatives_unit_fkey"
+            columns: ["community_id", "unit_id"]
+            referencedRelation: "units"
+            referencedColumns: ["community_id", "id"]
+          },
+          {
+            foreignKeyName: "unit_representatives_unit_fkey"
+            columns: ["community_id", "unit_id"]
+            referencedRelation: "units_overview"
+            referencedColumns: ["community_id", "unit_id"]
+          },
+          {
+            foreignKeyName: "unit_representatives_unit_fkey"
+            columns: ["community_id", "unit_id"]
+            referencedRelation: "vacant_units"
+            referencedColumns: ["community_id", "unit_id"]
+          },
+        ]
+      }
       units: {
         Row: {
           area: number | null
@@ -2614,6 +3185,12 @@ export type Database = {
             referencedRelation: "units_overview"
             referencedColumns: ["community_id", "unit_id"]
           },
+          {
+            foreignKeyName: "vehicles_unit_fkey"
+            columns: ["community_id", "unit_id"]
+            referencedRelation: "vacant_units"
+            referencedColumns: ["community_id", "unit_id"]
+          },
         ]
       }
     }
@@ -2640,6 +3217,71 @@ export type Database = {
           user_agent: string | null
         }
         Relationships: []
+      }
+      expiring_documents: {
+        Row: {
+          community: string | null
+          community_id: string | null
+          days_left: number | null
+          document_id: string | null
+          expires_on: string | null
+          full_name: string | null
+          issued_on: string | null
+          kind: Database["public"]["Enums"]["resident_document_kind"] | null
+          reminded_at: string | null
+          resident_id: string | null
+          status: Database["public"]["Enums"]["resident_document_status"] | null
+        }
+        Relationships: [
+          {
+            foreignKeyName: "resident_documents_resident_fkey"
+            columns: ["community_id", "resident_id"]
+            referencedRelation: "residents"
+            referencedColumns: ["community_id", "id"]
+          },
+          {
+            foreignKeyName: "resident_documents_resident_fkey"
+            columns: ["community_id", "resident_id"]
+            referencedRelation: "residents_overview"
+            referencedColumns: ["community_id", "resident_id"]
+          },
+        ]
+      }
+      expiring_leases: {
+        Row: {
+          community: string | null
+          community_id: string | null
+          days_left: number | null
+          ends_on: string | null
+          lease_id: string | null
+          monthly_rent: number | null
+          reference: string | null
+          reminded_at: string | null
+          starts_on: string | null
+          tenants: string | null
+          unit: string | null
+          unit_id: string | null
+        }
+        Relationships: [
+          {
+            foreignKeyName: "leases_unit_fkey"
+            columns: ["community_id", "unit_id"]
+            referencedRelation: "units"
+            referencedColumns: ["community_id", "id"]
+          },
+          {
+            foreignKeyName: "leases_unit_fkey"
+            columns: ["community_id", "unit_id"]
+            referencedRelation: "units_overview"
+            referencedColumns: ["community_id", "unit_id"]
+          },
+          {
+            foreignKeyName: "leases_unit_fkey"
+            columns: ["community_id", "unit_id"]
+            referencedRelation: "vacant_units"
+            referencedColumns: ["community_id", "unit_id"]
+          },
+        ]
       }
       ideal_parts_report: {
         Row: {
@@ -2731,6 +3373,57 @@ export type Database = {
           },
         ]
       }
+      security_events: {
+        Row: {
+          actor_id: string | null
+          actor_label: string | null
+          address: string | null
+          city: string | null
+          country: string | null
+          device: string | null
+          id: number | null
+          kind: Database["public"]["Enums"]["security_event_kind"] | null
+          note: string | null
+          recorded_at: string | null
+          region: string | null
+          session_id: string | null
+          user_agent: string | null
+          user_id: string | null
+        }
+        Insert: {
+          actor_id?: string | null
+          actor_label?: string | null
+          address?: never
+          city?: string | null
+          country?: string | null
+          device?: never
+          id?: number | null
+          kind?: Database["public"]["Enums"]["security_event_kind"] | null
+          note?: string | null
+          recorded_at?: string | null
+          region?: string | null
+          session_id?: string | null
+          user_agent?: string | null
+          user_id?: string | null
+        }
+        Update: {
+          actor_id?: string | null
+          actor_label?: string | null
+          address?: never
+          city?: string | null
+          country?: string | null
+          device?: never
+          id?: number | null
+          kind?: Database["public"]["Enums"]["security_event_kind"] | null
+          note?: string | null
+          recorded_at?: string | null
+          region?: string | null
+          session_id?: string | null
+          user_agent?: string | null
+          user_id?: string | null
+        }
+        Relationships: []
+      }
       units_overview: {
         Row: {
           area: number | null
@@ -2762,6 +3455,36 @@ export type Database = {
           },
         ]
       }
+      vacant_units: {
+        Row: {
+          area: number | null
+          building: string | null
+          community: string | null
+          community_id: string | null
+          entrance: string | null
+          floor: number | null
+          last_lived_in_on: string | null
+          next_lived_in_on: string | null
+          number: string | null
+          owners: string | null
+          type: Database["public"]["Enums"]["unit_type"] | null
+          unit_id: string | null
+        }
+        Relationships: [
+          {
+            foreignKeyName: "units_community_fkey"
+            columns: ["community_id"]
+            referencedRelation: "communities"
+            referencedColumns: ["id"]
+          },
+          {
+            foreignKeyName: "units_community_fkey"
+            columns: ["community_id"]
+            referencedRelation: "ideal_parts_report"
+            referencedColumns: ["community_id"]
+          },
+        ]
+      }
     }
     Functions: {
       accept_invitation: {
@@ -2770,6 +3493,7 @@ export type Database = {
           community_id: string
           membership_id: string
           organization_id: string
+          resident_id: string
           role: string
         }[]
       }
@@ -2777,9 +3501,115 @@ export type Database = {
         Args: { house_rules_id: string }
         Returns: string
       }
+      activate_resident: { Args: { resident_id: string }; Returns: undefined }
+      add_emergency_contact: {
+        Args: {
+          full_name: string
+          phone: string
+          relationship: string
+          resident_id: string
+        }
+        Returns: string
+      }
+      add_household_member: {
+        Args: {
+          born_on?: string
+          email?: string
+          ends_on?: string
+          full_name: string
+          host_id?: string
+          phone?: string
+          role?: Database["public"]["Enums"]["occupancy_role"]
+          starts_on?: string
+          unit_id: string
+        }
+        Returns: string
+      }
+      add_resident_document: {
+        Args: {
+          expires_on?: string
+          file_id: string
+          issued_on?: string
+          kind: Database["public"]["Enums"]["resident_document_kind"]
+          number?: string
+          resident_id: string
+        }
+        Returns: string
+      }
       archive: {
         Args: { id: string; reason?: string; table_name: string }
         Returns: Json
+      }
+      auth_log: {
+        Args: { most?: number; since?: string; user_id?: string }
+        Returns: {
+          action: string
+          actor_id: string
+          address: string
+          provider: string
+          recorded_at: string
+        }[]
+      }
+      check_identity: {
+        Args: {
+          document_id?: string
+          note?: string
+          outcome: Database["public"]["Enums"]["identity_status"]
+          resident_id: string
+        }
+        Returns: undefined
+      }
+      community_occupants_on: {
+        Args: { community_id: string; day: string }
+        Returns: {
+          ends_on: string
+          full_name: string
+          host: string
+          is_primary_contact: boolean
+          occupancy_id: string
+          resident_id: string
+          role: Database["public"]["Enums"]["occupancy_role"]
+          starts_on: string
+          unit: string
+          unit_id: string
+        }[]
+      }
+      community_owners_on: {
+        Args: { community_id: string; day: string }
+        Returns: {
+          ends_on: string
+          full_name: string
+          kind: Database["public"]["Enums"]["resident_kind"]
+          occupancy_id: string
+          resident_id: string
+          share: number
+          starts_on: string
+          unit: string
+          unit_id: string
+        }[]
+      }
+      community_payers_on: {
+        Args: { community_id: string; day: string }
+        Returns: {
+          full_name: string
+          resident_id: string
+          share: number
+          source: string
+          unit: string
+          unit_id: string
+        }[]
+      }
+      community_voters_on: {
+        Args: { community_id: string; day: string }
+        Returns: {
+          full_name: string
+          on_behalf_of: string
+          resident_id: string
+          share: number
+          source: string
+          unit: string
+          unit_id: string
+        }[]
       }
       create_community: {
         Args: {
@@ -2810,6 +3640,33 @@ export type Database = {
         }
         Returns: string
       }
+      directory: {
+        Args: { community_id: string; search?: string }
+        Returns: {
+          email: string
+          full_name: string
+          phone: string
+          resident_id: string
+          units: string[]
+        }[]
+      }
+      end_household_member: {
+        Args: { ends_on?: string; occupancy_id: string }
+        Returns: string
+      }
+      end_lease: {
+        Args: { ends_on: string; lease_id: string; reason?: string }
+        Returns: undefined
+      }
+      end_other_sessions: { Args: Record<PropertyKey, never>; Returns: number }
+      end_session: {
+        Args: { reason?: string; session_id: string }
+        Returns: undefined
+      }
+      end_user_sessions: {
+        Args: { reason: string; user_id: string }
+        Returns: number
+      }
       erase_my_account: { Args: { confirmation: string }; Returns: Json }
       erase_personal_data: {
         Args: { reason: string; resident_id: string }
@@ -2820,6 +3677,10 @@ export type Database = {
         Returns: Json
       }
       export_personal_data: { Args: { resident_id?: string }; Returns: Json }
+      extend_lease: {
+        Args: { ends_on: string; lease_id: string; monthly_rent?: number }
+        Returns: undefined
+      }
       features: {
         Args: { community_id?: string }
         Returns: {
@@ -2928,10 +3789,28 @@ export type Database = {
       invite_member: {
         Args: {
           community_id?: string
-          email: string
+          email?: string
           expires_in_hours?: number
           organization_id?: string
-          role: string
+          phone?: string
+          role?: string
+        }
+        Returns: {
+          expires_at: string
+          id: string
+          invited: string
+          place: string
+          role_key: string
+          role_name: string
+          token: string
+        }[]
+      }
+      invite_resident: {
+        Args: {
+          email?: string
+          expires_in_hours?: number
+          phone?: string
+          resident_id: string
         }
         Returns: {
           expires_at: string
@@ -2951,9 +3830,50 @@ export type Database = {
         Args: { hold_id: string; reason: string }
         Returns: undefined
       }
+      medical_reads: {
+        Args: Record<PropertyKey, never>
+        Returns: {
+          action: string
+          alert_id: string
+          at: string
+          reason: string
+          resident_id: string
+          user_id: string
+          user_name: string
+        }[]
+      }
       merge_residents: {
         Args: { duplicate_id: string; keep_id: string; reason: string }
         Returns: Json
+      }
+      move_in: {
+        Args: { moved_in_on?: string; movers: Json; unit_id: string }
+        Returns: {
+          change: string
+          ends_on: string
+          full_name: string
+          occupancy_id: string
+          resident_id: string
+          role: Database["public"]["Enums"]["occupancy_role"]
+          starts_on: string
+        }[]
+      }
+      move_out: {
+        Args: {
+          last_on?: string
+          reason?: string
+          resident_ids?: string[]
+          unit_id: string
+        }
+        Returns: {
+          change: string
+          ends_on: string
+          full_name: string
+          occupancy_id: string
+          resident_id: string
+          role: Database["public"]["Enums"]["occupancy_role"]
+          starts_on: string
+        }[]
       }
       my_invitations: {
         Args: Record<PropertyKey, never>
@@ -2964,6 +3884,7 @@ export type Database = {
           invited_by: string
           organization_id: string
           place: string
+          resident_id: string
           role: string
           role_name: string
         }[]
@@ -2984,11 +3905,40 @@ export type Database = {
           slug: string
         }[]
       }
+      my_sessions: {
+        Args: Record<PropertyKey, never>
+        Returns: {
+          aal: string
+          address: string
+          city: string
+          country: string
+          created_at: string
+          device: string
+          device_name: string
+          expires_at: string
+          is_current: boolean
+          last_seen_at: string
+          region: string
+          session_id: string
+          user_agent: string
+        }[]
+      }
       next_states: {
         Args: { id: string; table_name: string }
         Returns: {
           description: string
           to_state: string
+        }[]
+      }
+      onboarding_steps: {
+        Args: { resident_id: string }
+        Returns: {
+          previous_state: string
+          reason: string
+          state: string
+          taken_at: string
+          taken_by: string
+          taken_by_name: string
         }[]
       }
       opening_times: {
@@ -2999,6 +3949,10 @@ export type Database = {
           exception: string
           opens_at: string
         }[]
+      }
+      order_emergency_contacts: {
+        Args: { contact_ids: string[]; resident_id: string }
+        Returns: undefined
       }
       pet_history: {
         Args: { pet_id: string }
@@ -3030,6 +3984,15 @@ export type Database = {
       purge: {
         Args: { id: string; reason: string; table_name: string }
         Returns: Json
+      }
+      read_medical: {
+        Args: { reason?: string; resident_id: string }
+        Returns: {
+          accessibility_needs: string
+          alert_id: string
+          medical_conditions: string
+          outcome: string
+        }[]
       }
       record_consent: {
         Args: {
@@ -3112,6 +4075,7 @@ export type Database = {
         }
         Returns: string
       }
+      register_session: { Args: { device_name?: string }; Returns: undefined }
       register_vehicle: {
         Args: {
           colour?: string
@@ -3128,6 +4092,10 @@ export type Database = {
           unit_id?: string
         }
         Returns: string
+      }
+      remove_emergency_contact: {
+        Args: { contact_id: string }
+        Returns: undefined
       }
       remove_file: { Args: { file_id: string }; Returns: undefined }
       report_pet_incident: {
@@ -3149,6 +4117,14 @@ export type Database = {
           resident_id?: string
         }
         Returns: string
+      }
+      require_assurance: {
+        Args: {
+          organization_id?: string
+          permission: string
+          required?: boolean
+        }
+        Returns: undefined
       }
       resend_invitation: {
         Args: { expires_in_hours?: number; invitation_id: string }
@@ -3176,6 +4152,15 @@ export type Database = {
       }
       restrict_role: {
         Args: { membership_id: string; restriction: Json }
+        Returns: undefined
+      }
+      resume_resident: { Args: { resident_id: string }; Returns: undefined }
+      review_resident_document: {
+        Args: {
+          document_id: string
+          note?: string
+          outcome: Database["public"]["Enums"]["resident_document_status"]
+        }
         Returns: undefined
       }
       revoke_invitation: { Args: { invitation_id: string }; Returns: undefined }
@@ -3207,6 +4192,23 @@ export type Database = {
           unit_id: string
         }[]
       }
+      sell_unit: {
+        Args: {
+          buyers: Json
+          seller_ids?: string[]
+          sold_on: string
+          unit_id: string
+        }
+        Returns: {
+          change: string
+          ends_on: string
+          full_name: string
+          occupancy_id: string
+          resident_id: string
+          share: number
+          starts_on: string
+        }[]
+      }
       set_account_status: {
         Args: {
           reason?: string
@@ -3226,6 +4228,16 @@ export type Database = {
         }
         Returns: string
       }
+      set_directory_choice: {
+        Args: {
+          community_id: string
+          show_email?: boolean
+          show_name?: boolean
+          show_phone?: boolean
+          show_unit?: boolean
+        }
+        Returns: undefined
+      }
       set_feature: {
         Args: {
           community_id?: string
@@ -3235,6 +4247,14 @@ export type Database = {
           organization_id?: string
         }
         Returns: boolean
+      }
+      set_medical: {
+        Args: {
+          accessibility_needs: string
+          medical_conditions: string
+          resident_id: string
+        }
+        Returns: undefined
       }
       set_opening_exception: {
         Args: {
@@ -3247,6 +4267,10 @@ export type Database = {
       }
       set_opening_hours: {
         Args: { community_id: string; hours: Json }
+        Returns: undefined
+      }
+      set_ownership_shares: {
+        Args: { shares: Json; unit_id: string }
         Returns: undefined
       }
       set_pet_photo: {
@@ -3270,6 +4294,10 @@ export type Database = {
         Returns: undefined
       }
       set_preference: { Args: { key: string; value: Json }; Returns: Json }
+      set_resident_photo: {
+        Args: { file_id: string; resident_id: string }
+        Returns: undefined
+      }
       set_role_permissions: {
         Args: { permissions: string[]; role_id: string }
         Returns: undefined
@@ -3288,6 +4316,17 @@ export type Database = {
       set_unit_maintenance: {
         Args: { under_maintenance: boolean; unit_id: string }
         Returns: undefined
+      }
+      set_unit_representative: {
+        Args: {
+          authority?: string
+          ends_on?: string
+          kind: Database["public"]["Enums"]["representative_kind"]
+          resident_id: string
+          starts_on?: string
+          unit_id: string
+        }
+        Returns: string
       }
       set_vehicle_marks: {
         Args: { plate: string; tag_number: string; vehicle_id: string }
@@ -3323,9 +4362,127 @@ export type Database = {
         }
         Returns: undefined
       }
+      sign_lease: {
+        Args: {
+          document_file_id?: string
+          ends_on?: string
+          monthly_rent?: number
+          reference?: string
+          starts_on: string
+          tenants: Json
+          unit_id: string
+        }
+        Returns: string
+      }
+      statement_statistics: {
+        Args: { most?: number }
+        Returns: {
+          cache_hit_ratio: number
+          calls: number
+          max_ms: number
+          mean_ms: number
+          query: string
+          query_id: string
+          role_name: string
+          rows_returned: number
+          total_ms: number
+        }[]
+      }
+      suspend_resident: {
+        Args: { reason: string; resident_id: string }
+        Returns: undefined
+      }
+      transfer_units: {
+        Args: {
+          buyers: Json
+          seller_ids?: string[]
+          sold_on: string
+          unit_ids: string[]
+        }
+        Returns: {
+          change: string
+          ends_on: string
+          full_name: string
+          occupancy_id: string
+          resident_id: string
+          share: number
+          starts_on: string
+          unit_id: string
+        }[]
+      }
+      unit_occupants_on: {
+        Args: { day: string; unit_id: string }
+        Returns: {
+          ends_on: string
+          full_name: string
+          host: string
+          is_primary_contact: boolean
+          occupancy_id: string
+          resident_id: string
+          role: Database["public"]["Enums"]["occupancy_role"]
+          starts_on: string
+        }[]
+      }
+      unit_owners_on: {
+        Args: { day: string; unit_id: string }
+        Returns: {
+          ends_on: string
+          full_name: string
+          kind: Database["public"]["Enums"]["resident_kind"]
+          occupancy_id: string
+          resident_id: string
+          share: number
+          starts_on: string
+        }[]
+      }
+      unit_payer_on: {
+        Args: { day: string; unit_id: string }
+        Returns: {
+          full_name: string
+          resident_id: string
+          share: number
+          source: string
+        }[]
+      }
+      unit_voters_on: {
+        Args: { day: string; unit_id: string }
+        Returns: {
+          full_name: string
+          on_behalf_of: string
+          resident_id: string
+          share: number
+          source: string
+        }[]
+      }
+      user_sessions: {
+        Args: { user_id: string }
+        Returns: {
+          aal: string
+          address: string
+          city: string
+          country: string
+          created_at: string
+          device: string
+          device_name: string
+          expires_at: string
+          is_current: boolean
+          last_seen_at: string
+          region: string
+          session_id: string
+          user_agent: string
+        }[]
+      }
+      verify_audit: {
+        Args: { expected_head?: string; since?: string }
+        Returns: Json
+      }
       withdraw_consent: { Args: { consent_id: string }; Returns: number }
       withdraw_privacy_request: {
         Args: { request_id: string }
+        Returns: undefined
+      }
+      withdraw_resident_document: {
+        Args: { document_id: string }
         Returns: undefined
       }
     }
@@ -3335,9 +4492,18 @@ export type Database = {
       audit_operation: "insert" | "update" | "delete" | "action"
       consent_channel: "app" | "paper" | "mail" | "phone" | "in_person"
       file_status: "registered" | "stored" | "removed"
+      identity_status: "pending" | "verified" | "rejected"
       incident_severity: "minor" | "serious" | "grave"
       invitation_status: "pending" | "accepted" | "revoked" | "expired"
       occupancy_role: "owner" | "tenant" | "family" | "authorized" | "guest"
+      onboarding_state:
+        | "entered"
+        | "invited"
+        | "registered"
+        | "verified"
+        | "active"
+        | "suspended"
+        | "moved_out"
       pet_incident_status: "open" | "resolved" | "dismissed"
       pet_kind:
         | "dog"
@@ -3352,6 +4518,9 @@ export type Database = {
       pet_status: "living" | "deceased" | "moved_away"
       privacy_request_kind: "export" | "erase" | "rectify"
       privacy_request_status: "requested" | "done" | "refused" | "withdrawn"
+      representative_kind: "payer" | "voter"
+      resident_document_kind: "identity" | "deed" | "lease" | "other"
+      resident_document_status: "uploaded" | "verified" | "rejected" | "expired"
       resident_kind: "person" | "company"
       roster_entity: "building" | "entrance" | "unit" | "resident" | "occupancy"
       roster_value_kind:
@@ -3366,6 +4535,20 @@ export type Database = {
         | "phone"
         | "intercom"
         | "locale"
+      security_event_kind:
+        | "signed_in"
+        | "session_registered"
+        | "assurance_changed"
+        | "signed_out"
+        | "session_ended"
+        | "session_expired"
+        | "sign_in_failed"
+        | "sign_in_refused"
+        | "password_changed"
+        | "email_changed"
+        | "phone_changed"
+        | "mfa_enrolled"
+        | "mfa_removed"
       setting_category:
         | "billing"
         | "security"
@@ -3541,9 +4724,19 @@ export const Constants = {
       audit_operation: ["insert", "update", "delete", "action"],
       consent_channel: ["app", "paper", "mail", "phone", "in_person"],
       file_status: ["registered", "stored", "removed"],
+      identity_status: ["pending", "verified", "rejected"],
       incident_severity: ["minor", "serious", "grave"],
       invitation_status: ["pending", "accepted", "revoked", "expired"],
       occupancy_role: ["owner", "tenant", "family", "authorized", "guest"],
+      onboarding_state: [
+        "entered",
+        "invited",
+        "registered",
+        "verified",
+        "active",
+        "suspended",
+        "moved_out",
+      ],
       pet_incident_status: ["open", "resolved", "dismissed"],
       pet_kind: [
         "dog",
@@ -3559,6 +4752,9 @@ export const Constants = {
       pet_status: ["living", "deceased", "moved_away"],
       privacy_request_kind: ["export", "erase", "rectify"],
       privacy_request_status: ["requested", "done", "refused", "withdrawn"],
+      representative_kind: ["payer", "voter"],
+      resident_document_kind: ["identity", "deed", "lease", "other"],
+      resident_document_status: ["uploaded", "verified", "rejected", "expired"],
       resident_kind: ["person", "company"],
       roster_entity: ["building", "entrance", "unit", "resident", "occupancy"],
       roster_value_kind: [
@@ -3573,6 +4769,21 @@ export const Constants = {
         "phone",
         "intercom",
         "locale",
+      ],
+      security_event_kind: [
+        "signed_in",
+        "session_registered",
+        "assurance_changed",
+        "signed_out",
+        "session_ended",
+        "session_expired",
+        "sign_in_failed",
+        "sign_in_refused",
+        "password_changed",
+        "email_changed",
+        "phone_changed",
+        "mfa_enrolled",
+        "mfa_removed",
       ],
       setting_category: [
         "billing",
