@@ -1311,6 +1311,91 @@ export type Database = {
         }
         Relationships: []
       }
+      privacy_requests: {
+        Row: {
+          community_id: string
+          created_at: string
+          created_by: string | null
+          deleted_at: string | null
+          details: string | null
+          due_on: string
+          id: string
+          kind: Database["public"]["Enums"]["privacy_request_kind"]
+          requested_at: string
+          resident_id: string | null
+          resolution: string | null
+          resolved_at: string | null
+          resolved_by: string | null
+          status: Database["public"]["Enums"]["privacy_request_status"]
+          updated_at: string
+          updated_by: string | null
+          user_id: string | null
+        }
+        Insert: {
+          community_id: string
+          created_at?: string
+          created_by?: string | null
+          deleted_at?: string | null
+          details?: string | null
+          due_on: string
+          id?: string
+          kind: Database["public"]["Enums"]["privacy_request_kind"]
+          requested_at?: string
+          resident_id?: string | null
+          resolution?: string | null
+          resolved_at?: string | null
+          resolved_by?: string | null
+          status?: Database["public"]["Enums"]["privacy_request_status"]
+          updated_at?: string
+          updated_by?: string | null
+          user_id?: string | null
+        }
+        Update: {
+          community_id?: string
+          created_at?: string
+          created_by?: string | null
+          deleted_at?: string | null
+          details?: string | null
+          due_on?: string
+          id?: string
+          kind?: Database["public"]["Enums"]["privacy_request_kind"]
+          requested_at?: string
+          resident_id?: string | null
+          resolution?: string | null
+          resolved_at?: string | null
+          resolved_by?: string | null
+          status?: Database["public"]["Enums"]["privacy_request_status"]
+          updated_at?: string
+          updated_by?: string | null
+          user_id?: string | null
+        }
+        Relationships: [
+          {
+            foreignKeyName: "privacy_requests_community_fkey"
+            columns: ["community_id"]
+            referencedRelation: "communities"
+            referencedColumns: ["id"]
+          },
+          {
+            foreignKeyName: "privacy_requests_community_fkey"
+            columns: ["community_id"]
+            referencedRelation: "ideal_parts_report"
+            referencedColumns: ["community_id"]
+          },
+          {
+            foreignKeyName: "privacy_requests_resident_fkey"
+            columns: ["community_id", "resident_id"]
+            referencedRelation: "residents"
+            referencedColumns: ["community_id", "id"]
+          },
+          {
+            foreignKeyName: "privacy_requests_resident_fkey"
+            columns: ["community_id", "resident_id"]
+            referencedRelation: "residents_overview"
+            referencedColumns: ["community_id", "resident_id"]
+          },
+        ]
+      }
       profiles: {
         Row: {
           created_at: string
@@ -1423,10 +1508,12 @@ export type Database = {
           created_at: string
           created_by: string | null
           deleted_at: string | null
+          erased_at: string | null
           full_name: string
           id: string
           kind: Database["public"]["Enums"]["resident_kind"]
           locale: string | null
+          merged_into_id: string | null
           reference: string | null
           updated_at: string
           updated_by: string | null
@@ -1437,10 +1524,12 @@ export type Database = {
           created_at?: string
           created_by?: string | null
           deleted_at?: string | null
+          erased_at?: string | null
           full_name: string
           id?: string
           kind?: Database["public"]["Enums"]["resident_kind"]
           locale?: string | null
+          merged_into_id?: string | null
           reference?: string | null
           updated_at?: string
           updated_by?: string | null
@@ -1451,10 +1540,12 @@ export type Database = {
           created_at?: string
           created_by?: string | null
           deleted_at?: string | null
+          erased_at?: string | null
           full_name?: string
           id?: string
           kind?: Database["public"]["Enums"]["resident_kind"]
           locale?: string | null
+          merged_into_id?: string | null
           reference?: string | null
           updated_at?: string
           updated_by?: string | null
@@ -1474,7 +1565,104 @@ export type Database = {
             referencedColumns: ["community_id"]
           },
           {
+            foreignKeyName: "residents_merged_into_fkey"
+            columns: ["community_id", "merged_into_id"]
+            referencedRelation: "residents"
+            referencedColumns: ["community_id", "id"]
+          },
+          {
+            foreignKeyName: "residents_merged_into_fkey"
+            columns: ["community_id", "merged_into_id"]
+            referencedRelation: "residents_overview"
+            referencedColumns: ["community_id", "resident_id"]
+          },
+          {
             foreignKeyName: "residents_user_fkey"
+            columns: ["user_id"]
+            referencedRelation: "profiles"
+            referencedColumns: ["id"]
+          },
+        ]
+      }
+      retention_holds: {
+        Row: {
+          community_id: string
+          created_at: string
+          created_by: string | null
+          deleted_at: string | null
+          id: string
+          lift_reason: string | null
+          lifted_at: string | null
+          reason: string
+          resident_id: string | null
+          source_id: string | null
+          source_table: string | null
+          until_on: string | null
+          updated_at: string
+          updated_by: string | null
+          user_id: string | null
+        }
+        Insert: {
+          community_id: string
+          created_at?: string
+          created_by?: string | null
+          deleted_at?: string | null
+          id?: string
+          lift_reason?: string | null
+          lifted_at?: string | null
+          reason: string
+          resident_id?: string | null
+          source_id?: string | null
+          source_table?: string | null
+          until_on?: string | null
+          updated_at?: string
+          updated_by?: string | null
+          user_id?: string | null
+        }
+        Update: {
+          community_id?: string
+          created_at?: string
+          created_by?: string | null
+          deleted_at?: string | null
+          id?: string
+          lift_reason?: string | null
+          lifted_at?: string | null
+          reason?: string
+          resident_id?: string | null
+          source_id?: string | null
+          source_table?: string | null
+          until_on?: string | null
+          updated_at?: string
+          updated_by?: string | null
+          user_id?: string | null
+        }
+        Relationships: [
+          {
+            foreignKeyName: "retention_holds_community_fkey"
+            columns: ["community_id"]
+            referencedRelation: "communities"
+            referencedColumns: ["id"]
+          },
+          {
+            foreignKeyName: "retention_holds_community_fkey"
+            columns: ["community_id"]
+            referencedRelation: "ideal_parts_report"
+            referencedColumns: ["community_id"]
+          },
+          {
+            foreignKeyName: "retention_holds_resident_fkey"
+            columns: ["community_id", "resident_id"]
+            referencedRelation: "residents"
+            referencedColumns: ["community_id", "id"]
+          },
+          {
+            foreignKeyName: "retention_holds_resident_fkey"
+            columns: ["community_id", "resident_id"]
+            referencedRelation: "residents_overview"
+            referencedColumns: ["community_id", "resident_id"]
+          },
+          {
+            foreignKeyName: "retention_holds_user_fkey"
             columns: ["user_id"]
             referencedRelation: "profiles"
             referencedColumns: ["id"]
@@ -2116,6 +2304,49 @@ export type Database = {
         }
         Relationships: []
       }
+      privacy_requests_overview: {
+        Row: {
+          community: string | null
+          community_id: string | null
+          details: string | null
+          due_on: string | null
+          is_overdue: boolean | null
+          kind: Database["public"]["Enums"]["privacy_request_kind"] | null
+          person: string | null
+          request_id: string | null
+          requested_at: string | null
+          resident_id: string | null
+          resolution: string | null
+          status: Database["public"]["Enums"]["privacy_request_status"] | null
+          user_id: string | null
+        }
+        Relationships: [
+          {
+            foreignKeyName: "privacy_requests_community_fkey"
+            columns: ["community_id"]
+            referencedRelation: "communities"
+            referencedColumns: ["id"]
+          },
+          {
+            foreignKeyName: "privacy_requests_community_fkey"
+            columns: ["community_id"]
+            referencedRelation: "ideal_parts_report"
+            referencedColumns: ["community_id"]
+          },
+          {
+            foreignKeyName: "privacy_requests_resident_fkey"
+            columns: ["community_id", "resident_id"]
+            referencedRelation: "residents"
+            referencedColumns: ["community_id", "id"]
+          },
+          {
+            foreignKeyName: "privacy_requests_resident_fkey"
+            columns: ["community_id", "resident_id"]
+            referencedRelation: "residents_overview"
+            referencedColumns: ["community_id", "resident_id"]
+          },
+        ]
+      }
       residents_overview: {
         Row: {
           community: string | null
@@ -2300,10 +2531,16 @@ export type Database = {
         Args: { reason: string; user_id: string }
         Returns: number
       }
+      erase_my_account: { Args: { confirmation: string }; Returns: Json }
+      erase_personal_data: {
+        Args: { reason: string; resident_id: string }
+        Returns: Json
+      }
       explain_access: {
         Args: { community_id: string; permission: string }
         Returns: Json
       }
+      export_personal_data: { Args: { resident_id?: string }; Returns: Json }
       features: {
         Args: { community_id?: string }
         Returns: {
@@ -2411,6 +2648,14 @@ export type Database = {
         Args: { community_id: string; moment?: string }
         Returns: boolean
       }
+      lift_hold: {
+        Args: { hold_id: string; reason: string }
+        Returns: undefined
+      }
+      merge_residents: {
+        Args: { duplicate_id: string; keep_id: string; reason: string }
+        Returns: Json
+      }
       my_invitations: {
         Args: Record<PropertyKey, never>
         Returns: {
@@ -2474,6 +2719,16 @@ export type Database = {
           opens_at: string
         }[]
       }
+      place_hold: {
+        Args: {
+          community_id?: string
+          reason: string
+          resident_id?: string
+          until_on?: string
+          user_id?: string
+        }
+        Returns: string
+      }
       publish_house_rules: {
         Args: { effective_on?: string; house_rules_id: string }
         Returns: number
@@ -2535,6 +2790,15 @@ export type Database = {
       }
       register_session: { Args: { device_name?: string }; Returns: undefined }
       remove_file: { Args: { file_id: string }; Returns: undefined }
+      request_privacy: {
+        Args: {
+          community_id?: string
+          details?: string
+          kind: Database["public"]["Enums"]["privacy_request_kind"]
+          resident_id?: string
+        }
+        Returns: string
+      }
       require_assurance: {
         Args: {
           organization_id?: string
@@ -2554,6 +2818,14 @@ export type Database = {
           role_name: string
           token: string
         }[]
+      }
+      resolve_privacy_request: {
+        Args: {
+          answer?: string
+          outcome: Database["public"]["Enums"]["privacy_request_status"]
+          request_id: string
+        }
+        Returns: undefined
       }
       restore: {
         Args: { id: string; reason?: string; table_name: string }
@@ -2645,6 +2917,20 @@ export type Database = {
           value: Json
         }[]
       }
+      statement_statistics: {
+        Args: { most?: number }
+        Returns: {
+          cache_hit_ratio: number
+          calls: number
+          max_ms: number
+          mean_ms: number
+          query: string
+          query_id: string
+          role_name: string
+          rows_returned: number
+          total_ms: number
+        }[]
+      }
       user_sessions: {
         Args: { user_id: string }
         Returns: {
@@ -2664,6 +2950,10 @@ export type Database = {
         }[]
       }
       withdraw_consent: { Args: { consent_id: string }; Returns: number }
+      withdraw_privacy_request: {
+        Args: { request_id: string }
+        Returns: undefined
+      }
     }
     Enums: {
       access_level: "site" | "organization" | "community" | "unit"
@@ -2673,6 +2963,8 @@ export type Database = {
       file_status: "registered" | "stored" | "removed"
       invitation_status: "pending" | "accepted" | "revoked" | "expired"
       occupancy_role: "owner" | "tenant" | "family" | "authorized" | "guest"
+      privacy_request_kind: "export" | "erase" | "rectify"
+      privacy_request_status: "requested" | "done" | "refused" | "withdrawn"
       resident_kind: "person" | "company"
       roster_entity: "building" | "entrance" | "unit" | "resident" | "occupancy"
       roster_value_kind:
@@ -2865,6 +3157,8 @@ export const Constants = {
       file_status: ["registered", "stored", "removed"],
       invitation_status: ["pending", "accepted", "revoked", "expired"],
       occupancy_role: ["owner", "tenant", "family", "authorized", "guest"],
+      privacy_request_kind: ["export", "erase", "rectify"],
+      privacy_request_status: ["requested", "done", "refused", "withdrawn"],
       resident_kind: ["person", "company"],
       roster_entity: ["building", "entrance", "unit", "resident", "occupancy"],
       roster_value_kind: [
