@@ -33,8 +33,6 @@ export type Generated<T> = T extends ColumnType<infer S, infer I, infer U>
   ? ColumnType<S, I | undefined, U>
   : ColumnType<T, T | undefined, T>;
 
-export type IncidentSeverity = "grave" | "minor" | "serious";
-
 export type Int8 = ColumnType<string, bigint | number | string, bigint | number | string>;
 
 export type Interval = ColumnType<IPostgresInterval, IPostgresInterval | number | string, IPostgresInterval | number | string>;
@@ -57,17 +55,11 @@ export type Numeric = ColumnType<string, number | string, number | string>;
 
 export type OccupancyRole = "authorized" | "family" | "guest" | "owner" | "tenant";
 
-export type PetIncidentStatus = "dismissed" | "open" | "resolved";
-
-export type PetKind = "bird" | "cat" | "dog" | "fish" | "other" | "rabbit" | "reptile" | "rodent";
-
-export type PetSex = "female" | "male";
-
-export type PetStatus = "deceased" | "living" | "moved_away";
-
 export type PrivacyRequestKind = "erase" | "export" | "rectify";
 
 export type PrivacyRequestStatus = "done" | "refused" | "requested" | "withdrawn";
+
+export type RepresentativeKind = "payer" | "voter";
 
 export type ResidentKind = "company" | "person";
 
@@ -88,10 +80,6 @@ export type Timestamp = ColumnType<Date, Date | string, Date | string>;
 export type UnitStatus = "occupied" | "under_maintenance" | "vacant";
 
 export type UnitType = "apartment" | "house" | "office" | "parking" | "shop" | "storage";
-
-export type VehicleStatus = "active" | "pending" | "rejected" | "removed" | "suspended";
-
-export type VehicleType = "bicycle" | "car" | "motorcycle" | "other" | "trailer" | "truck";
 
 export interface AppArchiveRules {
   /**
@@ -843,6 +831,57 @@ export interface Entrances {
   updated_by: string | null;
 }
 
+export interface ExpiringLeases {
+  /**
+   * Name of the community.
+   */
+  community: string | null;
+  /**
+   * The community's id.
+   */
+  community_id: string | null;
+  /**
+   * Days until the last one; 0 is today.
+   */
+  days_left: number | null;
+  /**
+   * Last day.
+   */
+  ends_on: Timestamp | null;
+  /**
+   * The lease's id.
+   */
+  lease_id: string | null;
+  /**
+   * What is agreed per month.
+   */
+  monthly_rent: Numeric | null;
+  /**
+   * The contract's number.
+   */
+  reference: string | null;
+  /**
+   * When it was told of.
+   */
+  reminded_at: Timestamp | null;
+  /**
+   * First day.
+   */
+  starts_on: Timestamp | null;
+  /**
+   * Who rents by it.
+   */
+  tenants: string | null;
+  /**
+   * Building and number.
+   */
+  unit: string | null;
+  /**
+   * The unit's id.
+   */
+  unit_id: string | null;
+}
+
 export interface Features {
   /**
    * When the row was made. Set by the database.
@@ -1291,6 +1330,69 @@ export interface Invitations {
   updated_by: string | null;
 }
 
+export interface Leases {
+  /**
+   * The community the row belongs to. Never changes.
+   */
+  community_id: string;
+  /**
+   * When the row was made. Set by the database.
+   */
+  created_at: Generated<Timestamp>;
+  /**
+   * The user who made the row; null when no user did (see the audit log). A plain id: it outlives the user.
+   */
+  created_by: string | null;
+  /**
+   * When the row was archived; null while it is live.
+   */
+  deleted_at: Timestamp | null;
+  /**
+   * The contract: a stored file of purpose lease.document.
+   */
+  document_file_id: string | null;
+  /**
+   * Why end_lease ended it on another day than was agreed.
+   */
+  ended_early_reason: string | null;
+  /**
+   * The last day; null: until further notice.
+   */
+  ends_on: Timestamp | null;
+  /**
+   * The row's id, a time-ordered UUID. Never changes.
+   */
+  id: Generated<string>;
+  /**
+   * What is agreed per month, in the community's currency. For the record: rent is between owner and tenant.
+   */
+  monthly_rent: Numeric | null;
+  /**
+   * The contract's number, as the parties call it.
+   */
+  reference: string | null;
+  /**
+   * When the event lease.expiring was told for the last day that it has now. Set by the job lease-reminders.
+   */
+  reminded_at: Timestamp | null;
+  /**
+   * The first day, in the community's time zone.
+   */
+  starts_on: Timestamp;
+  /**
+   * What is let.
+   */
+  unit_id: string;
+  /**
+   * When the row last changed. Set by the database.
+   */
+  updated_at: Generated<Timestamp>;
+  /**
+   * The user who last changed the row; null when no user did. A plain id: it outlives the user.
+   */
+  updated_by: string | null;
+}
+
 export interface Memberships {
   /**
    * The community it is held in.
@@ -1368,9 +1470,13 @@ export interface Occupancies {
    */
   deleted_at: Timestamp | null;
   /**
-   * The last day, in the community's time zone; null: until further notice.
+   * The last day, in the community's time zone; null: until further notice. Authorized persons and guests have one.
    */
   ends_on: Timestamp | null;
+  /**
+   * Whose family, authorized person or guest it is: an owner or tenant of the unit, with whom it ends. Null: of all who owned or rented the unit when it began.
+   */
+  host_id: string | null;
   /**
    * The row's id, a time-ordered UUID. Never changes.
    */
@@ -1384,11 +1490,15 @@ export interface Occupancies {
    */
   is_primary_contact: Generated<boolean>;
   /**
+   * The contract of a tenancy; of the same unit. Null: rented, by which contract is not known.
+   */
+  lease_id: string | null;
+  /**
    * When the end was noticed and told of (event occupancy.ended). Set by the database.
    */
   moved_out_at: Timestamp | null;
   /**
-   * Percent of the unit that an owner owns: above 0, at most 100.
+   * Percent of the unit that an owner owns: above 0, at most 100, to six decimals (33.333333 is a third). Null: an equal part of what the stated shares leave.
    */
   ownership_share: Numeric | null;
   /**
@@ -1597,219 +1707,6 @@ export interface Permissions {
   updated_by: string | null;
 }
 
-export interface PetIncidents {
-  /**
-   * The community the row belongs to. Never changes.
-   */
-  community_id: string;
-  /**
-   * When the row was made. Set by the database.
-   */
-  created_at: Generated<Timestamp>;
-  /**
-   * The user who made the row; null when no user did (see the audit log). A plain id: it outlives the user.
-   */
-  created_by: string | null;
-  /**
-   * When the row was archived; null while it is live.
-   */
-  deleted_at: Timestamp | null;
-  /**
-   * What happened, as reported. The pet's people read it: say what was done, not who tells it.
-   */
-  description: string;
-  /**
-   * When it happened.
-   */
-  happened_at: Timestamp;
-  /**
-   * The row's id, a time-ordered UUID. Never changes.
-   */
-  id: Generated<string>;
-  /**
-   * The pet; null while nobody knows whose it was.
-   */
-  pet_id: string | null;
-  /**
-   * Where it happened: the playground.
-   */
-  place: string | null;
-  /**
-   * The user who reported it; hidden from the pet's people. A plain id: it outlives the user.
-   */
-  reported_by: string | null;
-  /**
-   * What was done about it.
-   */
-  resolution: string | null;
-  /**
-   * minor: a nuisance. serious: damage, fright. grave: somebody was hurt.
-   */
-  severity: Generated<IncidentSeverity>;
-  /**
-   * open, resolved, or dismissed (nothing in it).
-   */
-  status: Generated<PetIncidentStatus>;
-  /**
-   * When the row last changed. Set by the database.
-   */
-  updated_at: Generated<Timestamp>;
-  /**
-   * The user who last changed the row; null when no user did. A plain id: it outlives the user.
-   */
-  updated_by: string | null;
-}
-
-export interface Pets {
-  /**
-   * Day of birth, as far as it is known.
-   */
-  born_on: Timestamp | null;
-  /**
-   * Breed or species, in the owner's words.
-   */
-  breed: string | null;
-  /**
-   * Number of the transponder (ISO 11784): 15 digits. Unique among the living pets of the community.
-   */
-  chip_number: string | null;
-  /**
-   * Colour and marks, in the owner's words.
-   */
-  colour: string | null;
-  /**
-   * The community the row belongs to. Never changes.
-   */
-  community_id: string;
-  /**
-   * When the row was made. Set by the database.
-   */
-  created_at: Generated<Timestamp>;
-  /**
-   * The user who made the row; null when no user did (see the audit log). A plain id: it outlives the user.
-   */
-  created_by: string | null;
-  /**
-   * When the row was archived; null while it is live.
-   */
-  deleted_at: Timestamp | null;
-  /**
-   * The row's id, a time-ordered UUID. Never changes.
-   */
-  id: Generated<string>;
-  /**
-   * Whether it assists a person: rules on pets do not keep it out.
-   */
-  is_assistance: Generated<boolean>;
-  /**
-   * dog, cat, bird, rabbit, rodent, reptile, fish, other.
-   */
-  kind: PetKind;
-  /**
-   * What it is called.
-   */
-  name: string;
-  /**
-   * What it looks like; a file of the purpose pet.photo.
-   */
-  photo_file_id: string | null;
-  /**
-   * Who keeps that register.
-   */
-  registration_authority: string | null;
-  /**
-   * Number in a public register: of the municipality, the dog tax, the veterinary service.
-   */
-  registration_number: string | null;
-  /**
-   * Who answers for it; it moves away with them.
-   */
-  resident_id: string;
-  /**
-   * female or male; null: unknown.
-   */
-  sex: PetSex | null;
-  /**
-   * living (here), deceased, moved_away.
-   */
-  status: Generated<PetStatus>;
-  /**
-   * Where it lives.
-   */
-  unit_id: string;
-  /**
-   * When the row last changed. Set by the database.
-   */
-  updated_at: Generated<Timestamp>;
-  /**
-   * The user who last changed the row; null when no user did. A plain id: it outlives the user.
-   */
-  updated_by: string | null;
-}
-
-export interface PetVaccinations {
-  /**
-   * The batch, as in the pet's passport.
-   */
-  batch_number: string | null;
-  /**
-   * A picture or copy of the certificate; a file of the purpose pet.certificate.
-   */
-  certificate_file_id: string | null;
-  /**
-   * The community the row belongs to. Never changes.
-   */
-  community_id: string;
-  /**
-   * When the row was made. Set by the database.
-   */
-  created_at: Generated<Timestamp>;
-  /**
-   * The user who made the row; null when no user did (see the audit log). A plain id: it outlives the user.
-   */
-  created_by: string | null;
-  /**
-   * When the row was archived; null while it is live.
-   */
-  deleted_at: Timestamp | null;
-  /**
-   * The day by which it is to be given again; null: never.
-   */
-  due_on: Timestamp | null;
-  /**
-   * The day on which it was given.
-   */
-  given_on: Timestamp;
-  /**
-   * The row's id, a time-ordered UUID. Never changes.
-   */
-  id: Generated<string>;
-  /**
-   * The pet.
-   */
-  pet_id: string;
-  /**
-   * When the event pet.vaccination_due told that it is due. Kept by the database.
-   */
-  reminded_at: Timestamp | null;
-  /**
-   * When the row last changed. Set by the database.
-   */
-  updated_at: Generated<Timestamp>;
-  /**
-   * The user who last changed the row; null when no user did. A plain id: it outlives the user.
-   */
-  updated_by: string | null;
-  /**
-   * Against what: rabies, DHPP; or the product's name.
-   */
-  vaccine: string;
-  /**
-   * Who gave it.
-   */
-  veterinarian: string | null;
-}
-
 export interface PrivacyRequests {
   /**
    * The community the row belongs to. Never changes.
@@ -1989,6 +1886,14 @@ export interface Profiles {
 
 export interface ResidentDetails {
   /**
+   * The day on which a minor comes of age: no user is linked before. Null: an adult, as far as is known. Follows from born_on and the setting general.age_of_majority, or is stated alone.
+   */
+  adult_on: Timestamp | null;
+  /**
+   * Day of birth. Sets adult_on.
+   */
+  born_on: Timestamp | null;
+  /**
    * The community the row belongs to. Never changes.
    */
   community_id: string;
@@ -2067,6 +1972,10 @@ export interface Residents {
    * Name of the person or company in any script, as written.
    */
   full_name: string;
+  /**
+   * Who acts for a minor, or for somebody under guardianship: votes where the resident owns. A resident of the same community.
+   */
+  guardian_id: string | null;
   /**
    * The row's id, a time-ordered UUID. Never changes.
    */
@@ -2651,6 +2560,61 @@ export interface SettingValues {
   value: Json;
 }
 
+export interface UnitRepresentatives {
+  /**
+   * By what: the proxy, its date and its notary, the agreement. Required of a voter who is no owner.
+   */
+  authority: string | null;
+  /**
+   * The community the row belongs to. Never changes.
+   */
+  community_id: string;
+  /**
+   * When the row was made. Set by the database.
+   */
+  created_at: Generated<Timestamp>;
+  /**
+   * The user who made the row; null when no user did (see the audit log). A plain id: it outlives the user.
+   */
+  created_by: string | null;
+  /**
+   * When the row was archived; null while it is live.
+   */
+  deleted_at: Timestamp | null;
+  /**
+   * The last day; null: until further notice.
+   */
+  ends_on: Timestamp | null;
+  /**
+   * The row's id, a time-ordered UUID. Never changes.
+   */
+  id: Generated<string>;
+  /**
+   * payer: invoices go to them. voter: casts the unit's vote, whole.
+   */
+  kind: RepresentativeKind;
+  /**
+   * Who is appointed: an owner, a tenant, a company, somebody with a proxy. A resident of the community, living there or not.
+   */
+  resident_id: string;
+  /**
+   * The first day.
+   */
+  starts_on: Timestamp;
+  /**
+   * The unit.
+   */
+  unit_id: string;
+  /**
+   * When the row last changed. Set by the database.
+   */
+  updated_at: Generated<Timestamp>;
+  /**
+   * The user who last changed the row; null when no user did. A plain id: it outlives the user.
+   */
+  updated_by: string | null;
+}
+
 export interface Units {
   /**
    * Square metres, by which fees may be allocated.
@@ -2879,138 +2843,55 @@ export interface UserPreferences {
   value: Json;
 }
 
-export interface VehiclePhotos {
+export interface VacantUnits {
   /**
-   * The community the row belongs to. Never changes.
+   * Square metres.
    */
-  community_id: string;
+  area: Numeric | null;
   /**
-   * When the row was made. Set by the database.
+   * Name of the building; null for a house.
    */
-  created_at: Generated<Timestamp>;
+  building: string | null;
   /**
-   * The user who made the row; null when no user did (see the audit log). A plain id: it outlives the user.
+   * Name of the community.
    */
-  created_by: string | null;
+  community: string | null;
   /**
-   * When the row was archived; null while it is live.
+   * The community's id.
    */
-  deleted_at: Timestamp | null;
+  community_id: string | null;
   /**
-   * The photo; of the purpose vehicle.photo.
+   * Name of the entrance.
    */
-  file_id: string;
+  entrance: string | null;
   /**
-   * The row's id, a time-ordered UUID. Never changes.
+   * 0 is the ground floor.
    */
-  id: Generated<string>;
+  floor: number | null;
   /**
-   * 1 is shown first.
+   * The last day on which somebody lived there, if it is known.
    */
-  position: number;
+  last_lived_in_on: Timestamp | null;
   /**
-   * When the row last changed. Set by the database.
+   * The day on which somebody comes to live there, if it is known.
    */
-  updated_at: Generated<Timestamp>;
+  next_lived_in_on: Timestamp | null;
   /**
-   * The user who last changed the row; null when no user did. A plain id: it outlives the user.
+   * What is on the door.
    */
-  updated_by: string | null;
+  number: string | null;
   /**
-   * The vehicle.
+   * Owners of today.
    */
-  vehicle_id: string;
-}
-
-export interface Vehicles {
+  owners: string | null;
   /**
-   * In the words of whoever registered it.
+   * Kind of unit.
    */
-  colour: string | null;
+  type: UnitType | null;
   /**
-   * The community the row belongs to. Never changes.
-   */
-  community_id: string;
-  /**
-   * Country of the plate (ISO 3166-1 alpha-2).
-   */
-  country_code: string | null;
-  /**
-   * When the row was made. Set by the database.
-   */
-  created_at: Generated<Timestamp>;
-  /**
-   * The user who made the row; null when no user did (see the audit log). A plain id: it outlives the user.
-   */
-  created_by: string | null;
-  /**
-   * When the row was archived; null while it is live.
-   */
-  deleted_at: Timestamp | null;
-  /**
-   * The last day on which it may come in; null: until further notice.
-   */
-  ends_on: Timestamp | null;
-  /**
-   * The row's id, a time-ordered UUID. Never changes.
-   */
-  id: Generated<string>;
-  /**
-   * Who made it: Škoda.
-   */
-  make: string | null;
-  /**
-   * What the maker calls it: Octavia.
-   */
-  model: string | null;
-  /**
-   * The plate as written, in any script; null for a bicycle, or a vehicle that is known by its tag alone.
-   */
-  plate: string | null;
-  /**
-   * The plate as plates are compared (app.normalized_plate). Kept by the database.
-   */
-  plate_key: Generated<string | null>;
-  /**
-   * State or province of the plate, where numbers are given out by region: กรุงเทพมหานคร, Querétaro.
-   */
-  region: string | null;
-  /**
-   * Whose it is: it goes when they move out. Null for a vehicle of the unit, whoever lives there.
-   */
-  resident_id: string | null;
-  /**
-   * The first day on which it may come in, in the community's time zone; null: from registration on.
-   */
-  starts_on: Timestamp | null;
-  /**
-   * pending: awaits approval. active: may come in, within its dates. suspended: known, kept out. rejected, removed: history.
-   */
-  status: Generated<VehicleStatus>;
-  /**
-   * Why it is in this state; its people see it.
-   */
-  status_reason: string | null;
-  /**
-   * Number of the RFID tag or sticker: capitals and digits, inner colons and dashes. Unique among active and suspended vehicles of the community.
-   */
-  tag_number: string | null;
-  /**
-   * car, motorcycle, bicycle, truck, trailer, other.
-   */
-  type: Generated<VehicleType>;
-  /**
-   * The unit whose parking rights it uses; null for a resident's vehicle that is tied to none.
+   * The unit's id.
    */
   unit_id: string | null;
-  /**
-   * When the row last changed. Set by the database.
-   */
-  updated_at: Generated<Timestamp>;
-  /**
-   * The user who last changed the row; null when no user did. A plain id: it outlives the user.
-   */
-  updated_by: string | null;
 }
 
 export interface DB {
@@ -3032,6 +2913,7 @@ export interface DB {
   consent_texts: ConsentTexts;
   consents: Consents;
   entrances: Entrances;
+  expiring_leases: ExpiringLeases;
   feature_values: FeatureValues;
   features: Features;
   file_purposes: FilePurposes;
@@ -3040,15 +2922,13 @@ export interface DB {
   house_rules: HouseRules;
   ideal_parts_report: IdealPartsReport;
   invitations: Invitations;
+  leases: Leases;
   memberships: Memberships;
   occupancies: Occupancies;
   opening_exceptions: OpeningExceptions;
   opening_hours: OpeningHours;
   organizations: Organizations;
   permissions: Permissions;
-  pet_incidents: PetIncidents;
-  pet_vaccinations: PetVaccinations;
-  pets: Pets;
   privacy_requests: PrivacyRequests;
   privacy_requests_overview: PrivacyRequestsOverview;
   profiles: Profiles;
@@ -3064,10 +2944,10 @@ export interface DB {
   security_events: SecurityEvents;
   setting_definitions: SettingDefinitions;
   setting_values: SettingValues;
+  unit_representatives: UnitRepresentatives;
   units: Units;
   units_overview: UnitsOverview;
   user_permissions: UserPermissions;
   user_preferences: UserPreferences;
-  vehicle_photos: VehiclePhotos;
-  vehicles: Vehicles;
+  vacant_units: VacantUnits;
 }

@@ -959,6 +959,85 @@ export type Database = {
           },
         ]
       }
+      leases: {
+        Row: {
+          community_id: string
+          created_at: string
+          created_by: string | null
+          deleted_at: string | null
+          document_file_id: string | null
+          ended_early_reason: string | null
+          ends_on: string | null
+          id: string
+          monthly_rent: number | null
+          reference: string | null
+          reminded_at: string | null
+          starts_on: string
+          unit_id: string
+          updated_at: string
+          updated_by: string | null
+        }
+        Insert: {
+          community_id: string
+          created_at?: string
+          created_by?: string | null
+          deleted_at?: string | null
+          document_file_id?: string | null
+          ended_early_reason?: string | null
+          ends_on?: string | null
+          id?: string
+          monthly_rent?: number | null
+          reference?: string | null
+          reminded_at?: string | null
+          starts_on: string
+          unit_id: string
+          updated_at?: string
+          updated_by?: string | null
+        }
+        Update: {
+          community_id?: string
+          created_at?: string
+          created_by?: string | null
+          deleted_at?: string | null
+          document_file_id?: string | null
+          ended_early_reason?: string | null
+          ends_on?: string | null
+          id?: string
+          monthly_rent?: number | null
+          reference?: string | null
+          reminded_at?: string | null
+          starts_on?: string
+          unit_id?: string
+          updated_at?: string
+          updated_by?: string | null
+        }
+        Relationships: [
+          {
+            foreignKeyName: "leases_document_fkey"
+            columns: ["community_id", "document_file_id"]
+            referencedRelation: "files"
+            referencedColumns: ["community_id", "id"]
+          },
+          {
+            foreignKeyName: "leases_unit_fkey"
+            columns: ["community_id", "unit_id"]
+            referencedRelation: "units"
+            referencedColumns: ["community_id", "id"]
+          },
+          {
+            foreignKeyName: "leases_unit_fkey"
+            columns: ["community_id", "unit_id"]
+            referencedRelation: "units_overview"
+            referencedColumns: ["community_id", "unit_id"]
+          },
+          {
+            foreignKeyName: "leases_unit_fkey"
+            columns: ["community_id", "unit_id"]
+            referencedRelation: "vacant_units"
+            referencedColumns: ["community_id", "unit_id"]
+          },
+        ]
+      }
       memberships: {
         Row: {
           community_id: string | null
@@ -1048,9 +1127,11 @@ export type Database = {
           created_by: string | null
           deleted_at: string | null
           ends_on: string | null
+          host_id: string | null
           id: string
           is_living_in: boolean
           is_primary_contact: boolean
+          lease_id: string | null
           moved_out_at: string | null
           ownership_share: number | null
           resident_id: string
@@ -1066,9 +1147,11 @@ export type Database = {
           created_by?: string | null
           deleted_at?: string | null
           ends_on?: string | null
+          host_id?: string | null
           id?: string
           is_living_in?: boolean
           is_primary_contact?: boolean
+          lease_id?: string | null
           moved_out_at?: string | null
           ownership_share?: number | null
           resident_id: string
@@ -1084,9 +1167,11 @@ export type Database = {
           created_by?: string | null
           deleted_at?: string | null
           ends_on?: string | null
+          host_id?: string | null
           id?: string
           is_living_in?: boolean
           is_primary_contact?: boolean
+          lease_id?: string | null
           moved_out_at?: string | null
           ownership_share?: number | null
           resident_id?: string
@@ -1097,6 +1182,30 @@ export type Database = {
           updated_by?: string | null
         }
         Relationships: [
+          {
+            foreignKeyName: "occupancies_host_fkey"
+            columns: ["community_id", "host_id"]
+            referencedRelation: "residents"
+            referencedColumns: ["community_id", "id"]
+          },
+          {
+            foreignKeyName: "occupancies_host_fkey"
+            columns: ["community_id", "host_id"]
+            referencedRelation: "residents_overview"
+            referencedColumns: ["community_id", "resident_id"]
+          },
+          {
+            foreignKeyName: "occupancies_lease_fkey"
+            columns: ["community_id", "unit_id", "lease_id"]
+            referencedRelation: "expiring_leases"
+            referencedColumns: ["community_id", "unit_id", "lease_id"]
+          },
+          {
+            foreignKeyName: "occupancies_lease_fkey"
+            columns: ["community_id", "unit_id", "lease_id"]
+            referencedRelation: "leases"
+            referencedColumns: ["community_id", "unit_id", "id"]
+          },
           {
             foreignKeyName: "occupancies_resident_fkey"
             columns: ["community_id", "resident_id"]
@@ -1119,6 +1228,12 @@ export type Database = {
             foreignKeyName: "occupancies_unit_fkey"
             columns: ["community_id", "unit_id"]
             referencedRelation: "units_overview"
+            referencedColumns: ["community_id", "unit_id"]
+          },
+          {
+            foreignKeyName: "occupancies_unit_fkey"
+            columns: ["community_id", "unit_id"]
+            referencedRelation: "vacant_units"
             referencedColumns: ["community_id", "unit_id"]
           },
         ]
@@ -1311,249 +1426,6 @@ export type Database = {
         }
         Relationships: []
       }
-      pet_incidents: {
-        Row: {
-          community_id: string
-          created_at: string
-          created_by: string | null
-          deleted_at: string | null
-          description: string
-          happened_at: string
-          id: string
-          pet_id: string | null
-          place: string | null
-          reported_by: string | null
-          resolution: string | null
-          severity: Database["public"]["Enums"]["incident_severity"]
-          status: Database["public"]["Enums"]["pet_incident_status"]
-          updated_at: string
-          updated_by: string | null
-        }
-        Insert: {
-          community_id: string
-          created_at?: string
-          created_by?: string | null
-          deleted_at?: string | null
-          description: string
-          happened_at: string
-          id?: string
-          pet_id?: string | null
-          place?: string | null
-          reported_by?: string | null
-          resolution?: string | null
-          severity?: Database["public"]["Enums"]["incident_severity"]
-          status?: Database["public"]["Enums"]["pet_incident_status"]
-          updated_at?: string
-          updated_by?: string | null
-        }
-        Update: {
-          community_id?: string
-          created_at?: string
-          created_by?: string | null
-          deleted_at?: string | null
-          description?: string
-          happened_at?: string
-          id?: string
-          pet_id?: string | null
-          place?: string | null
-          reported_by?: string | null
-          resolution?: string | null
-          severity?: Database["public"]["Enums"]["incident_severity"]
-          status?: Database["public"]["Enums"]["pet_incident_status"]
-          updated_at?: string
-          updated_by?: string | null
-        }
-        Relationships: [
-          {
-            foreignKeyName: "pet_incidents_community_fkey"
-            columns: ["community_id"]
-            referencedRelation: "communities"
-            referencedColumns: ["id"]
-          },
-          {
-            foreignKeyName: "pet_incidents_community_fkey"
-            columns: ["community_id"]
-            referencedRelation: "ideal_parts_report"
-            referencedColumns: ["community_id"]
-          },
-          {
-            foreignKeyName: "pet_incidents_pet_fkey"
-            columns: ["community_id", "pet_id"]
-            referencedRelation: "pets"
-            referencedColumns: ["community_id", "id"]
-          },
-        ]
-      }
-      pet_vaccinations: {
-        Row: {
-          batch_number: string | null
-          certificate_file_id: string | null
-          community_id: string
-          created_at: string
-          created_by: string | null
-          deleted_at: string | null
-          due_on: string | null
-          given_on: string
-          id: string
-          pet_id: string
-          reminded_at: string | null
-          updated_at: string
-          updated_by: string | null
-          vaccine: string
-          veterinarian: string | null
-        }
-        Insert: {
-          batch_number?: string | null
-          certificate_file_id?: string | null
-          community_id: string
-          created_at?: string
-          created_by?: string | null
-          deleted_at?: string | null
-          due_on?: string | null
-          given_on: string
-          id?: string
-          pet_id: string
-          reminded_at?: string | null
-          updated_at?: string
-          updated_by?: string | null
-          vaccine: string
-          veterinarian?: string | null
-        }
-        Update: {
-          batch_number?: string | null
-          certificate_file_id?: string | null
-          community_id?: string
-          created_at?: string
-          created_by?: string | null
-          deleted_at?: string | null
-          due_on?: string | null
-          given_on?: string
-          id?: string
-          pet_id?: string
-          reminded_at?: string | null
-          updated_at?: string
-          updated_by?: string | null
-          vaccine?: string
-          veterinarian?: string | null
-        }
-        Relationships: [
-          {
-            foreignKeyName: "pet_vaccinations_certificate_fkey"
-            columns: ["community_id", "certificate_file_id"]
-            referencedRelation: "files"
-            referencedColumns: ["community_id", "id"]
-          },
-          {
-            foreignKeyName: "pet_vaccinations_pet_fkey"
-            columns: ["community_id", "pet_id"]
-            referencedRelation: "pets"
-            referencedColumns: ["community_id", "id"]
-          },
-        ]
-      }
-      pets: {
-        Row: {
-          born_on: string | null
-          breed: string | null
-          chip_number: string | null
-          colour: string | null
-          community_id: string
-          created_at: string
-          created_by: string | null
-          deleted_at: string | null
-          id: string
-          is_assistance: boolean
-          kind: Database["public"]["Enums"]["pet_kind"]
-          name: string
-          photo_file_id: string | null
-          registration_authority: string | null
-          registration_number: string | null
-          resident_id: string
-          sex: Database["public"]["Enums"]["pet_sex"] | null
-          status: Database["public"]["Enums"]["pet_status"]
-          unit_id: string
-          updated_at: string
-          updated_by: string | null
-        }
-        Insert: {
-          born_on?: string | null
-          breed?: string | null
-          chip_number?: string | null
-          colour?: string | null
-          community_id: string
-          created_at?: string
-          created_by?: string | null
-          deleted_at?: string | null
-          id?: string
-          is_assistance?: boolean
-          kind: Database["public"]["Enums"]["pet_kind"]
-          name: string
-          photo_file_id?: string | null
-          registration_authority?: string | null
-          registration_number?: string | null
-          resident_id: string
-          sex?: Database["public"]["Enums"]["pet_sex"] | null
-          status?: Database["public"]["Enums"]["pet_status"]
-          unit_id: string
-          updated_at?: string
-          updated_by?: string | null
-        }
-        Update: {
-          born_on?: string | null
-          breed?: string | null
-          chip_number?: string | null
-          colour?: string | null
-          community_id?: string
-          created_at?: string
-          created_by?: string | null
-          deleted_at?: string | null
-          id?: string
-          is_assistance?: boolean
-          kind?: Database["public"]["Enums"]["pet_kind"]
-          name?: string
-          photo_file_id?: string | null
-          registration_authority?: string | null
-          registration_number?: string | null
-          resident_id?: string
-          sex?: Database["public"]["Enums"]["pet_sex"] | null
-          status?: Database["public"]["Enums"]["pet_status"]
-          unit_id?: string
-          updated_at?: string
-          updated_by?: string | null
-        }
-        Relationships: [
-          {
-            foreignKeyName: "pets_photo_fkey"
-            columns: ["community_id", "photo_file_id"]
-            referencedRelation: "files"
-            referencedColumns: ["community_id", "id"]
-          },
-          {
-            foreignKeyName: "pets_resident_fkey"
-            columns: ["community_id", "resident_id"]
-            referencedRelation: "residents"
-            referencedColumns: ["community_id", "id"]
-          },
-          {
-            foreignKeyName: "pets_resident_fkey"
-            columns: ["community_id", "resident_id"]
-            referencedRelation: "residents_overview"
-            referencedColumns: ["community_id", "resident_id"]
-          },
-          {
-            foreignKeyName: "pets_unit_fkey"
-            columns: ["community_id", "unit_id"]
-            referencedRelation: "units"
-            referencedColumns: ["community_id", "id"]
-          },
-          {
-            foreignKeyName: "pets_unit_fkey"
-            columns: ["community_id", "unit_id"]
-            referencedRelation: "units_overview"
-            referencedColumns: ["community_id", "unit_id"]
-          },
-        ]
-      }
       privacy_requests: {
         Row: {
           community_id: string
@@ -1686,6 +1558,8 @@ export type Database = {
       }
       resident_details: {
         Row: {
+          adult_on: string | null
+          born_on: string | null
           community_id: string
           created_at: string
           created_by: string | null
@@ -1701,6 +1575,8 @@ export type Database = {
           updated_by: string | null
         }
         Insert: {
+          adult_on?: string | null
+          born_on?: string | null
           community_id: string
           created_at?: string
           created_by?: string | null
@@ -1716,6 +1592,8 @@ export type Database = {
           updated_by?: string | null
         }
         Update: {
+          adult_on?: string | null
+          born_on?: string | null
           community_id?: string
           created_at?: string
           created_by?: string | null
@@ -1753,6 +1631,7 @@ export type Database = {
           deleted_at: string | null
           erased_at: string | null
           full_name: string
+          guardian_id: string | null
           id: string
           kind: Database["public"]["Enums"]["resident_kind"]
           locale: string | null
@@ -1769,6 +1648,7 @@ export type Database = {
           deleted_at?: string | null
           erased_at?: string | null
           full_name: string
+          guardian_id?: string | null
           id?: string
           kind?: Database["public"]["Enums"]["resident_kind"]
           locale?: string | null
@@ -1785,6 +1665,7 @@ export type Database = {
           deleted_at?: string | null
           erased_at?: string | null
           full_name?: string
+          guardian_id?: string | null
           id?: string
           kind?: Database["public"]["Enums"]["resident_kind"]
           locale?: string | null
@@ -1806,6 +1687,18 @@ export type Database = {
             columns: ["community_id"]
             referencedRelation: "ideal_parts_report"
             referencedColumns: ["community_id"]
+          },
+          {
+            foreignKeyName: "residents_guardian_fkey"
+            columns: ["community_id", "guardian_id"]
+            referencedRelation: "residents"
+            referencedColumns: ["community_id", "id"]
+          },
+          {
+            foreignKeyName: "residents_guardian_fkey"
+            columns: ["community_id", "guardian_id"]
+            referencedRelation: "residents_overview"
+            referencedColumns: ["community_id", "resident_id"]
           },
           {
             foreignKeyName: "residents_merged_into_fkey"
@@ -2291,6 +2184,85 @@ export type Database = {
           },
         ]
       }
+      unit_representatives: {
+        Row: {
+          authority: string | null
+          community_id: string
+          created_at: string
+          created_by: string | null
+          deleted_at: string | null
+          ends_on: string | null
+          id: string
+          kind: Database["public"]["Enums"]["representative_kind"]
+          resident_id: string
+          starts_on: string
+          unit_id: string
+          updated_at: string
+          updated_by: string | null
+        }
+        Insert: {
+          authority?: string | null
+          community_id: string
+          created_at?: string
+          created_by?: string | null
+          deleted_at?: string | null
+          ends_on?: string | null
+          id?: string
+          kind: Database["public"]["Enums"]["representative_kind"]
+          resident_id: string
+          starts_on: string
+          unit_id: string
+          updated_at?: string
+          updated_by?: string | null
+        }
+        Update: {
+          authority?: string | null
+          community_id?: string
+          created_at?: string
+          created_by?: string | null
+          deleted_at?: string | null
+          ends_on?: string | null
+          id?: string
+          kind?: Database["public"]["Enums"]["representative_kind"]
+          resident_id?: string
+          starts_on?: string
+          unit_id?: string
+          updated_at?: string
+          updated_by?: string | null
+        }
+        Relationships: [
+          {
+            foreignKeyName: "unit_representatives_resident_fkey"
+            columns: ["community_id", "resident_id"]
+            referencedRelation: "residents"
+            referencedColumns: ["community_id", "id"]
+          },
+          {
+            foreignKeyName: "unit_representatives_resident_fkey"
+            columns: ["community_id", "resident_id"]
+            referencedRelation: "residents_overview"
+            referencedColumns: ["community_id", "resident_id"]
+          },
+          {
+            foreignKeyName: "unit_representatives_unit_fkey"
+            columns: ["community_id", "unit_id"]
+            referencedRelation: "units"
+            referencedColumns: ["community_id", "id"]
+          },
+          {
+            foreignKeyName: "unit_representatives_unit_fkey"
+            columns: ["community_id", "unit_id"]
+            referencedRelation: "units_overview"
+            referencedColumns: ["community_id", "unit_id"]
+          },
+          {
+            foreignKeyName: "unit_representatives_unit_fkey"
+            columns: ["community_id", "unit_id"]
+            referencedRelation: "vacant_units"
+            referencedColumns: ["community_id", "unit_id"]
+          },
+        ]
+      }
       units: {
         Row: {
           area: number | null
@@ -2510,158 +2482,6 @@ export type Database = {
           },
         ]
       }
-      vehicle_photos: {
-        Row: {
-          community_id: string
-          created_at: string
-          created_by: string | null
-          deleted_at: string | null
-          file_id: string
-          id: string
-          position: number
-          updated_at: string
-          updated_by: string | null
-          vehicle_id: string
-        }
-        Insert: {
-          community_id: string
-          created_at?: string
-          created_by?: string | null
-          deleted_at?: string | null
-          file_id: string
-          id?: string
-          position: number
-          updated_at?: string
-          updated_by?: string | null
-          vehicle_id: string
-        }
-        Update: {
-          community_id?: string
-          created_at?: string
-          created_by?: string | null
-          deleted_at?: string | null
-          file_id?: string
-          id?: string
-          position?: number
-          updated_at?: string
-          updated_by?: string | null
-          vehicle_id?: string
-        }
-        Relationships: [
-          {
-            foreignKeyName: "vehicle_photos_file_fkey"
-            columns: ["community_id", "file_id"]
-            referencedRelation: "files"
-            referencedColumns: ["community_id", "id"]
-          },
-          {
-            foreignKeyName: "vehicle_photos_vehicle_fkey"
-            columns: ["community_id", "vehicle_id"]
-            referencedRelation: "vehicles"
-            referencedColumns: ["community_id", "id"]
-          },
-        ]
-      }
-      vehicles: {
-        Row: {
-          colour: string | null
-          community_id: string
-          country_code: string | null
-          created_at: string
-          created_by: string | null
-          deleted_at: string | null
-          ends_on: string | null
-          id: string
-          make: string | null
-          model: string | null
-          plate: string | null
-          plate_key: string | null
-          region: string | null
-          resident_id: string | null
-          starts_on: string | null
-          status: Database["public"]["Enums"]["vehicle_status"]
-          status_reason: string | null
-          tag_number: string | null
-          type: Database["public"]["Enums"]["vehicle_type"]
-          unit_id: string | null
-          updated_at: string
-          updated_by: string | null
-        }
-        Insert: {
-          colour?: string | null
-          community_id: string
-          country_code?: string | null
-          created_at?: string
-          created_by?: string | null
-          deleted_at?: string | null
-          ends_on?: string | null
-          id?: string
-          make?: string | null
-          model?: string | null
-          plate?: string | null
-          plate_key?: never
-          region?: string | null
-          resident_id?: string | null
-          starts_on?: string | null
-          status?: Database["public"]["Enums"]["vehicle_status"]
-          status_reason?: string | null
-          tag_number?: string | null
-          type?: Database["public"]["Enums"]["vehicle_type"]
-          unit_id?: string | null
-          updated_at?: string
-          updated_by?: string | null
-        }
-        Update: {
-          colour?: string | null
-          community_id?: string
-          country_code?: string | null
-          created_at?: string
-          created_by?: string | null
-          deleted_at?: string | null
-          ends_on?: string | null
-          id?: string
-          make?: string | null
-          model?: string | null
-          plate?: string | null
-          plate_key?: never
-          region?: string | null
-          resident_id?: string | null
-          starts_on?: string | null
-          status?: Database["public"]["Enums"]["vehicle_status"]
-          status_reason?: string | null
-          tag_number?: string | null
-          type?: Database["public"]["Enums"]["vehicle_type"]
-          unit_id?: string | null
-          updated_at?: string
-          updated_by?: string | null
-        }
-        Relationships: [
-          {
-            foreignKeyName: "vehicles_resident_fkey"
-            columns: ["community_id", "resident_id"]
-            referencedRelation: "residents"
-            referencedColumns: ["community_id", "id"]
-          },
-          {
-            foreignKeyName: "vehicles_resident_fkey"
-            columns: ["community_id", "resident_id"]
-            referencedRelation: "residents_overview"
-            referencedColumns: ["community_id", "resident_id"]
-          },
-          {
-            foreignKeyName: "vehicles_unit_fkey"
-            columns: ["community_id", "unit_id"]
-            referencedRelation: "units"
-            referencedColumns: ["community_id", "id"]
-          },
-          {
-            foreignKeyName: "vehicles_unit_fkey"
-            columns: ["community_id", "unit_id"]
-            referencedRelation: "units_overview"
-            referencedColumns: ["community_id", "unit_id"]
-          },
-        ]
-      }
     }
     Views: {
       audit_log: {
@@ -2686,6 +2506,42 @@ export type Database = {
           user_agent: string | null
         }
         Relationships: []
+      }
+      expiring_leases: {
+        Row: {
+          community: string | null
+          community_id: string | null
+          days_left: number | null
+          ends_on: string | null
+          lease_id: string | null
+          monthly_rent: number | null
+          reference: string | null
+          reminded_at: string | null
+          starts_on: string | null
+          tenants: string | null
+          unit: string | null
+          unit_id: string | null
+        }
+        Relationships: [
+          {
+            foreignKeyName: "leases_unit_fkey"
+            columns: ["community_id", "unit_id"]
+            referencedRelation: "units"
+            referencedColumns: ["community_id", "id"]
+          },
+          {
+            foreignKeyName: "leases_unit_fkey"
+            columns: ["community_id", "unit_id"]
+            referencedRelation: "units_overview"
+            referencedColumns: ["community_id", "unit_id"]
+          },
+          {
+            foreignKeyName: "leases_unit_fkey"
+            columns: ["community_id", "unit_id"]
+            referencedRelation: "vacant_units"
+            referencedColumns: ["community_id", "unit_id"]
+          },
+        ]
       }
       ideal_parts_report: {
         Row: {
@@ -2859,6 +2715,36 @@ export type Database = {
           },
         ]
       }
+      vacant_units: {
+        Row: {
+          area: number | null
+          building: string | null
+          community: string | null
+          community_id: string | null
+          entrance: string | null
+          floor: number | null
+          last_lived_in_on: string | null
+          next_lived_in_on: string | null
+          number: string | null
+          owners: string | null
+          type: Database["public"]["Enums"]["unit_type"] | null
+          unit_id: string | null
+        }
+        Relationships: [
+          {
+            foreignKeyName: "units_community_fkey"
+            columns: ["community_id"]
+            referencedRelation: "communities"
+            referencedColumns: ["id"]
+          },
+          {
+            foreignKeyName: "units_community_fkey"
+            columns: ["community_id"]
+            referencedRelation: "ideal_parts_report"
+            referencedColumns: ["community_id"]
+          },
+        ]
+      }
     }
     Functions: {
       accept_invitation: {
@@ -2874,6 +2760,20 @@ export type Database = {
         Args: { house_rules_id: string }
         Returns: string
       }
+      add_household_member: {
+        Args: {
+          born_on?: string
+          email?: string
+          ends_on?: string
+          full_name: string
+          host_id?: string
+          phone?: string
+          role?: Database["public"]["Enums"]["occupancy_role"]
+          starts_on?: string
+          unit_id: string
+        }
+        Returns: string
+      }
       archive: {
         Args: { id: string; reason?: string; table_name: string }
         Returns: Json
@@ -2886,6 +2786,58 @@ export type Database = {
           address: string
           provider: string
           recorded_at: string
+        }[]
+      }
+      community_occupants_on: {
+        Args: { community_id: string; day: string }
+        Returns: {
+          ends_on: string
+          full_name: string
+          host: string
+          is_primary_contact: boolean
+          occupancy_id: string
+          resident_id: string
+          role: Database["public"]["Enums"]["occupancy_role"]
+          starts_on: string
+          unit: string
+          unit_id: string
+        }[]
+      }
+      community_owners_on: {
+        Args: { community_id: string; day: string }
+        Returns: {
+          ends_on: string
+          full_name: string
+          kind: Database["public"]["Enums"]["resident_kind"]
+          occupancy_id: string
+          resident_id: string
+          share: number
+          starts_on: string
+          unit: string
+          unit_id: string
+        }[]
+      }
+      community_payers_on: {
+        Args: { community_id: string; day: string }
+        Returns: {
+          full_name: string
+          resident_id: string
+          share: number
+          source: string
+          unit: string
+          unit_id: string
+        }[]
+      }
+      community_voters_on: {
+        Args: { community_id: string; day: string }
+        Returns: {
+          full_name: string
+          on_behalf_of: string
+          resident_id: string
+          share: number
+          source: string
+          unit: string
+          unit_id: string
         }[]
       }
       create_community: {
@@ -2917,6 +2869,14 @@ export type Database = {
         }
         Returns: string
       }
+      end_household_member: {
+        Args: { ends_on?: string; occupancy_id: string }
+        Returns: string
+      }
+      end_lease: {
+        Args: { ends_on: string; lease_id: string; reason?: string }
+        Returns: undefined
+      }
       end_other_sessions: { Args: Record<PropertyKey, never>; Returns: number }
       end_session: {
         Args: { reason?: string; session_id: string }
@@ -2936,6 +2896,10 @@ export type Database = {
         Returns: Json
       }
       export_personal_data: { Args: { resident_id?: string }; Returns: Json }
+      extend_lease: {
+        Args: { ends_on: string; lease_id: string; monthly_rent?: number }
+        Returns: undefined
+      }
       features: {
         Args: { community_id?: string }
         Returns: {
@@ -2943,26 +2907,6 @@ export type Database = {
           is_locked: boolean
           key: string
           source: string
-        }[]
-      }
-      find_vehicle: {
-        Args: { community_id: string; plate: string }
-        Returns: {
-          colour: string
-          distance: number
-          is_active: boolean
-          make: string
-          match: string
-          model: string
-          registered_plate: string
-          resident_id: string
-          resident_name: string
-          status: Database["public"]["Enums"]["vehicle_status"]
-          tag_number: string
-          type: Database["public"]["Enums"]["vehicle_type"]
-          unit: string
-          unit_id: string
-          vehicle_id: string
         }[]
       }
       found_community: {
@@ -3071,6 +3015,35 @@ export type Database = {
         Args: { duplicate_id: string; keep_id: string; reason: string }
         Returns: Json
       }
+      move_in: {
+        Args: { moved_in_on?: string; movers: Json; unit_id: string }
+        Returns: {
+          change: string
+          ends_on: string
+          full_name: string
+          occupancy_id: string
+          resident_id: string
+          role: Database["public"]["Enums"]["occupancy_role"]
+          starts_on: string
+        }[]
+      }
+      move_out: {
+        Args: {
+          last_on?: string
+          reason?: string
+          resident_ids?: string[]
+          unit_id: string
+        }
+        Returns: {
+          change: string
+          ends_on: string
+          full_name: string
+          occupancy_id: string
+          resident_id: string
+          role: Database["public"]["Enums"]["occupancy_role"]
+          starts_on: string
+        }[]
+      }
       my_invitations: {
         Args: Record<PropertyKey, never>
         Returns: {
@@ -3134,19 +3107,6 @@ export type Database = {
           opens_at: string
         }[]
       }
-      pet_history: {
-        Args: { pet_id: string }
-        Returns: {
-          due_on: string
-          happened_on: string
-          id: string
-          kind: string
-          outcome: string
-          severity: Database["public"]["Enums"]["incident_severity"]
-          status: Database["public"]["Enums"]["pet_incident_status"]
-          what: string
-        }[]
-      }
       place_hold: {
         Args: {
           community_id?: string
@@ -3201,18 +3161,6 @@ export type Database = {
           user_agent: string
         }[]
       }
-      record_vaccination: {
-        Args: {
-          batch_number?: string
-          certificate_file_id?: string
-          due_on?: string
-          given_on: string
-          pet_id: string
-          vaccine: string
-          veterinarian?: string
-        }
-        Returns: string
-      }
       register_file: {
         Args: {
           community_id: string
@@ -3228,54 +3176,8 @@ export type Database = {
           path: string
         }[]
       }
-      register_pet: {
-        Args: {
-          born_on?: string
-          breed?: string
-          chip_number?: string
-          colour?: string
-          is_assistance?: boolean
-          kind: Database["public"]["Enums"]["pet_kind"]
-          name: string
-          photo_file_id?: string
-          registration_authority?: string
-          registration_number?: string
-          resident_id?: string
-          sex?: Database["public"]["Enums"]["pet_sex"]
-          unit_id: string
-        }
-        Returns: string
-      }
       register_session: { Args: { device_name?: string }; Returns: undefined }
-      register_vehicle: {
-        Args: {
-          colour?: string
-          country_code?: string
-          ends_on?: string
-          make?: string
-          model?: string
-          plate?: string
-          region?: string
-          resident_id?: string
-          starts_on?: string
-          tag_number?: string
-          type?: Database["public"]["Enums"]["vehicle_type"]
-          unit_id?: string
-        }
-        Returns: string
-      }
       remove_file: { Args: { file_id: string }; Returns: undefined }
-      report_pet_incident: {
-        Args: {
-          community_id: string
-          description: string
-          happened_at?: string
-          pet_id?: string
-          place?: string
-          severity?: Database["public"]["Enums"]["incident_severity"]
-        }
-        Returns: string
-      }
       request_privacy: {
         Args: {
           community_id?: string
@@ -3332,22 +3234,21 @@ export type Database = {
           header: string
         }[]
       }
-      search: {
+      sell_unit: {
         Args: {
-          communities?: string[]
-          kinds?: string[]
-          most?: number
-          query: string
+          buyers: Json
+          seller_ids?: string[]
+          sold_on: string
+          unit_id: string
         }
         Returns: {
-          community_id: string
-          detail: string
-          id: string
-          kind: string
-          label: string
-          match: string
-          score: number
-          unit_id: string
+          change: string
+          ends_on: string
+          full_name: string
+          occupancy_id: string
+          resident_id: string
+          share: number
+          starts_on: string
         }[]
       }
       set_account_status: {
@@ -3392,24 +3293,8 @@ export type Database = {
         Args: { community_id: string; hours: Json }
         Returns: undefined
       }
-      set_pet_photo: {
-        Args: { file_id: string; pet_id: string }
-        Returns: undefined
-      }
-      set_pet_registration: {
-        Args: {
-          chip_number: string
-          pet_id: string
-          registration_authority?: string
-          registration_number?: string
-        }
-        Returns: undefined
-      }
-      set_pet_status: {
-        Args: {
-          pet_id: string
-          status: Database["public"]["Enums"]["pet_status"]
-        }
+      set_ownership_shares: {
+        Args: { shares: Json; unit_id: string }
         Returns: undefined
       }
       set_preference: { Args: { key: string; value: Json }; Returns: Json }
@@ -3432,21 +3317,16 @@ export type Database = {
         Args: { under_maintenance: boolean; unit_id: string }
         Returns: undefined
       }
-      set_vehicle_marks: {
-        Args: { plate: string; tag_number: string; vehicle_id: string }
-        Returns: undefined
-      }
-      set_vehicle_photos: {
-        Args: { file_ids: string[]; vehicle_id: string }
-        Returns: undefined
-      }
-      set_vehicle_status: {
+      set_unit_representative: {
         Args: {
-          reason?: string
-          status: Database["public"]["Enums"]["vehicle_status"]
-          vehicle_id: string
+          authority?: string
+          ends_on?: string
+          kind: Database["public"]["Enums"]["representative_kind"]
+          resident_id: string
+          starts_on?: string
+          unit_id: string
         }
-        Returns: undefined
+        Returns: string
       }
       settings: {
         Args: { building_id?: string; community_id?: string; unit_id?: string }
@@ -3457,14 +3337,79 @@ export type Database = {
           value: Json
         }[]
       }
-      settle_pet_incident: {
+      sign_lease: {
         Args: {
-          incident_id: string
-          pet_id?: string
-          resolution?: string
-          status: Database["public"]["Enums"]["pet_incident_status"]
+          document_file_id?: string
+          ends_on?: string
+          monthly_rent?: number
+          reference?: string
+          starts_on: string
+          tenants: Json
+          unit_id: string
         }
-        Returns: undefined
+        Returns: string
+      }
+      transfer_units: {
+        Args: {
+          buyers: Json
+          seller_ids?: string[]
+          sold_on: string
+          unit_ids: string[]
+        }
+        Returns: {
+          change: string
+          ends_on: string
+          full_name: string
+          occupancy_id: string
+          resident_id: string
+          share: number
+          starts_on: string
+          unit_id: string
+        }[]
+      }
+      unit_occupants_on: {
+        Args: { day: string; unit_id: string }
+        Returns: {
+          ends_on: string
+          full_name: string
+          host: string
+          is_primary_contact: boolean
+          occupancy_id: string
+          resident_id: string
+          role: Database["public"]["Enums"]["occupancy_role"]
+          starts_on: string
+        }[]
+      }
+      unit_owners_on: {
+        Args: { day: string; unit_id: string }
+        Returns: {
+          ends_on: string
+          full_name: string
+          kind: Database["public"]["Enums"]["resident_kind"]
+          occupancy_id: string
+          resident_id: string
+          share: number
+          starts_on: string
+        }[]
+      }
+      unit_payer_on: {
+        Args: { day: string; unit_id: string }
+        Returns: {
+          full_name: string
+          resident_id: string
+          share: number
+          source: string
+        }[]
+      }
+      unit_voters_on: {
+        Args: { day: string; unit_id: string }
+        Returns: {
+          full_name: string
+          on_behalf_of: string
+          resident_id: string
+          share: number
+          source: string
+        }[]
       }
       user_sessions: {
         Args: { user_id: string }
@@ -3496,23 +3441,11 @@ export type Database = {
       audit_operation: "insert" | "update" | "delete" | "action"
       consent_channel: "app" | "paper" | "mail" | "phone" | "in_person"
       file_status: "registered" | "stored" | "removed"
-      incident_severity: "minor" | "serious" | "grave"
       invitation_status: "pending" | "accepted" | "revoked" | "expired"
       occupancy_role: "owner" | "tenant" | "family" | "authorized" | "guest"
-      pet_incident_status: "open" | "resolved" | "dismissed"
-      pet_kind:
-        | "dog"
-        | "cat"
-        | "bird"
-        | "rabbit"
-        | "rodent"
-        | "reptile"
-        | "fish"
-        | "other"
-      pet_sex: "female" | "male"
-      pet_status: "living" | "deceased" | "moved_away"
       privacy_request_kind: "export" | "erase" | "rectify"
       privacy_request_status: "requested" | "done" | "refused" | "withdrawn"
+      representative_kind: "payer" | "voter"
       resident_kind: "person" | "company"
       roster_entity: "building" | "entrance" | "unit" | "resident" | "occupancy"
       roster_value_kind:
@@ -3571,19 +3504,6 @@ export type Database = {
         | "storage"
         | "office"
         | "parking"
-      vehicle_status:
-        | "pending"
-        | "active"
-        | "suspended"
-        | "rejected"
-        | "removed"
-      vehicle_type:
-        | "car"
-        | "motorcycle"
-        | "bicycle"
-        | "truck"
-        | "trailer"
-        | "other"
     }
     CompositeTypes: {
       [_ in never]: never
@@ -3716,24 +3636,11 @@ export const Constants = {
       audit_operation: ["insert", "update", "delete", "action"],
       consent_channel: ["app", "paper", "mail", "phone", "in_person"],
       file_status: ["registered", "stored", "removed"],
-      incident_severity: ["minor", "serious", "grave"],
       invitation_status: ["pending", "accepted", "revoked", "expired"],
       occupancy_role: ["owner", "tenant", "family", "authorized", "guest"],
-      pet_incident_status: ["open", "resolved", "dismissed"],
-      pet_kind: [
-        "dog",
-        "cat",
-        "bird",
-        "rabbit",
-        "rodent",
-        "reptile",
-        "fish",
-        "other",
-      ],
-      pet_sex: ["female", "male"],
-      pet_status: ["living", "deceased", "moved_away"],
       privacy_request_kind: ["export", "erase", "rectify"],
       privacy_request_status: ["requested", "done", "refused", "withdrawn"],
+      representative_kind: ["payer", "voter"],
       resident_kind: ["person", "company"],
       roster_entity: ["building", "entrance", "unit", "resident", "occupancy"],
       roster_value_kind: [
@@ -3791,15 +3698,6 @@ export const Constants = {
       ],
       unit_status: ["vacant", "occupied", "under_maintenance"],
       unit_type: ["house", "apartment", "shop", "storage", "office", "parking"],
-      vehicle_status: ["pending", "active", "suspended", "rejected", "removed"],
-      vehicle_type: [
-        "car",
-        "motorcycle",
-        "bicycle",
-        "truck",
-        "trailer",
-        "other",
-      ],
     },
   },
 } as const
