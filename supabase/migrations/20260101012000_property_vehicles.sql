@@ -157,7 +157,7 @@ grant execute on function app.is_over(public.vehicles) to authenticated, service
 select app.track('public.vehicles');
 
 select app.register_personal_data('public.vehicles', 'resident_id', 'resident', on_erase => 'remove',
-  columns => '{"plate": null, "tag_number": null, "country_code": null, "region": null, "make": null, "model": null, "colour": null, "status_reason": null}');
+  columns => '{"plate": null, "tag_number": null, "region": null, "make": null, "model": null, "colour": null, "status_reason": null}');
 
 -- Users take the steps through set_vehicle_status, which also lets residents remove what is theirs.
 insert into app.state_transitions (table_id, from_state, to_state, permission_key, description) values
