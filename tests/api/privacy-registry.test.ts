@@ -78,6 +78,8 @@ async function plant(run: Sql, url: string, registration: Registration, who: typ
       if (column === personColumn || typeof registration.columns[column] === 'object' && registration.columns[column] !== null && 'kept' in (registration.columns[column] as object)) continue;
       const word = `${who.word}${tableName.replace(/\W/g, '')}${column}`.replaceAll('_', '').toLowerCase();
       const type = registration.columnTypes[column];
+      // An id is no word; and an invitation went to an address or to a number, never to both.
+      if (type === 'uuid' || (tableName === 'public.invitations' && column === 'phone')) continue;
       const candidates =
         type === 'jsonb' ? [JSON.stringify(word)] : type === 'inet' ? [who === person ? '203.0.113.77' : '198.51.100.66'] : type === 'date' ? ['1931-02-03'] : [word, `${word}@planted.example`, word.slice(-40), word.slice(-20), `+359 88 ${who.word.length}77 1234`, `qtz-Qaaa-${who === person ? 997 : 998}`, createHash('sha256').update(word).digest('hex'), `Antarctica/${who === person ? 'Vostok' : 'Troll'}`];
       let planted = false;
@@ -210,7 +212,7 @@ test('a merge moves the rows of every registered table, and leaves nothing live 
     const [merged] = await own.sql<{ merged: string; live: boolean }>('select merged_into_id as merged, deleted_at is null as live from public.residents where id = $1', [duplicate.resident]);
     expect(merged).toEqual({ merged: keep, live: false });
     for (const { tableName, personColumn, onMerge, id } of planted) {
-      const live = await own.sql<{ id: string }>(`select id from ${tableName} where ${personColumn} = $1 and deleted_at is null`, [duplicate.resident]);
+      const live = await own.sql<{ id: string }>(`select id from ${tableName} t where ${personColumn} = $1 and to_jsonb(t) ->> 'deleted_at' is null`, [duplicate.resident]);
       if (onMerge !== 'stay') expect(live, `${tableName} has live rows of the duplicate`).toEqual([]);
       const [row] = await own.sql<{ owner: string }>(`select ${personColumn} as owner from ${tableName} where id = $1`, [id]);
       expect(row?.owner, `${tableName} moved`).toBe(onMerge === 'stay' ? duplicate.resident : keep);
