@@ -28,7 +28,7 @@ export const access: Bench = {
   name: 'access',
   title: 'Row-level security',
   about:
-    'A table of invoices with the policy of DESIGN.md, gate and permissions and the live check of the token’s version, against a copy of it without RLS, both read by role authenticated through prepared statements.',
+    'A table of invoices with the policy of DESIGN.md, gate and permissions and the live checks of the token’s version and its session, against a copy of it without RLS, both read by role authenticated through prepared statements.',
   async run({ cluster, quick, progress }) {
     return cluster.withDatabase(async (urls) => {
       const rows = quick ? 100_000 : 1_000_000;
@@ -126,11 +126,14 @@ const users = `
 async function signedIn(urls: DatabaseUrls, name: string, withClaims: boolean): Promise<pg.Client> {
   const claims = await withClient(urls.owner, async (client) => {
     const { rows } = await client.query<{ claims: unknown }>(
-      `select app.access_token(jsonb_build_object('user_id', id, 'claims', jsonb_build_object(
-         'sub', id, 'role', 'authenticated', 'aud', 'authenticated', 'exp', 1893456000, 'iss', 'https://bench.example/auth/v1',
-         'email', name || '@bench.example', 'session_id', gen_random_uuid(),
+      `with session as (
+         insert into auth.sessions (id, user_id, aal) select gen_random_uuid(), id, 'aal1' from bench.askers where name = $1 returning id
+       )
+       select app.access_token(jsonb_build_object('user_id', a.id, 'claims', jsonb_build_object(
+         'sub', a.id, 'role', 'authenticated', 'aud', 'authenticated', 'exp', 1893456000, 'iss', 'https://bench.example/auth/v1',
+         'email', a.name || '@bench.example', 'aal', 'aal1', 'session_id', s.id,
          'app_metadata', '{"provider": "email", "providers": ["email"]}'::jsonb))) -> 'claims' as claims
-       from bench.askers where name = $1`,
+       from bench.askers a cross join session s where a.name = $1`,
       [name],
     );
     return rows[0]?.claims as { app_metadata: object };

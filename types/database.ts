@@ -65,6 +65,8 @@ export type RosterEntity = "building" | "entrance" | "occupancy" | "resident" | 
 
 export type RosterValueKind = "count" | "date" | "email" | "floor" | "intercom" | "locale" | "number" | "phone" | "share" | "term" | "text";
 
+export type SecurityEventKind = "assurance_changed" | "email_changed" | "mfa_enrolled" | "mfa_removed" | "password_changed" | "phone_changed" | "session_ended" | "session_expired" | "session_registered" | "sign_in_failed" | "sign_in_refused" | "signed_in" | "signed_out";
+
 export type SettingCategory = "billing" | "general" | "maintenance" | "notifications" | "security";
 
 export type SettingLevel = "building" | "community" | "organization" | "site" | "unit" | "user";
@@ -357,6 +359,41 @@ export interface AppStateTransitions {
    * The state after.
    */
   to_state: string;
+}
+
+export interface AssuranceRequirements {
+  /**
+   * When the row was made. Set by the database.
+   */
+  created_at: Generated<Timestamp>;
+  /**
+   * The user who made the row; null when no user did (see the audit log). A plain id: it outlives the user.
+   */
+  created_by: string | null;
+  /**
+   * When the row was archived; null while it is live.
+   */
+  deleted_at: Timestamp | null;
+  /**
+   * The row's id, a time-ordered UUID. Never changes.
+   */
+  id: Generated<string>;
+  /**
+   * The organization that asks for it; null: the whole site.
+   */
+  organization_id: string | null;
+  /**
+   * The permission.
+   */
+  permission_key: string;
+  /**
+   * When the row last changed. Set by the database.
+   */
+  updated_at: Generated<Timestamp>;
+  /**
+   * The user who last changed the row; null when no user did. A plain id: it outlives the user.
+   */
+  updated_by: string | null;
 }
 
 export interface AuditLog {
@@ -2214,6 +2251,65 @@ export interface RosterValueSynonyms {
   vocabulary: string;
 }
 
+export interface SecurityEvents {
+  /**
+   * The user who did it through the API.
+   */
+  actor_id: string | null;
+  /**
+   * Who did it when no user did.
+   */
+  actor_label: string | null;
+  /**
+   * The address, where it is known.
+   */
+  address: string | null;
+  /**
+   * Approximate.
+   */
+  city: string | null;
+  /**
+   * Approximate: ISO 3166-1 alpha-2.
+   */
+  country: string | null;
+  /**
+   * What to call the device, by its user agent.
+   */
+  device: string | null;
+  /**
+   * Counts the events.
+   */
+  id: Int8 | null;
+  /**
+   * What happened; see audit.security_events.
+   */
+  kind: SecurityEventKind | null;
+  /**
+   * The reason given, the device's or factor's name, the new assurance level.
+   */
+  note: string | null;
+  /**
+   * When it happened.
+   */
+  recorded_at: Timestamp | null;
+  /**
+   * Approximate.
+   */
+  region: string | null;
+  /**
+   * The session, where there is one.
+   */
+  session_id: string | null;
+  /**
+   * The program, by its own account.
+   */
+  user_agent: string | null;
+  /**
+   * Whose account.
+   */
+  user_id: string | null;
+}
+
 export interface SettingDefinitions {
   /**
    * billing, security, notifications, general, maintenance.
@@ -2567,6 +2663,7 @@ export interface DB {
   "app.row_references": AppRowReferences;
   "app.scheduled_jobs": AppScheduledJobs;
   "app.state_transitions": AppStateTransitions;
+  assurance_requirements: AssuranceRequirements;
   audit_log: AuditLog;
   brandings: Brandings;
   buildings: Buildings;
@@ -2600,6 +2697,7 @@ export interface DB {
   roster_fields: RosterFields;
   roster_header_synonyms: RosterHeaderSynonyms;
   roster_value_synonyms: RosterValueSynonyms;
+  security_events: SecurityEvents;
   setting_definitions: SettingDefinitions;
   setting_values: SettingValues;
   units: Units;

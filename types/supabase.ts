@@ -16,6 +16,52 @@ export type Database = {
   }
   public: {
     Tables: {
+      assurance_requirements: {
+        Row: {
+          created_at: string
+          created_by: string | null
+          deleted_at: string | null
+          id: string
+          organization_id: string | null
+          permission_key: string
+          updated_at: string
+          updated_by: string | null
+        }
+        Insert: {
+          created_at?: string
+          created_by?: string | null
+          deleted_at?: string | null
+          id?: string
+          organization_id?: string | null
+          permission_key: string
+          updated_at?: string
+          updated_by?: string | null
+        }
+        Update: {
+          created_at?: string
+          created_by?: string | null
+          deleted_at?: string | null
+          id?: string
+          organization_id?: string | null
+          permission_key?: string
+          updated_at?: string
+          updated_by?: string | null
+        }
+        Relationships: [
+          {
+            foreignKeyName: "assurance_requirements_organization_fkey"
+            columns: ["organization_id"]
+            referencedRelation: "organizations"
+            referencedColumns: ["id"]
+          },
+          {
+            foreignKeyName: "assurance_requirements_permission_fkey"
+            columns: ["permission_key"]
+            referencedRelation: "permissions"
+            referencedColumns: ["key"]
+          },
+        ]
+      }
       brandings: {
         Row: {
           accent_color: string | null
@@ -1265,91 +1311,6 @@ export type Database = {
         }
         Relationships: []
       }
-      privacy_requests: {
-        Row: {
-          community_id: string
-          created_at: string
-          created_by: string | null
-          deleted_at: string | null
-          details: string | null
-          due_on: string
-          id: string
-          kind: Database["public"]["Enums"]["privacy_request_kind"]
-          requested_at: string
-          resident_id: string | null
-          resolution: string | null
-          resolved_at: string | null
-          resolved_by: string | null
-          status: Database["public"]["Enums"]["privacy_request_status"]
-          updated_at: string
-          updated_by: string | null
-          user_id: string | null
-        }
-        Insert: {
-          community_id: string
-          created_at?: string
-          created_by?: string | null
-          deleted_at?: string | null
-          details?: string | null
-          due_on: string
-          id?: string
-          kind: Database["public"]["Enums"]["privacy_request_kind"]
-          requested_at?: string
-          resident_id?: string | null
-          resolution?: string | null
-          resolved_at?: string | null
-          resolved_by?: string | null
-          status?: Database["public"]["Enums"]["privacy_request_status"]
-          updated_at?: string
-          updated_by?: string | null
-          user_id?: string | null
-        }
-        Update: {
-          community_id?: string
-          created_at?: string
-          created_by?: string | null
-          deleted_at?: string | null
-          details?: string | null
-          due_on?: string
-          id?: string
-          kind?: Database["public"]["Enums"]["privacy_request_kind"]
-          requested_at?: string
-          resident_id?: string | null
-          resolution?: string | null
-          resolved_at?: string | null
-          resolved_by?: string | null
-          status?: Database["public"]["Enums"]["privacy_request_status"]
-          updated_at?: string
-          updated_by?: string | null
-          user_id?: string | null
-        }
-        Relationships: [
-          {
-            foreignKeyName: "privacy_requests_community_fkey"
-            columns: ["community_id"]
-            referencedRelation: "communities"
-            referencedColumns: ["id"]
-          },
-          {
-            foreignKeyName: "privacy_requests_community_fkey"
-            columns: ["community_id"]
-            referencedRelation: "ideal_parts_report"
-            referencedColumns: ["community_id"]
-          },
-          {
-            foreignKeyName: "privacy_requests_resident_fkey"
-            columns: ["community_id", "resident_id"]
-            referencedRelation: "residents"
-            referencedColumns: ["community_id", "id"]
-          },
-          {
-            foreignKeyName: "privacy_requests_resident_fkey"
-            columns: ["community_id", "resident_id"]
-            referencedRelation: "residents_overview"
-            referencedColumns: ["community_id", "resident_id"]
-          },
-        ]
-      }
       profiles: {
         Row: {
           created_at: string
@@ -1462,12 +1423,10 @@ export type Database = {
           created_at: string
           created_by: string | null
           deleted_at: string | null
-          erased_at: string | null
           full_name: string
           id: string
           kind: Database["public"]["Enums"]["resident_kind"]
           locale: string | null
-          merged_into_id: string | null
           reference: string | null
           updated_at: string
           updated_by: string | null
@@ -1478,12 +1437,10 @@ export type Database = {
           created_at?: string
           created_by?: string | null
           deleted_at?: string | null
-          erased_at?: string | null
           full_name: string
           id?: string
           kind?: Database["public"]["Enums"]["resident_kind"]
           locale?: string | null
-          merged_into_id?: string | null
           reference?: string | null
           updated_at?: string
           updated_by?: string | null
@@ -1494,12 +1451,10 @@ export type Database = {
           created_at?: string
           created_by?: string | null
           deleted_at?: string | null
-          erased_at?: string | null
           full_name?: string
           id?: string
           kind?: Database["public"]["Enums"]["resident_kind"]
           locale?: string | null
-          merged_into_id?: string | null
           reference?: string | null
           updated_at?: string
           updated_by?: string | null
@@ -1519,104 +1474,7 @@ export type Database = {
             referencedColumns: ["community_id"]
           },
           {
-            foreignKeyName: "residents_merged_into_fkey"
-            columns: ["community_id", "merged_into_id"]
-            referencedRelation: "residents"
-            referencedColumns: ["community_id", "id"]
-          },
-          {
-            foreignKeyName: "residents_merged_into_fkey"
-            columns: ["community_id", "merged_into_id"]
-            referencedRelation: "residents_overview"
-            referencedColumns: ["community_id", "resident_id"]
-          },
-          {
             foreignKeyName: "residents_user_fkey"
-            columns: ["user_id"]
-            referencedRelation: "profiles"
-            referencedColumns: ["id"]
-          },
-        ]
-      }
-      retention_holds: {
-        Row: {
-          community_id: string
-          created_at: string
-          created_by: string | null
-          deleted_at: string | null
-          id: string
-          lift_reason: string | null
-          lifted_at: string | null
-          reason: string
-          resident_id: string | null
-          source_id: string | null
-          source_table: string | null
-          until_on: string | null
-          updated_at: string
-          updated_by: string | null
-          user_id: string | null
-        }
-        Insert: {
-          community_id: string
-          created_at?: string
-          created_by?: string | null
-          deleted_at?: string | null
-          id?: string
-          lift_reason?: string | null
-          lifted_at?: string | null
-          reason: string
-          resident_id?: string | null
-          source_id?: string | null
-          source_table?: string | null
-          until_on?: string | null
-          updated_at?: string
-          updated_by?: string | null
-          user_id?: string | null
-        }
-        Update: {
-          community_id?: string
-          created_at?: string
-          created_by?: string | null
-          deleted_at?: string | null
-          id?: string
-          lift_reason?: string | null
-          lifted_at?: string | null
-          reason?: string
-          resident_id?: string | null
-          source_id?: string | null
-          source_table?: string | null
-          until_on?: string | null
-          updated_at?: string
-          updated_by?: string | null
-          user_id?: string | null
-        }
-        Relationships: [
-          {
-            foreignKeyName: "retention_holds_community_fkey"
-            columns: ["community_id"]
-            referencedRelation: "communities"
-            referencedColumns: ["id"]
-          },
-          {
-            foreignKeyName: "retention_holds_community_fkey"
-            columns: ["community_id"]
-            referencedRelation: "ideal_parts_report"
-            referencedColumns: ["community_id"]
-          },
-          {
-            foreignKeyName: "retention_holds_resident_fkey"
-            columns: ["community_id", "resident_id"]
-            referencedRelation: "residents"
-            referencedColumns: ["community_id", "id"]
-          },
-          {
-            foreignKeyName: "retention_holds_resident_fkey"
-            columns: ["community_id", "resident_id"]
-            referencedRelation: "residents_overview"
-            referencedColumns: ["community_id", "resident_id"]
-          },
-          {
-            foreignKeyName: "retention_holds_user_fkey"
             columns: ["user_id"]
             referencedRelation: "profiles"
             referencedColumns: ["id"]
@@ -2258,49 +2116,6 @@ export type Database = {
         }
         Relationships: []
       }
-      privacy_requests_overview: {
-        Row: {
-          community: string | null
-          community_id: string | null
-          details: string | null
-          due_on: string | null
-          is_overdue: boolean | null
-          kind: Database["public"]["Enums"]["privacy_request_kind"] | null
-          person: string | null
-          request_id: string | null
-          requested_at: string | null
-          resident_id: string | null
-          resolution: string | null
-          status: Database["public"]["Enums"]["privacy_request_status"] | null
-          user_id: string | null
-        }
-        Relationships: [
-          {
-            foreignKeyName: "privacy_requests_community_fkey"
-            columns: ["community_id"]
-            referencedRelation: "communities"
-            referencedColumns: ["id"]
-          },
-          {
-            foreignKeyName: "privacy_requests_community_fkey"
-            columns: ["community_id"]
-            referencedRelation: "ideal_parts_report"
-            referencedColumns: ["community_id"]
-          },
-          {
-            foreignKeyName: "privacy_requests_resident_fkey"
-            columns: ["community_id", "resident_id"]
-            referencedRelation: "residents"
-            referencedColumns: ["community_id", "id"]
-          },
-          {
-            foreignKeyName: "privacy_requests_resident_fkey"
-            columns: ["community_id", "resident_id"]
-            referencedRelation: "residents_overview"
-            referencedColumns: ["community_id", "resident_id"]
-          },
-        ]
-      }
       residents_overview: {
         Row: {
           community: string | null
@@ -2335,6 +2150,57 @@ export type Database = {
             referencedColumns: ["community_id"]
           },
         ]
+      }
+      security_events: {
+        Row: {
+          actor_id: string | null
+          actor_label: string | null
+          address: string | null
+          city: string | null
+          country: string | null
+          device: string | null
+          id: number | null
+          kind: Database["public"]["Enums"]["security_event_kind"] | null
+          note: string | null
+          recorded_at: string | null
+          region: string | null
+          session_id: string | null
+          user_agent: string | null
+          user_id: string | null
+        }
+        Insert: {
+          actor_id?: string | null
+          actor_label?: string | null
+          address?: never
+          city?: string | null
+          country?: string | null
+          device?: never
+          id?: number | null
+          kind?: Database["public"]["Enums"]["security_event_kind"] | null
+          note?: string | null
+          recorded_at?: string | null
+          region?: string | null
+          session_id?: string | null
+          user_agent?: string | null
+          user_id?: string | null
+        }
+        Update: {
+          actor_id?: string | null
+          actor_label?: string | null
+          address?: never
+          city?: string | null
+          country?: string | null
+          device?: never
+          id?: number | null
+          kind?: Database["public"]["Enums"]["security_event_kind"] | null
+          note?: string | null
+          recorded_at?: string | null
+          region?: string | null
+          session_id?: string | null
+          user_agent?: string | null
+          user_id?: string | null
+        }
+        Relationships: []
       }
       units_overview: {
         Row: {
@@ -2386,6 +2252,16 @@ export type Database = {
         Args: { id: string; reason?: string; table_name: string }
         Returns: Json
       }
+      auth_log: {
+        Args: { most?: number; since?: string; user_id?: string }
+        Returns: {
+          action: string
+          actor_id: string
+          address: string
+          provider: string
+          recorded_at: string
+        }[]
+      }
       create_community: {
         Args: {
           country_code: string
@@ -2415,16 +2291,19 @@ export type Database = {
         }
         Returns: string
       }
-      erase_my_account: { Args: { confirmation: string }; Returns: Json }
-      erase_personal_data: {
-        Args: { reason: string; resident_id: string }
-        Returns: Json
+      end_other_sessions: { Args: Record<PropertyKey, never>; Returns: number }
+      end_session: {
+        Args: { reason?: string; session_id: string }
+        Returns: undefined
+      }
+      end_user_sessions: {
+        Args: { reason: string; user_id: string }
+        Returns: number
       }
       explain_access: {
         Args: { community_id: string; permission: string }
         Returns: Json
       }
-      export_personal_data: { Args: { resident_id?: string }; Returns: Json }
       features: {
         Args: { community_id?: string }
         Returns: {
@@ -2532,14 +2411,6 @@ export type Database = {
         Args: { community_id: string; moment?: string }
         Returns: boolean
       }
-      lift_hold: {
-        Args: { hold_id: string; reason: string }
-        Returns: undefined
-      }
-      merge_residents: {
-        Args: { duplicate_id: string; keep_id: string; reason: string }
-        Returns: Json
-      }
       my_invitations: {
         Args: Record<PropertyKey, never>
         Returns: {
@@ -2569,6 +2440,24 @@ export type Database = {
           slug: string
         }[]
       }
+      my_sessions: {
+        Args: Record<PropertyKey, never>
+        Returns: {
+          aal: string
+          address: string
+          city: string
+          country: string
+          created_at: string
+          device: string
+          device_name: string
+          expires_at: string
+          is_current: boolean
+          last_seen_at: string
+          region: string
+          session_id: string
+          user_agent: string
+        }[]
+      }
       next_states: {
         Args: { id: string; table_name: string }
         Returns: {
@@ -2584,16 +2473,6 @@ export type Database = {
           exception: string
           opens_at: string
         }[]
-      }
-      place_hold: {
-        Args: {
-          community_id?: string
-          reason: string
-          resident_id?: string
-          until_on?: string
-          user_id?: string
-        }
-        Returns: string
       }
       publish_house_rules: {
         Args: { effective_on?: string; house_rules_id: string }
@@ -2654,15 +2533,15 @@ export type Database = {
           path: string
         }[]
       }
+      register_session: { Args: { device_name?: string }; Returns: undefined }
       remove_file: { Args: { file_id: string }; Returns: undefined }
-      request_privacy: {
+      require_assurance: {
         Args: {
-          community_id?: string
-          details?: string
-          kind: Database["public"]["Enums"]["privacy_request_kind"]
-          resident_id?: string
+          organization_id?: string
+          permission: string
+          required?: boolean
         }
-        Returns: string
+        Returns: undefined
       }
       resend_invitation: {
         Args: { expires_in_hours?: number; invitation_id: string }
@@ -2675,14 +2554,6 @@ export type Database = {
           role_name: string
           token: string
         }[]
-      }
-      resolve_privacy_request: {
-        Args: {
-          answer?: string
-          outcome: Database["public"]["Enums"]["privacy_request_status"]
-          request_id: string
-        }
-        Returns: undefined
       }
       restore: {
         Args: { id: string; reason?: string; table_name: string }
@@ -2774,11 +2645,25 @@ export type Database = {
           value: Json
         }[]
       }
-      withdraw_consent: { Args: { consent_id: string }; Returns: number }
-      withdraw_privacy_request: {
-        Args: { request_id: string }
-        Returns: undefined
+      user_sessions: {
+        Args: { user_id: string }
+        Returns: {
+          aal: string
+          address: string
+          city: string
+          country: string
+          created_at: string
+          device: string
+          device_name: string
+          expires_at: string
+          is_current: boolean
+          last_seen_at: string
+          region: string
+          session_id: string
+          user_agent: string
+        }[]
       }
+      withdraw_consent: { Args: { consent_id: string }; Returns: number }
     }
     Enums: {
       access_level: "site" | "organization" | "community" | "unit"
@@ -2788,8 +2673,6 @@ export type Database = {
       file_status: "registered" | "stored" | "removed"
       invitation_status: "pending" | "accepted" | "revoked" | "expired"
       occupancy_role: "owner" | "tenant" | "family" | "authorized" | "guest"
-      privacy_request_kind: "export" | "erase" | "rectify"
-      privacy_request_status: "requested" | "done" | "refused" | "withdrawn"
       resident_kind: "person" | "company"
       roster_entity: "building" | "entrance" | "unit" | "resident" | "occupancy"
       roster_value_kind:
@@ -2804,6 +2687,20 @@ export type Database = {
         | "phone"
         | "intercom"
         | "locale"
+      security_event_kind:
+        | "signed_in"
+        | "session_registered"
+        | "assurance_changed"
+        | "signed_out"
+        | "session_ended"
+        | "session_expired"
+        | "sign_in_failed"
+        | "sign_in_refused"
+        | "password_changed"
+        | "email_changed"
+        | "phone_changed"
+        | "mfa_enrolled"
+        | "mfa_removed"
       setting_category:
         | "billing"
         | "security"
@@ -2968,8 +2865,6 @@ export const Constants = {
       file_status: ["registered", "stored", "removed"],
       invitation_status: ["pending", "accepted", "revoked", "expired"],
       occupancy_role: ["owner", "tenant", "family", "authorized", "guest"],
-      privacy_request_kind: ["export", "erase", "rectify"],
-      privacy_request_status: ["requested", "done", "refused", "withdrawn"],
       resident_kind: ["person", "company"],
       roster_entity: ["building", "entrance", "unit", "resident", "occupancy"],
       roster_value_kind: [
@@ -2984,6 +2879,21 @@ export const Constants = {
         "phone",
         "intercom",
         "locale",
+      ],
+      security_event_kind: [
+        "signed_in",
+        "session_registered",
+        "assurance_changed",
+        "signed_out",
+        "session_ended",
+        "session_expired",
+        "sign_in_failed",
+        "sign_in_refused",
+        "password_changed",
+        "email_changed",
+        "phone_changed",
+        "mfa_enrolled",
+        "mfa_removed",
       ],
       setting_category: [
         "billing",

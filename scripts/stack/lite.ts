@@ -1,6 +1,7 @@
 import { App, type EmailDriver, setExperimental } from '@supabase/lite';
 import { createPostgresConnection } from '@supabase/lite/postgres';
 import type { StackKeys } from './keys.ts';
+import { sessionOrigins } from './auth/session-origins.ts';
 import { createFileStore } from './storage/file-store.ts';
 import type { SupabaseConfig } from './supabase-config.ts';
 
@@ -13,6 +14,8 @@ export function liteAuth(
 ): LiteService {
   const { auth } = options.config;
   const connection = connect(options.databaseUrl, 5);
+  // It would open sessions without saying from where.
+  Object.assign(connection, { kysely: connection.kysely.withPlugin(sessionOrigins.plugin) });
   const app = new App({
     connection,
     auth: {

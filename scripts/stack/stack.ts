@@ -9,7 +9,7 @@ import { createMailCatcher, type Mail, type MailCatcher } from './mail.ts';
 import type { PostgresServer } from './postgres.ts';
 import { startPostgrest } from './postgrest.ts';
 import { storageRequests } from './storage/requests.ts';
-import { readSupabaseConfig } from './supabase-config.ts';
+import { readSupabaseConfig, type SupabaseConfig } from './supabase-config.ts';
 
 export type StackOptions = {
   postgres: PostgresServer;
@@ -28,6 +28,8 @@ export type StackOptions = {
   jobs?: boolean;
   /** Rounds of bcrypt as a power of two; 10 as on Supabase, fewer where tests make many users. */
   passwordCost?: number;
+  /** `supabase/config.toml` by default. */
+  config?: SupabaseConfig;
   onLog?: (part: string, line: string) => void;
   onMail?: (mail: Mail) => void;
   onEvent?: (payload: string) => void;
@@ -55,7 +57,7 @@ export type Stack = {
  */
 export async function startStack(options: StackOptions): Promise<Stack> {
   const { postgres, database, keys } = options;
-  const config = readSupabaseConfig();
+  const config = options.config ?? readSupabaseConfig();
   const server = await listen(options.port);
   const url = `http://127.0.0.1:${server.port}`;
   const databaseUrl = postgres.url(database);

@@ -4,6 +4,8 @@ import { parse } from 'smol-toml';
 import { z } from 'zod';
 import { supabaseDir } from './paths.ts';
 
+const hookSchema = z.object({ enabled: z.boolean(), uri: z.string() });
+
 const configSchema = z.object({
   api: z.object({
     schemas: z.array(z.string()),
@@ -25,7 +27,7 @@ const configSchema = z.object({
       otp_length: z.number(),
       otp_expiry: z.number(),
     }),
-    hook: z.object({ custom_access_token: z.object({ enabled: z.boolean(), uri: z.string() }).optional() }).optional(),
+    hook: z.object({ custom_access_token: hookSchema.optional(), password_verification_attempt: hookSchema.optional() }).optional(),
   }),
   functions: z.record(z.string(), z.object({ enabled: z.boolean().default(true), verify_jwt: z.boolean().default(true) }))
     .default({}),
@@ -41,21 +43,27 @@ export function readSupabaseConfig(file = join(supabaseDir, 'config.toml')): Sup
   return parsed.data;
 }
 
+/** A SQL function that Auth calls. */
+export type HookFunction = { schema: string; name: string };
+
 /**
- * The SQL function that a hook's address names, or undefined when the hook is off.
+ * The SQL function that the address of one of Auth's hooks names, or undefined when the hook is off.
  *
  * @returns its schema and name, for `pg-functions://postgres/<schema>/<name>`
  */
-export function accessTokenHook(config: SupabaseConfig): { schema: string; name: string } | undefined {
-  const hook = config.auth.hook?.custom_access_token;
+export function hookFunction(
+  config: SupabaseConfig,
+  name: 'custom_access_token' | 'password_verification_attempt',
+): HookFunction | undefined {
+  const hook = config.auth.hook?.[name];
   if (!hook?.enabled) return undefined;
-  const [, schema, name] = /^pg-functions:\/\/[^/]+\/([^/]+)\/([^/]+)$/.exec(hook.uri) ?? [];
-  if (!schema || !name) {
+  const [, schema, functionName] = /^pg-functions:\/\/[^/]+\/([^/]+)\/([^/]+)$/.exec(hook.uri) ?? [];
+  if (!schema || !functionName) {
     throw new Error(
-      `supabase/config.toml: the access token hook ${
+      `supabase/config.toml: the hook ${name}, ${
         JSON.stringify(hook.uri)
-      } is not of the form pg-functions://postgres/<schema>/<function>.`,
+      }, is not of the form pg-functions://postgres/<schema>/<function>.`,
     );
   }
-  return { schema, name };
+  return { schema, name: functionName };
 }

@@ -7,9 +7,12 @@
 --             a missing hook included, the tables are read. Claims make it fast; they cannot make it wrong.
 --             What is not a plain role (a single permission, a restricted membership) is never in claims: they only say that
 --             there is some (`extras`), and it is looked up.
---             A user whose account is not active has no access, whatever the token says.
+--             A user whose account is not active has no access, whatever the token says; nor has a token whose session in Auth is
+--             gone: signed out, ended or expired. Where an assurance level is required (topic assurance), a permission is not
+--             held without it.
 --
--- The functions read tables of the topics tenancy, roles and property, which come later: PL/pgSQL binds names when it runs.
+-- The functions read tables of the topics tenancy, roles, assurance and property, which come later: PL/pgSQL binds names when it
+-- runs.
 -- Claims, in `app_metadata`:
 --   {"access_version": 1767225600000000, "valid_until": "2026-12-31T00:00:00+00:00", "site_roles": ["superadmin"],
 --    "organizations": {"<id>": ["admin"]}, "communities": {"<id>": ["manager", "owner"]}}
@@ -51,6 +54,33 @@ comment on function app.bump_access(uuid[]) is
 
 -- Whose access -------------------------------------------------------------------------------------------------------
 
+create function app.session_is_live(claims jsonb)
+returns boolean
+language plpgsql
+stable
+security definer -- reads Auth's sessions
+set search_path = ''
+as $$
+declare
+  session constant text := claims ->> 'session_id';
+begin
+  if session is null then
+    -- Nothing tells whether such a token was taken back. Looked up directly, because these tokens ask with every helper.
+    return claims -> 'on_behalf' is not null or not exists (
+      select from public.setting_values v
+      where v.key = 'security.require_session' and v.organization_id is null and v.community_id is null and v.deleted_at is null and v.value = 'true');
+  end if;
+  return pg_input_is_valid(session, 'uuid') and exists (
+    select from auth.sessions s
+    where s.id = session::uuid and s.user_id = (claims ->> 'sub')::uuid and (s.not_after is null or s.not_after > now()));
+end;
+$$;
+
+comment on function app.session_is_live(jsonb) is
+  'Whether the session that a token names still exists in Auth, is this user''s and has not expired. A token without a session_id (third-party auth) counts, because nothing could tell '
+  'otherwise, unless the setting security.require_session refuses it. The claim on_behalf marks a question that the database asks itself about a user; Auth issues no such token. '
+  'The two helpers that every statement calls look the session up in a query of their own, which costs a tenth of this call. Definer: reads auth.sessions; not executable by API roles.';
+
 create function app.user_id()
 returns uuid
 language plpgsql
@@ -59,9 +89,16 @@ security definer -- reads the account's status, which the caller may be unable t
 set search_path = ''
 as $$
 declare
-  caller constant uuid := auth.uid();
+  claims constant jsonb := nullif(current_setting('request.jwt.claims', true), '')::jsonb;
+  caller constant uuid := claims ->> 'sub';
+  session constant text := claims ->> 'session_id';
 begin
-  if caller is null or not exists (select from public.profiles p where p.id = caller and p.status = 'active') then
+  if caller is null or not exists (
+    select from public.profiles p
+    where p.id = caller and p.status = 'active' and (session is null or exists (
+      select from auth.sessions s
+      where s.id = case when pg_input_is_valid(session, 'uuid') then session::uuid end and s.user_id = p.id and (s.not_after is null or s.not_after > now())))
+  ) or (session is null and not app.session_is_live(claims)) then
     return null;
   end if;
   return caller;
@@ -69,7 +106,8 @@ end;
 $$;
 
 comment on function app.user_id() is
-  'The caller, if the account is active, else null. Policies on a user''s own rows ask this and not auth.uid(), so that a banned user is out on the next statement. Definer: reads profiles.status.';
+  'The caller, if the account is active and the session live, else null. Policies on a user''s own rows ask this and not auth.uid(), so that a banned user and an ended session are out on the next statement. '
+  'Definer: reads profiles.status.';
 
 create function app.compute_access(subject uuid)
 returns jsonb
@@ -139,21 +177,84 @@ declare
   claims constant jsonb := nullif(current_setting('request.jwt.claims', true), '')::jsonb;
   told constant jsonb := claims -> 'app_metadata';
   caller constant uuid := claims ->> 'sub';
+  session constant text := claims ->> 'session_id';
   live bigint;
+  is_live boolean;
+  is_asked boolean;
+  result jsonb;
 begin
-  select a.version into live from private.user_access a where a.user_id = caller;
-  if live = (told ->> 'access_version')::bigint
-    and now() < (told ->> 'valid_until')::timestamptz
-    and told -> 'truncated' is null
-  then
-    return told;
+  select
+    a.version,
+    exists (
+      select from auth.sessions s
+      where s.id = case when pg_input_is_valid(session, 'uuid') then session::uuid end and s.user_id = caller and (s.not_after is null or s.not_after > now())),
+    exists (select from public.assurance_requirements)
+  into live, is_live, is_asked
+  from (values (caller)) c (id)
+  left join private.user_access a on a.user_id = c.id;
+
+  if session is null then
+    is_live := app.session_is_live(claims);
   end if;
-  return app.compute_access(caller);
+  if not is_live then
+    return app.compute_access(null);
+  end if;
+
+  if live = (told ->> 'access_version')::bigint and now() < (told ->> 'valid_until')::timestamptz and told -> 'truncated' is null then
+    result := told;
+  else
+    result := app.compute_access(caller);
+  end if;
+  if is_asked and not app.is_assured() then
+    result := result || '{"unassured": true}';
+  end if;
+  return result;
 end;
 $$;
 
 comment on function app.access() is
-  'The caller''s roles: from the token while it can be believed, else from the tables. Definer: reads the live version; not executable by API roles, who ask the helpers below.';
+  'The caller''s roles: from the token while it can be believed, else from the tables; none once the session is gone. "unassured" stands beside them for a caller without a second factor while anybody on the site asks for one. Definer: reads the live version; not executable by API roles, who ask the helpers below.';
+
+-- How sure Auth is of the caller -------------------------------------------------------------------------------------
+
+create function app.is_assured()
+returns boolean
+language plpgsql
+stable
+security definer -- reads Auth's sessions
+set search_path = ''
+as $$
+declare
+  claims constant jsonb := nullif(current_setting('request.jwt.claims', true), '')::jsonb;
+begin
+  -- The session too, because a second factor that was removed lowers it at once, and the token only when it is renewed.
+  return coalesce(claims ->> 'aal' in ('aal2', 'aal3'), false) and (
+    claims ->> 'session_id' is null
+    or exists (select from auth.sessions s where s.id = (claims ->> 'session_id')::uuid and s.aal::text in ('aal2', 'aal3')));
+end;
+$$;
+
+comment on function app.is_assured() is
+  'Whether the caller has proved a second factor (aal2) in this session: the token says so and the session, where it names one, still does. Definer: reads auth.sessions.';
+
+create function app.assurance_lacking(permission text)
+returns uuid[]
+language plpgsql
+stable
+security definer -- reads requirements of every organization
+set search_path = ''
+as $$
+begin
+  if app.is_assured() then
+    return null;
+  end if;
+  return (select array_agg(q.organization_id) from public.assurance_requirements q where q.permission_key = permission);
+end;
+$$;
+
+comment on function app.assurance_lacking(text) is
+  'The organizations that ask for aal2 for the permission while the caller has not got it; null among them stands for the whole site. Null for almost everybody: nothing is required, or it is there. '
+  'Definer: reads assurance_requirements; not executable by API roles.';
 
 -- The helpers of policies --------------------------------------------------------------------------------------------
 
@@ -183,13 +284,14 @@ security definer -- reads roles regardless of who may list them
 set search_path = ''
 as $$
 declare
-  site_roles constant jsonb := app.access() -> 'site_roles';
+  access constant jsonb := app.access();
 begin
-  return site_roles <> '[]' and site_roles ?| app.roles_with(permission, 'site');
+  return access -> 'site_roles' <> '[]' and access -> 'site_roles' ?| app.roles_with(permission, 'site') and (not access ? 'unassured' or app.assurance_lacking(permission) is null);
 end;
 $$;
 
-comment on function app.can_on_site(text) is 'Whether a site role of the caller holds the permission. Definer: reads roles.';
+comment on function app.can_on_site(text) is
+  'Whether a site role of the caller holds the permission everywhere: not if one organization asks for an assurance level that the caller lacks. Definer: reads roles.';
 
 create function app.my_organizations()
 returns uuid[]
@@ -201,7 +303,7 @@ as $$
 declare
   access constant jsonb := app.access();
 begin
-  if access -> 'site_roles' <> '[]' and access -> 'site_roles' ?| app.roles_with('organizations.read', 'site') then
+  if access -> 'site_roles' <> '[]' and app.can_on_site('organizations.read') then
     return array(select o.id from public.organizations o);
   end if;
   return array(
@@ -210,6 +312,8 @@ begin
     select c.organization_id from jsonb_object_keys(access -> 'communities') k join public.communities c on c.id = k::uuid
     union
     select c.organization_id from app.extra_communities(null) e join public.communities c on c.id = e where access ? 'extras'
+    union
+    select o from app.organizations_with('organizations.read') o where access -> 'site_roles' <> '[]'
   );
 end;
 $$;
@@ -227,20 +331,24 @@ as $$
 declare
   access constant jsonb := app.access();
   organizations constant jsonb := access -> 'organizations';
+  lacking constant uuid[] := case when access ? 'unassured' then app.assurance_lacking(permission) end;
   holders record;
 begin
-  if access -> 'site_roles' <> '[]' and access -> 'site_roles' ?| app.roles_with(permission, 'site') then
-    return query select o.id from public.organizations o;
+  if array_position(lacking, null) is not null then
+    return;
+  elsif access -> 'site_roles' <> '[]' and access -> 'site_roles' ?| app.roles_with(permission, 'site') then
+    return query select o.id from public.organizations o where lacking is null or o.id <> all (lacking);
     return;
   end if;
 
   if access ? 'extras' then
-    return query select app.extra_organizations(permission);
+    return query select e from app.extra_organizations(permission) e where lacking is null or e <> all (lacking);
   end if;
 
   if organizations <> '{}' then
     select p.role_keys, p.has_custom into holders from private.permission_holders p where p.permission_key = permission and p.level = 'organization';
-    return query select h.key::uuid from jsonb_each(organizations) h where h.value ?| holders.role_keys;
+    return query
+      select h.key::uuid from jsonb_each(organizations) h where h.value ?| holders.role_keys and (lacking is null or h.key::uuid <> all (lacking));
     if holders.has_custom then
       return query
         select h.key::uuid
@@ -251,13 +359,15 @@ begin
           join public.role_permissions rp on rp.role_id = r.id
           where r.level = 'organization' and r.organization_id = h.key::uuid and r.deleted_at is null and h.value ? r.key
             and rp.permission_key = permission
-        );
+        )
+        and (lacking is null or h.key::uuid <> all (lacking));
     end if;
   end if;
 end;
 $$;
 
-comment on function app.organizations_with(text) is 'The organizations in which the caller holds the permission, by a role there or on the site. Definer: reads roles.';
+comment on function app.organizations_with(text) is
+  'The organizations in which the caller holds the permission, by a role there or on the site, with the assurance level that is required there. Definer: reads roles.';
 
 create function app.my_communities()
 returns uuid[]
@@ -297,10 +407,13 @@ set search_path = ''
 as $$
 declare
   access constant jsonb := app.access();
+  lacking constant uuid[] := case when access ? 'unassured' then app.assurance_lacking(permission) end;
   holders record;
 begin
-  if access -> 'site_roles' <> '[]' and access -> 'site_roles' ?| app.roles_with(permission, 'site') then
-    return query select c.id from public.communities c;
+  if array_position(lacking, null) is not null then
+    return;
+  elsif access -> 'site_roles' <> '[]' and access -> 'site_roles' ?| app.roles_with(permission, 'site') then
+    return query select c.id from public.communities c where lacking is null or c.organization_id <> all (lacking);
     return;
   end if;
 
@@ -310,12 +423,18 @@ begin
   end if;
 
   if access ? 'extras' then
-    return query select app.extra_communities(permission);
+    return query
+      select e from app.extra_communities(permission) e
+      where lacking is null or e not in (select c.id from public.communities c where c.organization_id = any (lacking));
   end if;
 
   -- Nearly everybody holds it by a system role, whose key means the same everywhere.
   select p.role_keys, p.has_custom into holders from private.permission_holders p where p.permission_key = permission and p.level = 'community';
-  return query select h.key::uuid from jsonb_each(access -> 'communities') h where h.value ?| holders.role_keys;
+  return query
+    select h.key::uuid
+    from jsonb_each(access -> 'communities') h
+    where h.value ?| holders.role_keys
+      and (lacking is null or h.key::uuid not in (select c.id from public.communities c where c.organization_id = any (lacking)));
   if holders.has_custom then
     return query
       select h.key::uuid
@@ -327,13 +446,14 @@ begin
         where rp.permission_key = permission and r.level = 'community' and r.deleted_at is null and h.value ? r.key
           and (r.community_id = h.key::uuid
             or r.organization_id = (select c.organization_id from public.communities c where c.id = h.key::uuid))
-      );
+      )
+      and (lacking is null or h.key::uuid not in (select c.id from public.communities c where c.organization_id = any (lacking)));
   end if;
 end;
 $$;
 
 comment on function app.communities_with(text) is
-  'The communities in which the caller holds the permission, by a role there, in their organization or on the site. Definer: reads roles.';
+  'The communities in which the caller holds the permission, by a role there, in their organization or on the site, with the assurance level that is required there. Definer: reads roles.';
 
 create function app.units_with(permission text)
 returns setof uuid
@@ -343,27 +463,39 @@ security definer -- reads the caller's occupancies before any policy on them is 
 set search_path = ''
 as $$
 declare
+  caller constant uuid := app.user_id();
   -- What an occupancy gives is a system role of the same key.
   system_roles constant text[] := app.roles_with(permission, 'community');
 begin
+  if caller is null then
+    return;
+  end if;
+
   return query
     select oc.unit_id
     from public.residents re
     join public.occupancies oc on oc.community_id = re.community_id and oc.resident_id = re.id
     join public.communities c on c.id = re.community_id
-    where re.user_id = app.user_id() and re.deleted_at is null and re.onboarding <> 'suspended' and oc.deleted_at is null and c.deleted_at is null
+    where re.user_id = caller and re.deleted_at is null and re.onboarding <> 'suspended' and oc.deleted_at is null and c.deleted_at is null
+      and (
+        not exists (
+          select from public.assurance_requirements q
+          where q.permission_key = permission and (q.organization_id is null or q.organization_id = c.organization_id))
+        or (select app.is_assured())
+      )
       and oc.starts_on <= (now() at time zone c.time_zone)::date
       and (oc.ends_on is null or oc.ends_on >= (now() at time zone c.time_zone)::date)
       and oc.role::text = any (system_roles);
 
-  if exists (select from public.memberships m where m.user_id = auth.uid() and m.restriction is not null) then
+  if exists (select from public.memberships m where m.user_id = caller and m.restriction is not null) then
     return query select app.extra_units(permission);
   end if;
 end;
 $$;
 
 comment on function app.units_with(text) is
-  'The units in which the caller lives or which the caller owns today (the community''s date) in a role that holds the permission, and those to which a restricted membership reaches. Always from the tables. Definer: reads occupancies.';
+  'The units in which the caller lives or which the caller owns today (the community''s date) in a role that holds the permission, with the assurance level that is required there, and those to which a restricted membership reaches. '
+  'Always from the tables. Definer: reads occupancies.';
 
 create function app.users_of(permission text)
 returns setof uuid
@@ -402,6 +534,31 @@ return coalesce(community in (select app.communities_with(permission)), false);
 
 comment on function app.can(text, uuid) is 'Whether the caller holds the permission in the community; false for a community that does not exist.';
 
+create function app.needs_assurance(permission text, community uuid)
+returns boolean
+language plpgsql
+volatile
+security definer -- asks as if the caller had proved a second factor
+set search_path = ''
+as $$
+declare
+  claims constant text := current_setting('request.jwt.claims', true);
+  held boolean;
+begin
+  if app.user_id() is null or app.assurance_lacking(permission) is null then
+    return false;
+  end if;
+  perform set_config('request.jwt.claims', ((claims::jsonb - 'session_id') || '{"aal": "aal2", "on_behalf": true}')::text, true);
+  held := app.can(permission, community) or exists (
+    select from app.units_with(permission) w join public.units u on u.id = w where u.community_id = community);
+  perform set_config('request.jwt.claims', claims, true);
+  return held and not app.can(permission, community);
+end;
+$$;
+
+comment on function app.needs_assurance(text, uuid) is
+  'Whether the caller would hold the permission in the community with a second factor, and does not without. Tells nothing to those who would not hold it anyway. Definer: asks the helpers as if the caller had it.';
+
 create function app.require(permission text, community uuid)
 returns void
 language plpgsql
@@ -410,15 +567,19 @@ set search_path = ''
 as $$
 begin
   if not app.is_trusted() and not app.can(permission, community) then
+    if app.needs_assurance(permission, community) then
+      perform app.fail(403, 'assurance_required', format('The permission %s takes a second factor here.', permission),
+        'Sign in with a second factor (aal2): supabase.auth.mfa.challengeAndVerify.');
+    end if;
     perform app.fail(403, 'permission_denied', format('This takes the permission %s in this community.', permission));
   end if;
 end;
 $$;
 
 comment on function app.require(text, uuid) is
-  'Refuses (403 permission_denied) unless the caller holds the permission in the community or is trusted. Answers the same for a community that does not exist.';
+  'Refuses (403 permission_denied; assurance_required where only a second factor is missing) unless the caller holds the permission in the community or is trusted. Answers the same for a community that does not exist.';
 
-grant execute on function app.can(text, uuid), app.require(text, uuid) to authenticated, service_role;
+grant execute on function app.can(text, uuid), app.needs_assurance(text, uuid), app.require(text, uuid) to authenticated, service_role;
 
 -- Before every request -----------------------------------------------------------------------------------------------
 
@@ -430,22 +591,30 @@ security definer -- reads the account's status
 set search_path = ''
 as $$
 declare
+  claims jsonb;
   caller_status text;
 begin
   if current_setting('role') <> 'authenticated' then
     return;
   end if;
-  select p.status::text into caller_status from public.profiles p where p.id = auth.uid();
+  claims := nullif(current_setting('request.jwt.claims', true), '');
+  select p.status::text into caller_status from public.profiles p where p.id = (claims ->> 'sub')::uuid;
   if caller_status is null then
     perform app.fail(401, 'account_unknown', 'The account of this token no longer exists.');
   elsif caller_status <> 'active' then
     perform app.fail(403, 'account_' || caller_status, format('This account is %s.', caller_status), 'Ask the administrator of the site.');
+  elsif not app.session_is_live(claims) then
+    if claims ->> 'session_id' is null then
+      perform app.fail(401, 'session_required', 'This token belongs to no session, and this site takes only tokens that do.');
+    end if;
+    perform app.fail(401, 'session_ended', 'The session of this token was ended, signed out, or has expired.', 'Sign in again.');
   end if;
 end;
 $$;
 
 comment on function app.pre_request() is
-  'Runs before every API request (db_pre_request) and tells a user whose account is not active so, instead of answering with empty lists. The policies hold without it. Definer: reads profiles.status.';
+  'Runs before every API request (db_pre_request) and tells a user whose account is not active, or whose session has ended, so, instead of answering with empty lists. The policies hold without it. '
+  'Definer: reads profiles.status.';
 
 grant execute on function app.pre_request() to anon, authenticated, service_role;
 

@@ -209,7 +209,7 @@ declare
   held text[];
 begin
   -- Asks the same helpers as if the user had sent this request, with claims that say nothing and so are not believed.
-  perform set_config('request.jwt.claims', jsonb_build_object('sub', subject, 'role', 'authenticated', 'aal', 'aal2')::text, true);
+  perform set_config('request.jwt.claims', jsonb_build_object('sub', subject, 'role', 'authenticated', 'aal', 'aal2', 'on_behalf', true)::text, true);
   held := array(select app.permissions_in(organization, community));
   perform set_config('request.jwt.claims', coalesce(claims, ''), true);
   return held;

@@ -168,7 +168,12 @@ stable
 security definer -- reads what the caller was given before any policy on it is decided
 set search_path = ''
 as $$
+declare
+  lacking constant uuid[] := app.assurance_lacking(permission) || app.assurance_lacking(regexp_replace(permission, '_own$', ''));
 begin
+  if array_position(lacking, null) is not null then
+    return;
+  end if;
   return query
   select u.id
   from public.memberships m
@@ -179,6 +184,7 @@ begin
     and (m.restriction -> 'units' ? u.id::text or m.restriction -> 'buildings' ? u.building_id::text)
   where m.user_id = app.user_id() and m.restriction is not null and m.deleted_at is null and r.deleted_at is null and c.deleted_at is null
     and m.starts_at <= now() and (m.ends_at is null or m.ends_at > now())
+    and (lacking is null or c.organization_id <> all (lacking))
     and app.restriction_holds_now(m.restriction, c.time_zone);
 end;
 $$;
@@ -439,6 +445,9 @@ security definer -- reads the caller's limits
 set search_path = ''
 as $$
 begin
+  if not app.is_trusted() and app.needs_assurance(permission, community) then
+    return 0;
+  end if;
   -- Without limits wherever an unrestricted role or a single grant holds the permission.
   if app.is_trusted() or exists (
     select
@@ -544,6 +553,7 @@ begin
       'is_current', (claims ->> 'access_version')::bigint is not distinct from (select a.version from private.user_access a where a.user_id = caller),
       'valid_until', claims -> 'valid_until',
       'truncated', claims ? 'truncated'),
+    'assurance', jsonb_build_object('has_second_factor', app.is_assured(), 'needs_second_factor', app.needs_assurance(permission, community)),
     'roles', (
       select coalesce(jsonb_agg(jsonb_build_object(
         'role', r.key, 'level', m.level, 'holds_it', rp.id is not null, 'restriction', m.restriction,
@@ -587,7 +597,7 @@ set search_path = ''
 as $$ select app.explain_access(permission, community_id) $$;
 
 comment on function public.explain_access(text, uuid) is
-  'Why the caller holds a permission in a community, or does not: {"allowed", "account", "token", "roles", "occupancies", "grants"}, each role with whether it holds the permission and within which limits. Errors: permission_unknown.';
+  'Why the caller holds a permission in a community, or does not: {"allowed", "account", "token", "assurance", "roles", "occupancies", "grants"}, each role with whether it holds the permission and within which limits. Errors: permission_unknown.';
 
 grant execute on function
   app.change_role(uuid, text, text, text, public.access_level, text[], uuid, uuid),

@@ -294,6 +294,8 @@ is_with_resident: for user and email, whether rows in a community go when the us
 select app.register_personal_data('public.profiles', 'id', 'user', on_erase => 'cascade',
   columns => '{"display_name": "Erased person", "username": null, "email": null, "status_reason": null, "locale": null, "time_zone": null}');
 select app.register_personal_data('private.user_access', 'user_id', 'user', on_erase => 'cascade', exported => '{}');
+select app.register_personal_data('private.session_origins', 'user_id', 'user', on_erase => 'cascade',
+  columns => '{"device_name": null, "user_agent": null, "address": null, "country": null, "region": null, "city": null}');
 select app.register_personal_data('public.memberships', 'user_id', 'user', on_erase => 'cascade');
 select app.register_personal_data('public.user_permissions', 'user_id', 'user', on_erase => 'cascade', columns => '{"reason": null}');
 select app.register_personal_data('public.user_preferences', 'user_id', 'user', on_erase => 'cascade', columns => '{"value": null}');

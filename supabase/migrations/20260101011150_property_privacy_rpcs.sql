@@ -419,7 +419,11 @@ begin
     )
     select
       s.unit_id, s.role, min(h.starts_on) as starts_on, bool_or(h.is_living_in) as is_living_in, bool_or(h.is_primary_contact) as is_primary_contact,
-      count(distinct h.ownership_share) as shares, min(h.ownership_share) as share,
+      count(h.ownership_share) as stated, count(distinct h.ownership_share) as shares, min(h.ownership_share) as share, sum(h.ownership_share) as together,
+      count(distinct h.days) = 1 as is_same_days,
+      (select sum(o.ownership_share) from public.occupancies o
+       where o.community_id = community and o.unit_id = s.unit_id and o.role = 'owner' and o.deleted_at is null
+         and daterange(o.starts_on, o.ends_on, '[]') && daterange(min(h.starts_on), case when bool_or(h.ends_on is null) then null else max(h.ends_on) end, '[]')) as of_all,
       -- Who stays is the row that ends last: its end, and whether it was told of, need no changing.
       (array_agg(h.id order by h.ends_on desc nulls first, (h.resident_id = keep) desc, h.id))[1] as stays, array_agg(h.id) as ids
     from spans s
@@ -427,8 +431,13 @@ begin
     group by s.unit_id, s.role, s.days
     having count(distinct h.resident_id) = 2
   loop
-    if unified.shares > 1 then
-      perform app.fail(409, 'merge_refused', 'Both own shares of one unit at one time, and the shares differ.', 'Say first which share it is.');
+    -- Two shares are parts if the unit has room for both, and one share entered twice if it has not.
+    if unified.stated > 1 then
+      if unified.is_same_days and unified.of_all <= 100 then
+        unified.share := unified.together;
+      elsif unified.shares > 1 or unified.of_all <= 100 then
+        perform app.fail(409, 'merge_refused', 'Both own shares of one unit, and what they are together is not clear: the shares, or the days, differ.', 'Say first which share it is.');
+      end if;
     end if;
     update public.occupancies o set deleted_at = clock_timestamp() where o.id = any (unified.ids) and o.id <> unified.stays;
     update public.occupancies o
@@ -447,7 +456,7 @@ end;
 $$;
 
 comment on function app.merge_occupancies(uuid, uuid) is
-  'Gives the duplicate''s occupancies to the resident who stays. Where both have one of the same unit and role on overlapping days, one row of all the days stays and the others are archived; shares that differ refuse it (409 merge_refused). Not executable by API roles.';
+  'Gives the duplicate''s occupancies to the resident who stays. Where both have one of the same unit and role on overlapping days, one row of all the days stays and the others are archived. Shares on the same days are added up where the unit''s owners have no more than the whole; shares that cannot be told apart refuse it (409 merge_refused). Not executable by API roles.';
 
 select app.register_personal_data('public.occupancies', 'resident_id', 'resident', on_merge => 'function', merge_with => 'app.merge_occupancies',
   kept_because => 'That a unit was owned or occupied on a day decides who owed and voted; the row no longer says who it was.');

@@ -44,10 +44,14 @@ returns jsonb language plpgsql volatile security definer set search_path = ''
 as $$
 declare
   event jsonb;
+  session uuid;
 begin
+  insert into auth.sessions (id, user_id, aal, created_at, updated_at)
+  select gen_random_uuid(), u.id, 'aal1', now(), now() from auth.users u where u.id = tests.id(identifier)
+  returning id into session;
   select jsonb_build_object('user_id', u.id, 'authentication_method', 'password', 'claims', jsonb_build_object(
     'iss', 'http://127.0.0.1:54321/auth/v1', 'aud', 'authenticated', 'role', 'authenticated', 'sub', u.id, 'email', u.email, 'phone', '',
-    'aal', 'aal1', 'session_id', gen_random_uuid(), 'is_anonymous', false,
+    'aal', 'aal1', 'session_id', session, 'is_anonymous', false,
     'iat', extract(epoch from now())::bigint, 'exp', extract(epoch from now())::bigint + 3600,
     'app_metadata', u.raw_app_meta_data, 'user_metadata', u.raw_user_meta_data))
   into event
@@ -63,7 +67,19 @@ begin
 end;
 $$;
 comment on function tests.claims(text, boolean) is
-  'What the user''s token says if it is minted now: as Auth makes it, with the access token hook or without. Definer: works while another user is signed in.';
+  'What the user''s token says if it is minted now: as Auth makes it, in a new session, with the access token hook or without. Definer: works while another user is signed in.';
+
+create function tests.assured_claims(identifier text)
+returns jsonb language plpgsql volatile security definer set search_path = ''
+as $$
+declare
+  claims constant jsonb := tests.claims(identifier);
+begin
+  update auth.sessions set aal = 'aal2' where id = (claims ->> 'session_id')::uuid;
+  return claims || '{"aal": "aal2"}';
+end;
+$$;
+comment on function tests.assured_claims(text) is 'What the user''s token says after a second factor was proved in its session. Definer: works while another user is signed in.';
 
 create function tests.authenticate_with(claims jsonb)
 returns void language plpgsql volatile set search_path = ''

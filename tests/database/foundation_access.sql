@@ -4,7 +4,7 @@
 -- of the units tells what access they have.
 
 begin;
-select plan(48);
+select plan(49);
 
 select tests.create_organization('North'), tests.create_organization('South');
 select tests.create_community('Alder', 'North'), tests.create_community('Birch', 'North'), tests.create_community('Cedar', 'South');
@@ -166,7 +166,9 @@ select is(tests.seen('public.units', 'number'), 'nothing', 'a suspended user see
 select tests.as_studio();
 select public.set_account_status(tests.id('manager'), 'active');
 select tests.authenticate_with(tests.kept('token')::jsonb);
-select is(tests.seen('public.units', 'number'), 'alder', 'a user whose account is active again sees what they saw before');
+select is(tests.seen('public.units', 'number'), 'nothing', 'a session that ended with the account does not come back with it');
+select tests.authenticate_as('manager');
+select is(tests.seen('public.units', 'number'), 'alder', 'a user whose account is active again signs in and sees what they saw before');
 select lives_ok('select app.pre_request()', 'an active user''s request passes');
 
 select tests.as_studio();

@@ -2,7 +2,7 @@
 -- That every registered table is exported, erased and merged is proved table by table in tests/api/privacy-registry.test.ts.
 
 begin;
-select plan(69);
+select plan(70);
 
 select tests.create_community('Alder');
 select tests.create_community('Birch');
@@ -164,6 +164,9 @@ select tests.create_resident('Boris again', 'Alder');
 insert into public.resident_details (community_id, resident_id, phone, note) values (tests.id('Alder'), tests.id('Boris again'), '+359 88 333 4444', 'Second note');
 select tests.occupy('Boris again', 'A1', 'owner', '2018-01-01', '2022-12-31');
 select tests.occupy('Boris again', 'A2', 'owner', '2021-01-01');
+select tests.create_unit('A3', 'Alder');
+insert into public.occupancies (community_id, unit_id, resident_id, role, ownership_share, starts_on)
+select tests.id('Alder'), tests.id('A3'), r.id, 'owner', 50, '2021-01-01' from public.residents r where r.id in (tests.id('Boris'), tests.id('Boris again'));
 select tests.authenticate_as('foreign manager');
 select throws_ok($$select public.merge_residents(tests.id('Boris'), tests.id('Boris again'), 'Spite')$$, 'PT403', 'permission_denied', 'nobody merges elsewhere');
 select tests.authenticate_as('manager');
@@ -173,7 +176,8 @@ select is(public.merge_residents(tests.id('Boris'), tests.id('Boris again'), 'En
 select tests.as_studio();
 select is((select string_agg(u.number || ' ' || o.starts_on || ' ' || coalesce(o.ends_on::text, '-'), ', ' order by u.number)
   from public.occupancies o join public.units u on u.id = o.unit_id where o.resident_id = tests.id('Boris') and o.deleted_at is null),
-  'A1 2018-01-01 -, A2 2021-01-01 -', 'history follows, and what was entered twice is one row of all the days');
+  'A1 2018-01-01 -, A2 2021-01-01 -, A3 2021-01-01 -', 'history follows, and what was entered twice is one row of all the days');
+select is((select ownership_share from public.occupancies where unit_id = tests.id('A3') and deleted_at is null), 100::numeric, 'two halves are the whole');
 select is((select phone || ', ' || note || ', ' || email from public.resident_details where resident_id = tests.id('Boris') and deleted_at is null), '+359 88 333 4444, Note on Boris, ' || tests.email('boris'),
   'what the record lacked comes along, what it had stays');
 select is((select row(merged_into_id, user_id, deleted_at is null)::text from public.residents where id = tests.id('Boris again')), row(tests.id('Boris'), null, false)::text, 'the duplicate is archived and points to the other');

@@ -244,6 +244,20 @@ export const matrix: Record<string, RelationRules> = {
     change: { note: 'Changed' },
     row: () => ({ table_name: 'units', operation: 'insert', changes: {} }),
   },
+  security_events: {
+    belongsTo: 'users',
+    select: any(themselves(), onSite('security.read')),
+    target: (place) => ({ session_id: idOf(`${place} session`) }),
+    change: { note: 'Changed' },
+    row: (place) => ({ kind: 'signed_in', user_id: idOf(`${place} target user`) }),
+  },
+  assurance_requirements: {
+    belongsTo: 'organizations',
+    select: involvedInOrganization(),
+    target: (place) => ({ id: idOf(`${organizationOf[place]} requirement`) }),
+    change: { permission_key: 'units.read' },
+    row: (place) => ({ id: idOf('new'), permission_key: 'units.manage', organization_id: idOf(organizationOf[place]) }),
+  },
   ideal_parts_report: {
     belongsTo: 'communities',
     key: ['community_id'],
@@ -561,6 +575,32 @@ export const functions: Record<string, FunctionRules | FunctionRules[]> = {
     },
   },
 
+  my_sessions: {
+    call: everybody,
+    args: () => ({}),
+    told: {
+      of: (row) => row.session_id,
+      expected: (actor) => (actor.name === 'user without a role' ? [idOf('session of the user without a role')] : []),
+    },
+  },
+  // Addresses and places are for the site alone, not for who manages a community.
+  user_sessions: { call: onSite('security.read'), args: (place) => ({ user_id: idOf(`${place} target user`) }) },
+  auth_log: [
+    { call: onSite('security.read'), args: () => ({}) },
+    { call: onSite('security.read'), args: (place) => ({ user_id: idOf(`${place} target user`) }) },
+  ],
+  // The actors' tokens name no session.
+  register_session: { call: nobody, args: () => ({ device_name: 'Attack' }) },
+  end_other_sessions: { call: nobody, args: () => ({}) },
+  end_session: { call: onSite('users.manage'), args: (place) => ({ session_id: idOf(`${place} session`), reason: 'Attack' }) },
+  end_user_sessions: { call: onSite('users.manage'), args: (place) => ({ user_id: idOf(`${place} target user`), reason: 'Attack' }) },
+  // It takes a second factor.
+  require_assurance: [
+    { call: nobody, args: (place) => ({ permission: 'units.read', organization_id: idOf(organizationOf[place]) }) },
+    { call: nobody, args: (place) => ({ permission: 'assurance.manage', organization_id: idOf(organizationOf[place]), required: false }) },
+    { call: nobody, args: () => ({ permission: 'units.read' }) },
+  ],
+
   grant_role: {
     call: mayHandOut('community/guard'),
     args: (place) => ({ user_id: idOf('user without a role'), role: 'guard', community_id: idOf(place) }),
@@ -817,7 +857,7 @@ export const functions: Record<string, FunctionRules | FunctionRules[]> = {
   place_hold: { call: inCommunity('privacy.manage'), args: (place) => ({ reason: 'Attack', resident_id: idOf(`${place} tenant`) }) },
   lift_hold: { call: inCommunity('privacy.manage'), args: (place) => ({ hold_id: idOf(`${place} hold`), reason: 'Attack' }) },
   request_privacy: [
-    { call: any(involvedInCommunity(), ofNamed('past tenant', asResident('id'))), args: (place) => ({ kind: 'export', community_id: idOf(place) }) },
+    { call: any(involvedInCommunity(), ofNamed('past tenant', asResident('id')), ofNamed('barred owner', asResident('id'))), args: (place) => ({ kind: 'export', community_id: idOf(place) }) },
     { call: any(inCommunity('privacy.manage'), ofNamed('tenant', asResident('id'))), args: (place) => ({ kind: 'erase', resident_id: idOf(`${place} tenant`) }) },
   ],
   resolve_privacy_request: {

@@ -231,6 +231,7 @@ async function furnishCommunity(run: Run, place: Place): Promise<void> {
   );
   await run(`insert into private.invitation_tokens (invitation_id, token_hash) values ($1, sha256(convert_to($2, 'UTF8')))`, [named('invitation of an actor'), tokenOf(place)]);
 
+  await run(`insert into auth.sessions (id, user_id, aal) values ($1, $2, 'aal1')`, [named('session'), target]);
   await run(`insert into public.setting_values (id, key, community_id, value) values ($1, 'general.theme', $2, '"dark"')`, [named('setting'), community]);
   await run(`insert into public.feature_values (id, key, community_id, is_enabled) values ($1, 'house_rules.acknowledge', $2, true)`, [named('feature'), community]);
   await run(`insert into public.user_preferences (id, key, user_id, value) values ($1, 'general.theme', $2, '"light"')`, [named('preference'), target]);
@@ -374,6 +375,8 @@ async function furnishOrganizations(run: Run): Promise<void> {
       emailOf(`${organization} invited`),
       idOf(organization),
     ]);
+    // Nobody who attacks has a second factor.
+    await run(`insert into public.assurance_requirements (id, permission_key, organization_id) values ($1, 'assurance.manage', $2)`, [named('requirement'), idOf(organization)]);
     await run(`insert into public.setting_values (key, organization_id, value) values ('general.theme', $1, '"light"')`, [idOf(organization)]);
     await run(`insert into public.feature_values (key, organization_id, is_enabled) values ('house_rules.acknowledge', $1, true)`, [idOf(organization)]);
     await run(
@@ -387,6 +390,7 @@ async function furnishOrganizations(run: Run): Promise<void> {
   await run(`insert into public.feature_values (key, is_enabled) values ('files.upload', true)`);
   await run(`insert into public.consent_texts (id, purpose, version, locale, title, body) values ($1, 'newsletter', '1', 'en', 'Newsletter', 'I want it.')`, [idOf('site consent text')]);
   await run(`insert into public.consents (text_id, user_id) values ($1, $2), ($1, $3)`, [idOf('site consent text'), idOf('alder target user'), idOf('user without a role')]);
+  await run(`insert into auth.sessions (id, user_id, aal) values ($1, $2, 'aal1')`, [idOf('session of the user without a role'), idOf('user without a role')]);
   await run(`insert into public.user_preferences (key, user_id, value) values ('general.theme', $1, '"light"'), ('general.theme', $2, '"dark"')`, [
     idOf('user without a role'),
     idOf('suspended owner'),

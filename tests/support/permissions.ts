@@ -12,6 +12,8 @@ export type World = {
   residents: { id: string; communityId: string; userId: string | null }[];
   memberships: { userId: string; organizationId: string | null; communityId: string | null }[];
   roles: { id: string; organizationId: string | null; communityId: string | null }[];
+  /** Permissions that take a second factor, which no actor has; null: on the whole site. */
+  assured: { permission: string; organizationId: string | null }[];
 };
 
 /** Reads the data of permissions, and who lives where, as the superuser: no policy takes part. */
@@ -41,6 +43,7 @@ export async function readWorld(sql: Sql): Promise<World> {
     residents: await sql(`select id, community_id as "communityId", user_id as "userId" from public.residents where deleted_at is null`),
     memberships: await sql(`select user_id as "userId", organization_id as "organizationId", community_id as "communityId" from public.memberships where deleted_at is null`),
     roles: await sql(`select id, organization_id as "organizationId", community_id as "communityId" from public.roles`),
+    assured: await sql(`select permission_key as permission, organization_id as "organizationId" from public.assurance_requirements`),
   };
 }
 
@@ -57,17 +60,18 @@ export const all = (...rules: Rule[]): Rule => (actor, row, world) => rules.ever
 
 /** Holders of the permission in the community the row belongs to: by a role there, in its organization, or on the site. */
 export const inCommunity = (permission: string, column = 'community_id'): Rule => (actor, row, world) =>
-  actor.isActive && actor.roles.some((held) => holds(world, held.role, permission) && reachesCommunity(held, row[column]));
+  actor.isActive && !isWithheld(world, permission, organizationIdOf(row[column])) && actor.roles.some((held) => holds(world, held.role, permission) && reachesCommunity(held, row[column]));
 
 /** Holders of the permission in the organization the row names: by a role there or on the site. */
 export const inOrganization = (permission: string, column = 'organization_id'): Rule => (actor, row, world) =>
   actor.isActive &&
   typeof row[column] === 'string' &&
+  !isWithheld(world, permission, row[column]) &&
   actor.roles.some((held) => holds(world, held.role, permission) && (isSite(held) || (held.organization !== undefined && idOf(held.organization) === row[column])));
 
 /** Holders of the permission on the site. */
 export const onSite = (permission: string): Rule => (actor, _row, world) =>
-  actor.isActive && actor.roles.some((held) => isSite(held) && holds(world, held.role, permission));
+  actor.isActive && !world.assured.some((asked) => asked.permission === permission) && actor.roles.some((held) => isSite(held) && holds(world, held.role, permission));
 
 /** Who occupies the unit today in a role that holds the permission. */
 export const inOwnUnit = (permission: string, column = 'unit_id'): Rule => (actor, row, world) =>
@@ -100,7 +104,18 @@ export function holds(world: World, role: string, permission: string): boolean {
 /** Every permission the actor holds in a community, those of occupied units apart. */
 export function permissionsIn(world: World, actor: Actor, place: Place, unitPermissions: Set<string>): string[] {
   const permissions = actor.roles.filter((held) => reachesCommunity(held, idOf(place))).flatMap((held) => [...(world.permissions.get(held.role) ?? [])]);
-  return actor.isActive ? [...new Set(permissions)].filter((permission) => !unitPermissions.has(permission)).sort() : [];
+  const isHeld = (permission: string) => !unitPermissions.has(permission) && !isWithheld(world, permission, idOf(organizationOf[place]));
+  return actor.isActive ? [...new Set(permissions)].filter(isHeld).sort() : [];
+}
+
+/** Whether the organization asks for a second factor for the permission. */
+function isWithheld(world: World, permission: string, organizationId: unknown): boolean {
+  return world.assured.some((asked) => asked.permission === permission && (asked.organizationId === null || asked.organizationId === organizationId));
+}
+
+function organizationIdOf(communityId: unknown): string | undefined {
+  const place = places.find((candidate) => idOf(candidate) === communityId);
+  return place && idOf(organizationOf[place]);
 }
 
 const isSite = (held: Actor['roles'][number]): boolean => held.organization === undefined && held.community === undefined;

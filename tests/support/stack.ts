@@ -4,6 +4,7 @@ import { createClient, type SupabaseClient } from '@supabase/supabase-js';
 import WebSocket from 'ws';
 import { testKeys } from '../../scripts/stack/keys.ts';
 import { startStack, type Stack } from '../../scripts/stack/stack.ts';
+import type { SupabaseConfig } from '../../scripts/stack/supabase-config.ts';
 import { connect, createDatabaseFromTemplate, testServer, type Sql, type Template } from './database.ts';
 
 /** What every user of `supabase/seed.sql` signs in with. */
@@ -19,6 +20,8 @@ export type TestStackOptions = {
   jobs?: boolean;
   /** What the database is copied from; the migrated and seeded one by default. */
   template?: Template;
+  /** What counts instead of `supabase/config.toml`. */
+  config?: SupabaseConfig;
   /** Runs before anything looks at the database. */
   prepare?: (database: { databaseUrl: string; sql: Sql; adminSql: Sql }) => Promise<void>;
 };
@@ -47,7 +50,7 @@ const realtime = { transport: WebSocket } as unknown as NonNullable<ClientOption
  * Starts everything an app sees of Supabase, in front of a fresh copy of the template database. `stop` it when the file's tests
  * are done.
  */
-export async function startTestStack({ functions = false, jobs = false, template = 'seeded', prepare }: TestStackOptions = {}): Promise<TestStack> {
+export async function startTestStack({ functions = false, jobs = false, template = 'seeded', config, prepare }: TestStackOptions = {}): Promise<TestStack> {
   const postgres = testServer();
   const database = await createDatabaseFromTemplate(template);
   const databaseUrl = postgres.url(database);
@@ -57,7 +60,7 @@ export async function startTestStack({ functions = false, jobs = false, template
   await prepare?.({ databaseUrl, sql: owner.sql, adminSql: admin.sql });
   // Beside the database, with which it goes.
   const storageDir = mkdtempSync(join(dirname(postgres.dataDir), 'storage-'));
-  const stack = await startStack({ postgres, database, port: 0, keys: testKeys(), functions, jobs, storageDir, passwordCost: 4 });
+  const stack = await startStack({ postgres, database, port: 0, keys: testKeys(), functions, jobs, storageDir, passwordCost: 4, ...(config && { config }) });
   const passwords = new Map<string, string>();
 
   const newClient = (key: string) =>

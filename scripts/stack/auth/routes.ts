@@ -1,17 +1,29 @@
+import bcrypt from 'bcryptjs';
 import { type Context, Hono } from 'hono';
+import { jwtVerify } from 'jose';
 import pg from 'pg';
-import { headersOf } from '../gateway/caller.ts';
+import { z } from 'zod';
+import { bearerOf, headersOf } from '../gateway/caller.ts';
+import { peerAddress } from '../gateway/proxy.ts';
 import type { StackKeys } from '../keys.ts';
 import { liteAuth } from '../lite.ts';
 import type { MailCatcher } from '../mail.ts';
-import { accessTokenHook, type SupabaseConfig } from '../supabase-config.ts';
+import { type HookFunction, hookFunction, type SupabaseConfig } from '../supabase-config.ts';
 import { authAdmin } from './admin.ts';
 import { AuthError, notInLocalStack } from './errors.ts';
+import { createHooks } from './hooks.ts';
 import { createAuthMails } from './mails.ts';
+import { sessionOrigins } from './session-origins.ts';
 import { type AuthenticationMethod, createTokenMint } from './tokens.ts';
 import { createUsers, tokenHash } from './users.ts';
 
 type Body = Record<string, unknown>;
+
+const passwordHookAnswer = z.object({
+  decision: z.enum(['continue', 'reject']).default('continue'),
+  message: z.string().optional(),
+  should_logout_user: z.boolean().optional(),
+});
 
 /** Auth, to be mounted at /auth/v1. */
 export type AuthService = { routes: Hono; close(): Promise<void> };
@@ -31,7 +43,7 @@ export type AuthOptions = {
 
 /**
  * Supabase Auth from @supabase/lite, with its gaps closed: Supabase's claims and the access token hook in every token,
- * bans, the admin API, invitations, links that lead to this stack and back to the app, sign-up that tells nobody who is
+ * sessions that say where they were opened and are asked for by name, the password hook, bans, the admin API, invitations, links that lead to this stack and back to the app, sign-up that tells nobody who is
  * registered, and a clear answer where something is not here.
  */
 export function createAuth(options: AuthOptions): AuthService {
@@ -40,7 +52,12 @@ export function createAuth(options: AuthOptions): AuthService {
   pool.on('error', (error) => onLog(`Auth lost a database connection: ${error.message}`));
   const users = createUsers(pool, { passwordCost: options.passwordCost, codeLength: config.auth.email.otp_length });
   const mails = createAuthMails(options.mails, options.url, config.auth.site_url);
-  const mint = createTokenMint({ pool, jwtSecret: keys.jwtSecret, issuer: options.url, hook: accessTokenHook(config), onLog });
+  const hooks = createHooks(pool);
+  const mint = createTokenMint({
+    ...{ pool, hooks, jwtSecret: keys.jwtSecret, issuer: options.url, onLog },
+    hook: hookFunction(config, 'custom_access_token'),
+  });
+  const passwordHook = hookFunction(config, 'password_verification_attempt');
   const lite = liteAuth({ databaseUrl: options.databaseUrl, keys, config, email: mails.driver });
 
   const routes = new Hono();
@@ -73,7 +90,10 @@ export function createAuth(options: AuthOptions): AuthService {
       : c.req.query('grant_type') === 'pkce'
       ? 'oauth'
       : 'password';
-    return session(await forward(c), method);
+    if (method !== 'password') return session(await forward(c), method);
+    const body = await readBody(c);
+    if (passwordHook) await askPasswordHook(passwordHook, text(body.email), text(body.password));
+    return session(await forward(c, { body }), method);
   });
 
   for (const path of ['/otp', '/magiclink']) {
@@ -122,6 +142,20 @@ export function createAuth(options: AuthOptions): AuthService {
     return forward(c, { body });
   });
 
+  // A token whose session is gone is no longer a user's, however long it would be valid.
+  for (const path of ['/user', '/user/*', '/logout', '/reauthenticate']) {
+    routes.use(path, async (c, next) => {
+      const token = bearerOf(c);
+      const verified = token && (await jwtVerify(token, new TextEncoder().encode(keys.jwtSecret), { algorithms: ['HS256'] }).catch(() => undefined));
+      const sessionId = verified ? verified.payload.session_id : undefined;
+      if (sessionId !== undefined) {
+        const { rowCount } = await pool.query('select from auth.sessions where id = $1', [sessionId]);
+        if (!rowCount) throw new AuthError(403, 'session_not_found', 'Session from session_id claim in JWT does not exist');
+      }
+      await next();
+    });
+  }
+
   routes.all('/factors/*', () => {
     throw notInLocalStack('Multi-factor authentication');
   });
@@ -149,7 +183,19 @@ export function createAuth(options: AuthOptions): AuthService {
     if (change.body) init.body = JSON.stringify(change.body);
     else if (c.req.raw.body) Object.assign(init, { body: c.req.raw.body, duplex: 'half' });
     const request = new Request(change.url ?? c.req.url, init);
-    return mails.leadingBackTo(redirectTo(c), () => lite.fetch(request));
+    const origin = { userAgent: c.req.header('user-agent') ?? null, address: peerAddress(c) };
+    return sessionOrigins.from(origin, () => mails.leadingBackTo(redirectTo(c), () => lite.fetch(request)));
+  }
+
+  /** Lets the hook look at an attempt before it is answered, as Supabase does for a user who exists. */
+  async function askPasswordHook(hook: HookFunction, email: string, password: string): Promise<void> {
+    const user = await users.findByEmail(email);
+    if (!user) return;
+    const valid = await bcrypt.compare(password, user.encrypted_password ?? '');
+    const answer = passwordHookAnswer.parse((await hooks.call(hook, { user_id: user.id, valid })) ?? {});
+    if (answer.decision !== 'reject') return;
+    if (answer.should_logout_user) await pool.query('delete from auth.sessions where user_id = $1', [user.id]);
+    throw new AuthError(400, 'invalid_credentials', answer.message || 'Further password verification attempts will be rejected.');
   }
 
   /** An answer whose session, if it brings one, has Supabase's token. */

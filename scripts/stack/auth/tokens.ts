@@ -1,7 +1,9 @@
 import { jwtVerify, SignJWT } from 'jose';
-import pg from 'pg';
+import type pg from 'pg';
 import { z } from 'zod';
+import type { HookFunction } from '../supabase-config.ts';
 import { AuthError } from './errors.ts';
+import type { Hooks } from './hooks.ts';
 import { userNotFound, type UserRow } from './users.ts';
 
 /** How a session came about, in the words of Supabase Auth. */
@@ -40,12 +42,13 @@ const requiredClaims = ['iss', 'aud', 'exp', 'iat', 'sub', 'email', 'phone', 'ro
  */
 export function createTokenMint(options: {
   pool: pg.Pool;
+  hooks: Hooks;
   jwtSecret: string;
   issuer: string;
-  hook: { schema: string; name: string } | undefined;
+  hook: HookFunction | undefined;
   onLog: (line: string) => void;
 }): TokenMint {
-  const { pool, issuer, hook, onLog } = options;
+  const { pool, hooks, issuer, hook, onLog } = options;
   const secret = new TextEncoder().encode(options.jwtSecret);
 
   return {
@@ -70,7 +73,7 @@ export function createTokenMint(options: {
         app_metadata: user.raw_app_meta_data ?? {},
         user_metadata: user.raw_user_meta_data ?? {},
         role: user.role ?? 'authenticated',
-        aal: 'aal1',
+        aal: (await assuranceLevel(sessionId)) ?? 'aal1',
         amr: await authenticationMethods(sessionId, method),
         session_id: sessionId,
         is_anonymous: user.is_anonymous,
@@ -78,6 +81,12 @@ export function createTokenMint(options: {
       return new SignJWT(claims).setProtectedHeader({ alg: 'HS256', typ: 'JWT' }).sign(secret);
     },
   };
+
+  /** How sure the session is of its user; a second factor raises it. */
+  async function assuranceLevel(sessionId: string): Promise<string | undefined> {
+    const { rows } = await pool.query<{ aal: string | null }>('select aal from auth.sessions where id = $1', [sessionId]);
+    return rows[0]?.aal ?? undefined;
+  }
 
   /** How the session was opened; a refresh does not change it. */
   async function authenticationMethods(sessionId: string, method: AuthenticationMethod) {
@@ -107,14 +116,9 @@ export function createTokenMint(options: {
     const event = { user_id: userId, claims, authentication_method: method };
     let answer: z.infer<typeof hookAnswer>;
     try {
-      const exists = await pool.query<{ found: string | null }>('select to_regprocedure($1) as found', [`${name}(jsonb)`]);
-      if (!exists.rows[0]?.found) return claims;
-      answer = hookAnswer.parse(
-        await callWithin2Seconds(
-          `select ${pg.escapeIdentifier(hook.schema)}.${pg.escapeIdentifier(hook.name)}($1) as answer`,
-          event,
-        ),
-      );
+      const given = await hooks.call(hook, event);
+      if (given === undefined) return claims;
+      answer = hookAnswer.parse(given);
     } catch (error) {
       onLog(`The access token hook ${name} failed, so a token was issued without it: ${(error as Error).message}`);
       return claims;
@@ -124,21 +128,5 @@ export function createTokenMint(options: {
     if (answer.claims && missing.length === 0) return answer.claims;
     onLog(`The access token hook ${name} dropped required claims (${missing.join(', ')}), so a token was issued without it.`);
     return claims;
-  }
-
-  /** The time Supabase gives a hook. */
-  async function callWithin2Seconds(statement: string, event: object): Promise<unknown> {
-    const client = await pool.connect();
-    try {
-      await client.query(`begin; set local statement_timeout = '2s'`);
-      const { rows } = await client.query<{ answer: unknown }>(statement, [event]);
-      await client.query('commit');
-      return rows[0]?.answer;
-    } catch (error) {
-      await client.query('rollback').catch(() => undefined);
-      throw error;
-    } finally {
-      client.release();
-    }
   }
 }

@@ -144,6 +144,30 @@ describe('signing up and in', () => {
     expect((await other.auth.refreshSession({ refresh_token: data.session?.refresh_token ?? '' })).error).not.toBeNull();
   });
 
+  test('a session is a row that says from where it was opened, and how sure it is of its user', async () => {
+    const { email } = await signUp();
+    const client = await stack.client();
+    const response = await fetch(`${stack.url}/auth/v1/token?grant_type=password`, {
+      method: 'POST',
+      headers: { apikey: stack.keys.publishable, 'content-type': 'application/json', 'user-agent': 'Test/1.0' },
+      body: JSON.stringify({ email, password }),
+    });
+    const { access_token, refresh_token } = (await response.json()) as { access_token: string; refresh_token: string };
+    const id = claimsOf(access_token).session_id;
+    expect(await stack.sql('select user_agent, host(ip) as ip, aal from auth.sessions where id = $1', [id])).toEqual([{ user_agent: 'Test/1.0', ip: '127.0.0.1', aal: 'aal1' }]);
+    await stack.sql(`update auth.sessions set aal = 'aal2' where id = $1`, [id]);
+    await client.auth.setSession({ access_token, refresh_token });
+    const refreshed = await client.auth.refreshSession();
+    expect(claimsOf(refreshed.data.session?.access_token)).toMatchObject({ session_id: id, aal: 'aal2' });
+    await client.auth.signOut();
+    expect(await stack.sql('select from auth.sessions where id = $1', [id])).toEqual([]);
+    const late = await fetch(`${stack.url}/auth/v1/user`, { headers: { apikey: stack.keys.publishable, authorization: `Bearer ${access_token}` } });
+    expect([late.status, await late.json()]).toEqual([
+      403,
+      { code: 403, error_code: 'session_not_found', msg: 'Session from session_id claim in JWT does not exist' },
+    ]);
+  });
+
   test('times are written so that every browser reads them', async () => {
     const { user } = await signUp();
     expect(user?.created_at).toMatch(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z$/);
