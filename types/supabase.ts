@@ -959,6 +959,85 @@ export type Database = {
           },
         ]
       }
+      leases: {
+        Row: {
+          community_id: string
+          created_at: string
+          created_by: string | null
+          deleted_at: string | null
+          document_file_id: string | null
+          ended_early_reason: string | null
+          ends_on: string | null
+          id: string
+          monthly_rent: number | null
+          reference: string | null
+          reminded_at: string | null
+          starts_on: string
+          unit_id: string
+          updated_at: string
+          updated_by: string | null
+        }
+        Insert: {
+          community_id: string
+          created_at?: string
+          created_by?: string | null
+          deleted_at?: string | null
+          document_file_id?: string | null
+          ended_early_reason?: string | null
+          ends_on?: string | null
+          id?: string
+          monthly_rent?: number | null
+          reference?: string | null
+          reminded_at?: string | null
+          starts_on: string
+          unit_id: string
+          updated_at?: string
+          updated_by?: string | null
+        }
+        Update: {
+          community_id?: string
+          created_at?: string
+          created_by?: string | null
+          deleted_at?: string | null
+          document_file_id?: string | null
+          ended_early_reason?: string | null
+          ends_on?: string | null
+          id?: string
+          monthly_rent?: number | null
+          reference?: string | null
+          reminded_at?: string | null
+          starts_on?: string
+          unit_id?: string
+          updated_at?: string
+          updated_by?: string | null
+        }
+        Relationships: [
+          {
+            foreignKeyName: "leases_document_fkey"
+            columns: ["community_id", "document_file_id"]
+            referencedRelation: "files"
+            referencedColumns: ["community_id", "id"]
+          },
+          {
+            foreignKeyName: "leases_unit_fkey"
+            columns: ["community_id", "unit_id"]
+            referencedRelation: "units"
+            referencedColumns: ["community_id", "id"]
+          },
+          {
+            foreignKeyName: "leases_unit_fkey"
+            columns: ["community_id", "unit_id"]
+            referencedRelation: "units_overview"
+            referencedColumns: ["community_id", "unit_id"]
+          },
+          {
+            foreignKeyName: "leases_unit_fkey"
+            columns: ["community_id", "unit_id"]
+            referencedRelation: "vacant_units"
+            referencedColumns: ["community_id", "unit_id"]
+          },
+        ]
+      }
       memberships: {
         Row: {
           community_id: string | null
@@ -1048,9 +1127,11 @@ export type Database = {
           created_by: string | null
           deleted_at: string | null
           ends_on: string | null
+          host_id: string | null
           id: string
           is_living_in: boolean
           is_primary_contact: boolean
+          lease_id: string | null
           moved_out_at: string | null
           ownership_share: number | null
           resident_id: string
@@ -1066,9 +1147,11 @@ export type Database = {
           created_by?: string | null
           deleted_at?: string | null
           ends_on?: string | null
+          host_id?: string | null
           id?: string
           is_living_in?: boolean
           is_primary_contact?: boolean
+          lease_id?: string | null
           moved_out_at?: string | null
           ownership_share?: number | null
           resident_id: string
@@ -1084,9 +1167,11 @@ export type Database = {
           created_by?: string | null
           deleted_at?: string | null
           ends_on?: string | null
+          host_id?: string | null
           id?: string
           is_living_in?: boolean
           is_primary_contact?: boolean
+          lease_id?: string | null
           moved_out_at?: string | null
           ownership_share?: number | null
           resident_id?: string
@@ -1097,6 +1182,30 @@ export type Database = {
           updated_by?: string | null
         }
         Relationships: [
+          {
+            foreignKeyName: "occupancies_host_fkey"
+            columns: ["community_id", "host_id"]
+            referencedRelation: "residents"
+            referencedColumns: ["community_id", "id"]
+          },
+          {
+            foreignKeyName: "occupancies_host_fkey"
+            columns: ["community_id", "host_id"]
+            referencedRelation: "residents_overview"
+            referencedColumns: ["community_id", "resident_id"]
+          },
+          {
+            foreignKeyName: "occupancies_lease_fkey"
+            columns: ["community_id", "unit_id", "lease_id"]
+            referencedRelation: "expiring_leases"
+            referencedColumns: ["community_id", "unit_id", "lease_id"]
+          },
+          {
+            foreignKeyName: "occupancies_lease_fkey"
+            columns: ["community_id", "unit_id", "lease_id"]
+            referencedRelation: "leases"
+            referencedColumns: ["community_id", "unit_id", "id"]
+          },
           {
             foreignKeyName: "occupancies_resident_fkey"
             columns: ["community_id", "resident_id"]
@@ -1119,6 +1228,12 @@ export type Database = {
             foreignKeyName: "occupancies_unit_fkey"
             columns: ["community_id", "unit_id"]
             referencedRelation: "units_overview"
+            referencedColumns: ["community_id", "unit_id"]
+          },
+          {
+            foreignKeyName: "occupancies_unit_fkey"
+            columns: ["community_id", "unit_id"]
+            referencedRelation: "vacant_units"
             referencedColumns: ["community_id", "unit_id"]
           },
         ]
@@ -1311,6 +1426,91 @@ export type Database = {
         }
         Relationships: []
       }
+      privacy_requests: {
+        Row: {
+          community_id: string
+          created_at: string
+          created_by: string | null
+          deleted_at: string | null
+          details: string | null
+          due_on: string
+          id: string
+          kind: Database["public"]["Enums"]["privacy_request_kind"]
+          requested_at: string
+          resident_id: string | null
+          resolution: string | null
+          resolved_at: string | null
+          resolved_by: string | null
+          status: Database["public"]["Enums"]["privacy_request_status"]
+          updated_at: string
+          updated_by: string | null
+          user_id: string | null
+        }
+        Insert: {
+          community_id: string
+          created_at?: string
+          created_by?: string | null
+          deleted_at?: string | null
+          details?: string | null
+          due_on: string
+          id?: string
+          kind: Database["public"]["Enums"]["privacy_request_kind"]
+          requested_at?: string
+          resident_id?: string | null
+          resolution?: string | null
+          resolved_at?: string | null
+          resolved_by?: string | null
+          status?: Database["public"]["Enums"]["privacy_request_status"]
+          updated_at?: string
+          updated_by?: string | null
+          user_id?: string | null
+        }
+        Update: {
+          community_id?: string
+          created_at?: string
+          created_by?: string | null
+          deleted_at?: string | null
+          details?: string | null
+          due_on?: string
+          id?: string
+          kind?: Database["public"]["Enums"]["privacy_request_kind"]
+          requested_at?: string
+          resident_id?: string | null
+          resolution?: string | null
+          resolved_at?: string | null
+          resolved_by?: string | null
+          status?: Database["public"]["Enums"]["privacy_request_status"]
+          updated_at?: string
+          updated_by?: string | null
+          user_id?: string | null
+        }
+        Relationships: [
+          {
+            foreignKeyName: "privacy_requests_community_fkey"
+            columns: ["community_id"]
+            referencedRelation: "communities"
+            referencedColumns: ["id"]
+          },
+          {
+            foreignKeyName: "privacy_requests_community_fkey"
+            columns: ["community_id"]
+            referencedRelation: "ideal_parts_report"
+            referencedColumns: ["community_id"]
+          },
+          {
+            foreignKeyName: "privacy_requests_resident_fkey"
+            columns: ["community_id", "resident_id"]
+            referencedRelation: "residents"
+            referencedColumns: ["community_id", "id"]
+          },
+          {
+            foreignKeyName: "privacy_requests_resident_fkey"
+            columns: ["community_id", "resident_id"]
+            referencedRelation: "residents_overview"
+            referencedColumns: ["community_id", "resident_id"]
+          },
+        ]
+      }
       profiles: {
         Row: {
           created_at: string
@@ -1358,6 +1558,8 @@ export type Database = {
       }
       resident_details: {
         Row: {
+          adult_on: string | null
+          born_on: string | null
           community_id: string
           created_at: string
           created_by: string | null
@@ -1373,6 +1575,8 @@ export type Database = {
           updated_by: string | null
         }
         Insert: {
+          adult_on?: string | null
+          born_on?: string | null
           community_id: string
           created_at?: string
           created_by?: string | null
@@ -1388,6 +1592,8 @@ export type Database = {
           updated_by?: string | null
         }
         Update: {
+          adult_on?: string | null
+          born_on?: string | null
           community_id?: string
           created_at?: string
           created_by?: string | null
@@ -1423,10 +1629,13 @@ export type Database = {
           created_at: string
           created_by: string | null
           deleted_at: string | null
+          erased_at: string | null
           full_name: string
+          guardian_id: string | null
           id: string
           kind: Database["public"]["Enums"]["resident_kind"]
           locale: string | null
+          merged_into_id: string | null
           reference: string | null
           updated_at: string
           updated_by: string | null
@@ -1437,10 +1646,13 @@ export type Database = {
           created_at?: string
           created_by?: string | null
           deleted_at?: string | null
+          erased_at?: string | null
           full_name: string
+          guardian_id?: string | null
           id?: string
           kind?: Database["public"]["Enums"]["resident_kind"]
           locale?: string | null
+          merged_into_id?: string | null
           reference?: string | null
           updated_at?: string
           updated_by?: string | null
@@ -1451,10 +1663,13 @@ export type Database = {
           created_at?: string
           created_by?: string | null
           deleted_at?: string | null
+          erased_at?: string | null
           full_name?: string
+          guardian_id?: string | null
           id?: string
           kind?: Database["public"]["Enums"]["resident_kind"]
           locale?: string | null
+          merged_into_id?: string | null
           reference?: string | null
           updated_at?: string
           updated_by?: string | null
@@ -1474,7 +1689,116 @@ export type Database = {
             referencedColumns: ["community_id"]
           },
           {
+            foreignKeyName: "residents_guardian_fkey"
+            columns: ["community_id", "guardian_id"]
+            referencedRelation: "residents"
+            referencedColumns: ["community_id", "id"]
+          },
+          {
+            foreignKeyName: "residents_guardian_fkey"
+            columns: ["community_id", "guardian_id"]
+            referencedRelation: "residents_overview"
+            referencedColumns: ["community_id", "resident_id"]
+          },
+          {
+            foreignKeyName: "residents_merged_into_fkey"
+            columns: ["community_id", "merged_into_id"]
+            referencedRelation: "residents"
+            referencedColumns: ["community_id", "id"]
+          },
+          {
+            foreignKeyName: "residents_merged_into_fkey"
+            columns: ["community_id", "merged_into_id"]
+            referencedRelation: "residents_overview"
+            referencedColumns: ["community_id", "resident_id"]
+          },
+          {
             foreignKeyName: "residents_user_fkey"
+            columns: ["user_id"]
+            referencedRelation: "profiles"
+            referencedColumns: ["id"]
+          },
+        ]
+      }
+      retention_holds: {
+        Row: {
+          community_id: string
+          created_at: string
+          created_by: string | null
+          deleted_at: string | null
+          id: string
+          lift_reason: string | null
+          lifted_at: string | null
+          reason: string
+          resident_id: string | null
+          source_id: string | null
+          source_table: string | null
+          until_on: string | null
+          updated_at: string
+          updated_by: string | null
+          user_id: string | null
+        }
+        Insert: {
+          community_id: string
+          created_at?: string
+          created_by?: string | null
+          deleted_at?: string | null
+          id?: string
+          lift_reason?: string | null
+          lifted_at?: string | null
+          reason: string
+          resident_id?: string | null
+          source_id?: string | null
+          source_table?: string | null
+          until_on?: string | null
+          updated_at?: string
+          updated_by?: string | null
+          user_id?: string | null
+        }
+        Update: {
+          community_id?: string
+          created_at?: string
+          created_by?: string | null
+          deleted_at?: string | null
+          id?: string
+          lift_reason?: string | null
+          lifted_at?: string | null
+          reason?: string
+          resident_id?: string | null
+          source_id?: string | null
+          source_table?: string | null
+          until_on?: string | null
+          updated_at?: string
+          updated_by?: string | null
+          user_id?: string | null
+        }
+        Relationships: [
+          {
+            foreignKeyName: "retention_holds_community_fkey"
+            columns: ["community_id"]
+            referencedRelation: "communities"
+            referencedColumns: ["id"]
+          },
+          {
+            foreignKeyName: "retention_holds_community_fkey"
+            columns: ["community_id"]
+            referencedRelation: "ideal_parts_report"
+            referencedColumns: ["community_id"]
+          },
+          {
+            foreignKeyName: "retention_holds_resident_fkey"
+            columns: ["community_id", "resident_id"]
+            referencedRelation: "residents"
+            referencedColumns: ["community_id", "id"]
+          },
+          {
+            foreignKeyName: "retention_holds_resident_fkey"
+            columns: ["community_id", "resident_id"]
+            referencedRelation: "residents_overview"
+            referencedColumns: ["community_id", "resident_id"]
+          },
+          {
+            foreignKeyName: "retention_holds_user_fkey"
             columns: ["user_id"]
             referencedRelation: "profiles"
             referencedColumns: ["id"]
@@ -1860,6 +2184,85 @@ export type Database = {
           },
         ]
       }
+      unit_representatives: {
+        Row: {
+          authority: string | null
+          community_id: string
+          created_at: string
+          created_by: string | null
+          deleted_at: string | null
+          ends_on: string | null
+          id: string
+          kind: Database["public"]["Enums"]["representative_kind"]
+          resident_id: string
+          starts_on: string
+          unit_id: string
+          updated_at: string
+          updated_by: string | null
+        }
+        Insert: {
+          authority?: string | null
+          community_id: string
+          created_at?: string
+          created_by?: string | null
+          deleted_at?: string | null
+          ends_on?: string | null
+          id?: string
+          kind: Database["public"]["Enums"]["representative_kind"]
+          resident_id: string
+          starts_on: string
+          unit_id: string
+          updated_at?: string
+          updated_by?: string | null
+        }
+        Update: {
+          authority?: string | null
+          community_id?: string
+          created_at?: string
+          created_by?: string | null
+          deleted_at?: string | null
+          ends_on?: string | null
+          id?: string
+          kind?: Database["public"]["Enums"]["representative_kind"]
+          resident_id?: string
+          starts_on?: string
+          unit_id?: string
+          updated_at?: string
+          updated_by?: string | null
+        }
+        Relationships: [
+          {
+            foreignKeyName: "unit_representatives_resident_fkey"
+            columns: ["community_id", "resident_id"]
+            referencedRelation: "residents"
+            referencedColumns: ["community_id", "id"]
+          },
+          {
+            foreignKeyName: "unit_representatives_resident_fkey"
+            columns: ["community_id", "resident_id"]
+            referencedRelation: "residents_overview"
+            referencedColumns: ["community_id", "resident_id"]
+          },
+          {
+            foreignKeyName: "unit_representatives_unit_fkey"
+            columns: ["community_id", "unit_id"]
+            referencedRelation: "units"
+            referencedColumns: ["community_id", "id"]
+          },
+          {
+            foreignKeyName: "unit_representatives_unit_fkey"
+            columns: ["community_id", "unit_id"]
+            referencedRelation: "units_overview"
+            referencedColumns: ["community_id", "unit_id"]
+          },
+          {
+            foreignKeyName: "unit_representatives_unit_fkey"
+            columns: ["community_id", "unit_id"]
+            referencedRelation: "vacant_units"
+            referencedColumns: ["community_id", "unit_id"]
+          },
+        ]
+      }
       units: {
         Row: {
           area: number | null
@@ -2104,6 +2507,42 @@ export type Database = {
         }
         Relationships: []
       }
+      expiring_leases: {
+        Row: {
+          community: string | null
+          community_id: string | null
+          days_left: number | null
+          ends_on: string | null
+          lease_id: string | null
+          monthly_rent: number | null
+          reference: string | null
+          reminded_at: string | null
+          starts_on: string | null
+          tenants: string | null
+          unit: string | null
+          unit_id: string | null
+        }
+        Relationships: [
+          {
+            foreignKeyName: "leases_unit_fkey"
+            columns: ["community_id", "unit_id"]
+            referencedRelation: "units"
+            referencedColumns: ["community_id", "id"]
+          },
+          {
+            foreignKeyName: "leases_unit_fkey"
+            columns: ["community_id", "unit_id"]
+            referencedRelation: "units_overview"
+            referencedColumns: ["community_id", "unit_id"]
+          },
+          {
+            foreignKeyName: "leases_unit_fkey"
+            columns: ["community_id", "unit_id"]
+            referencedRelation: "vacant_units"
+            referencedColumns: ["community_id", "unit_id"]
+          },
+        ]
+      }
       ideal_parts_report: {
         Row: {
           community: string | null
@@ -2115,6 +2554,49 @@ export type Database = {
           units_without: number | null
         }
         Relationships: []
+      }
+      privacy_requests_overview: {
+        Row: {
+          community: string | null
+          community_id: string | null
+          details: string | null
+          due_on: string | null
+          is_overdue: boolean | null
+          kind: Database["public"]["Enums"]["privacy_request_kind"] | null
+          person: string | null
+          request_id: string | null
+          requested_at: string | null
+          resident_id: string | null
+          resolution: string | null
+          status: Database["public"]["Enums"]["privacy_request_status"] | null
+          user_id: string | null
+        }
+        Relationships: [
+          {
+            foreignKeyName: "privacy_requests_community_fkey"
+            columns: ["community_id"]
+            referencedRelation: "communities"
+            referencedColumns: ["id"]
+          },
+          {
+            foreignKeyName: "privacy_requests_community_fkey"
+            columns: ["community_id"]
+            referencedRelation: "ideal_parts_report"
+            referencedColumns: ["community_id"]
+          },
+          {
+            foreignKeyName: "privacy_requests_resident_fkey"
+            columns: ["community_id", "resident_id"]
+            referencedRelation: "residents"
+            referencedColumns: ["community_id", "id"]
+          },
+          {
+            foreignKeyName: "privacy_requests_resident_fkey"
+            columns: ["community_id", "resident_id"]
+            referencedRelation: "residents_overview"
+            referencedColumns: ["community_id", "resident_id"]
+          },
+        ]
       }
       residents_overview: {
         Row: {
@@ -2233,6 +2715,36 @@ export type Database = {
           },
         ]
       }
+      vacant_units: {
+        Row: {
+          area: number | null
+          building: string | null
+          community: string | null
+          community_id: string | null
+          entrance: string | null
+          floor: number | null
+          last_lived_in_on: string | null
+          next_lived_in_on: string | null
+          number: string | null
+          owners: string | null
+          type: Database["public"]["Enums"]["unit_type"] | null
+          unit_id: string | null
+        }
+        Relationships: [
+          {
+            foreignKeyName: "units_community_fkey"
+            columns: ["community_id"]
+            referencedRelation: "communities"
+            referencedColumns: ["id"]
+          },
+          {
+            foreignKeyName: "units_community_fkey"
+            columns: ["community_id"]
+            referencedRelation: "ideal_parts_report"
+            referencedColumns: ["community_id"]
+          },
+        ]
+      }
     }
     Functions: {
       accept_invitation: {
@@ -2248,6 +2760,20 @@ export type Database = {
         Args: { house_rules_id: string }
         Returns: string
       }
+      add_household_member: {
+        Args: {
+          born_on?: string
+          email?: string
+          ends_on?: string
+          full_name: string
+          host_id?: string
+          phone?: string
+          role?: Database["public"]["Enums"]["occupancy_role"]
+          starts_on?: string
+          unit_id: string
+        }
+        Returns: string
+      }
       archive: {
         Args: { id: string; reason?: string; table_name: string }
         Returns: Json
@@ -2260,6 +2786,58 @@ export type Database = {
           address: string
           provider: string
           recorded_at: string
+        }[]
+      }
+      community_occupants_on: {
+        Args: { community_id: string; day: string }
+        Returns: {
+          ends_on: string
+          full_name: string
+          host: string
+          is_primary_contact: boolean
+          occupancy_id: string
+          resident_id: string
+          role: Database["public"]["Enums"]["occupancy_role"]
+          starts_on: string
+          unit: string
+          unit_id: string
+        }[]
+      }
+      community_owners_on: {
+        Args: { community_id: string; day: string }
+        Returns: {
+          ends_on: string
+          full_name: string
+          kind: Database["public"]["Enums"]["resident_kind"]
+          occupancy_id: string
+          resident_id: string
+          share: number
+          starts_on: string
+          unit: string
+          unit_id: string
+        }[]
+      }
+      community_payers_on: {
+        Args: { community_id: string; day: string }
+        Returns: {
+          full_name: string
+          resident_id: string
+          share: number
+          source: string
+          unit: string
+          unit_id: string
+        }[]
+      }
+      community_voters_on: {
+        Args: { community_id: string; day: string }
+        Returns: {
+          full_name: string
+          on_behalf_of: string
+          resident_id: string
+          share: number
+          source: string
+          unit: string
+          unit_id: string
         }[]
       }
       create_community: {
@@ -2291,6 +2869,14 @@ export type Database = {
         }
         Returns: string
       }
+      end_household_member: {
+        Args: { ends_on?: string; occupancy_id: string }
+        Returns: string
+      }
+      end_lease: {
+        Args: { ends_on: string; lease_id: string; reason?: string }
+        Returns: undefined
+      }
       end_other_sessions: { Args: Record<PropertyKey, never>; Returns: number }
       end_session: {
         Args: { reason?: string; session_id: string }
@@ -2300,9 +2886,19 @@ export type Database = {
         Args: { reason: string; user_id: string }
         Returns: number
       }
+      erase_my_account: { Args: { confirmation: string }; Returns: Json }
+      erase_personal_data: {
+        Args: { reason: string; resident_id: string }
+        Returns: Json
+      }
       explain_access: {
         Args: { community_id: string; permission: string }
         Returns: Json
+      }
+      export_personal_data: { Args: { resident_id?: string }; Returns: Json }
+      extend_lease: {
+        Args: { ends_on: string; lease_id: string; monthly_rent?: number }
+        Returns: undefined
       }
       features: {
         Args: { community_id?: string }
@@ -2411,6 +3007,43 @@ export type Database = {
         Args: { community_id: string; moment?: string }
         Returns: boolean
       }
+      lift_hold: {
+        Args: { hold_id: string; reason: string }
+        Returns: undefined
+      }
+      merge_residents: {
+        Args: { duplicate_id: string; keep_id: string; reason: string }
+        Returns: Json
+      }
+      move_in: {
+        Args: { moved_in_on?: string; movers: Json; unit_id: string }
+        Returns: {
+          change: string
+          ends_on: string
+          full_name: string
+          occupancy_id: string
+          resident_id: string
+          role: Database["public"]["Enums"]["occupancy_role"]
+          starts_on: string
+        }[]
+      }
+      move_out: {
+        Args: {
+          last_on?: string
+          reason?: string
+          resident_ids?: string[]
+          unit_id: string
+        }
+        Returns: {
+          change: string
+          ends_on: string
+          full_name: string
+          occupancy_id: string
+          resident_id: string
+          role: Database["public"]["Enums"]["occupancy_role"]
+          starts_on: string
+        }[]
+      }
       my_invitations: {
         Args: Record<PropertyKey, never>
         Returns: {
@@ -2474,6 +3107,16 @@ export type Database = {
           opens_at: string
         }[]
       }
+      place_hold: {
+        Args: {
+          community_id?: string
+          reason: string
+          resident_id?: string
+          until_on?: string
+          user_id?: string
+        }
+        Returns: string
+      }
       publish_house_rules: {
         Args: { effective_on?: string; house_rules_id: string }
         Returns: number
@@ -2535,6 +3178,15 @@ export type Database = {
       }
       register_session: { Args: { device_name?: string }; Returns: undefined }
       remove_file: { Args: { file_id: string }; Returns: undefined }
+      request_privacy: {
+        Args: {
+          community_id?: string
+          details?: string
+          kind: Database["public"]["Enums"]["privacy_request_kind"]
+          resident_id?: string
+        }
+        Returns: string
+      }
       require_assurance: {
         Args: {
           organization_id?: string
@@ -2555,6 +3207,14 @@ export type Database = {
           token: string
         }[]
       }
+      resolve_privacy_request: {
+        Args: {
+          answer?: string
+          outcome: Database["public"]["Enums"]["privacy_request_status"]
+          request_id: string
+        }
+        Returns: undefined
+      }
       restore: {
         Args: { id: string; reason?: string; table_name: string }
         Returns: Json
@@ -2572,6 +3232,23 @@ export type Database = {
           example: string
           field: string
           header: string
+        }[]
+      }
+      sell_unit: {
+        Args: {
+          buyers: Json
+          seller_ids?: string[]
+          sold_on: string
+          unit_id: string
+        }
+        Returns: {
+          change: string
+          ends_on: string
+          full_name: string
+          occupancy_id: string
+          resident_id: string
+          share: number
+          starts_on: string
         }[]
       }
       set_account_status: {
@@ -2616,6 +3293,10 @@ export type Database = {
         Args: { community_id: string; hours: Json }
         Returns: undefined
       }
+      set_ownership_shares: {
+        Args: { shares: Json; unit_id: string }
+        Returns: undefined
+      }
       set_preference: { Args: { key: string; value: Json }; Returns: Json }
       set_role_permissions: {
         Args: { permissions: string[]; role_id: string }
@@ -2636,6 +3317,17 @@ export type Database = {
         Args: { under_maintenance: boolean; unit_id: string }
         Returns: undefined
       }
+      set_unit_representative: {
+        Args: {
+          authority?: string
+          ends_on?: string
+          kind: Database["public"]["Enums"]["representative_kind"]
+          resident_id: string
+          starts_on?: string
+          unit_id: string
+        }
+        Returns: string
+      }
       settings: {
         Args: { building_id?: string; community_id?: string; unit_id?: string }
         Returns: {
@@ -2643,6 +3335,80 @@ export type Database = {
           key: string
           source: string
           value: Json
+        }[]
+      }
+      sign_lease: {
+        Args: {
+          document_file_id?: string
+          ends_on?: string
+          monthly_rent?: number
+          reference?: string
+          starts_on: string
+          tenants: Json
+          unit_id: string
+        }
+        Returns: string
+      }
+      transfer_units: {
+        Args: {
+          buyers: Json
+          seller_ids?: string[]
+          sold_on: string
+          unit_ids: string[]
+        }
+        Returns: {
+          change: string
+          ends_on: string
+          full_name: string
+          occupancy_id: string
+          resident_id: string
+          share: number
+          starts_on: string
+          unit_id: string
+        }[]
+      }
+      unit_occupants_on: {
+        Args: { day: string; unit_id: string }
+        Returns: {
+          ends_on: string
+          full_name: string
+          host: string
+          is_primary_contact: boolean
+          occupancy_id: string
+          resident_id: string
+          role: Database["public"]["Enums"]["occupancy_role"]
+          starts_on: string
+        }[]
+      }
+      unit_owners_on: {
+        Args: { day: string; unit_id: string }
+        Returns: {
+          ends_on: string
+          full_name: string
+          kind: Database["public"]["Enums"]["resident_kind"]
+          occupancy_id: string
+          resident_id: string
+          share: number
+          starts_on: string
+        }[]
+      }
+      unit_payer_on: {
+        Args: { day: string; unit_id: string }
+        Returns: {
+          full_name: string
+          resident_id: string
+          share: number
+          source: string
+        }[]
+      }
+      unit_voters_on: {
+        Args: { day: string; unit_id: string }
+        Returns: {
+          full_name: string
+          on_behalf_of: string
+          resident_id: string
+          share: number
+          source: string
         }[]
       }
       user_sessions: {
@@ -2664,6 +3430,10 @@ export type Database = {
         }[]
       }
       withdraw_consent: { Args: { consent_id: string }; Returns: number }
+      withdraw_privacy_request: {
+        Args: { request_id: string }
+        Returns: undefined
+      }
     }
     Enums: {
       access_level: "site" | "organization" | "community" | "unit"
@@ -2673,6 +3443,9 @@ export type Database = {
       file_status: "registered" | "stored" | "removed"
       invitation_status: "pending" | "accepted" | "revoked" | "expired"
       occupancy_role: "owner" | "tenant" | "family" | "authorized" | "guest"
+      privacy_request_kind: "export" | "erase" | "rectify"
+      privacy_request_status: "requested" | "done" | "refused" | "withdrawn"
+      representative_kind: "payer" | "voter"
       resident_kind: "person" | "company"
       roster_entity: "building" | "entrance" | "unit" | "resident" | "occupancy"
       roster_value_kind:
@@ -2865,6 +3638,9 @@ export const Constants = {
       file_status: ["registered", "stored", "removed"],
       invitation_status: ["pending", "accepted", "revoked", "expired"],
       occupancy_role: ["owner", "tenant", "family", "authorized", "guest"],
+      privacy_request_kind: ["export", "erase", "rectify"],
+      privacy_request_status: ["requested", "done", "refused", "withdrawn"],
+      representative_kind: ["payer", "voter"],
       resident_kind: ["person", "company"],
       roster_entity: ["building", "entrance", "unit", "resident", "occupancy"],
       roster_value_kind: [
