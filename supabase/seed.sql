@@ -151,7 +151,7 @@ where c.slug = 'lipa-court';
 -- What residents of Lipa Court told, handed in and chose -----------------------------------------------------------------
 -- As the owner would, whose request this stands for.
 
-select public.add_emergency_contact(re.id, 'Светла Петрова', '+359 88 555 0110', 'sister'),
+select public.add_emergency_contact(re.id, 'Радка Илиева', '+359 88 555 0110', 'sister'),
   public.set_medical(re.id, 'Penicillin allergy', null),
   public.set_directory_choice(re.community_id, show_name => true, show_unit => true)
 from (select set_config('request.jwt.claims', '{"sub": "00000000-0000-4000-8000-000000000005", "role": "authenticated"}', true) offset 0) owner

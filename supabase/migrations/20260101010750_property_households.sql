@@ -285,15 +285,22 @@ create trigger _200_of_age before update of user_id on public.residents for each
 
 create function app.job_coming_of_age()
 returns void
-language sql
+language plpgsql
 volatile
 set search_path = ''
 as $$
-  select app.link_residents(array(
-    select distinct lower(d.email)
-    from public.resident_details d
-    join public.residents r on r.community_id = d.community_id and r.id = d.resident_id
-    where d.adult_on between current_date - 30 and current_date + 1 and d.email is not null and d.deleted_at is null and r.user_id is null))
+declare
+  emails text[];
+  phones text[];
+begin
+  select array_agg(distinct lower(d.email)) filter (where d.email is not null),
+    array_agg(distinct app.phone_digits(d.phone)) filter (where app.phone_digits(d.phone) is not null)
+  into emails, phones
+  from public.resident_details d
+  join public.residents r on r.community_id = d.community_id and r.id = d.resident_id
+  where d.adult_on between current_date - 30 and current_date + 1 and d.deleted_at is null and r.user_id is null;
+  perform app.link_residents(emails), app.link_residents_by_phone(phones);
+end;
 $$;
 
 comment on function app.job_coming_of_age() is 'Job coming-of-age: links the accounts of residents who came of age.';

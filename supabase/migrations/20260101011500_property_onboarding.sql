@@ -225,6 +225,7 @@ begin
       where app.phone_digits(d.phone) = p.phone and d.phone is not null and d.deleted_at is null offset 0) d
     join public.residents r on r.community_id = d.community_id and r.id = d.resident_id and r.deleted_at is null and r.kind = 'person'
     where exists (select from public.profiles pr where pr.id = u.id)
+      and not app.is_minor_on(d.community_id, d.resident_id, (select (now() at time zone c.time_zone)::date from public.communities c where c.id = d.community_id))
     group by d.community_id, u.id
     -- One number, one resident: who shares a number with a housemate is told apart by an address or an invitation.
     having count(*) = 1 and bool_and(r.user_id is null)
@@ -306,10 +307,11 @@ set search_path = ''
 return exists (
   select from public.residents re
   where re.community_id = community and re.id = resident and re.deleted_at is null and re.kind = 'person' and re.user_id is null and re.erased_at is null
-    and re.onboarding in ('entered', 'invited'));
+    and re.onboarding in ('entered', 'invited')
+    and not app.is_minor_on(community, resident, (select (now() at time zone c.time_zone)::date from public.communities c where c.id = community)));
 
 comment on function app.resident_awaits_user(uuid, uuid) is
-  'Whether a resident is a live person without a user, neither suspended nor moved out. Not executable by API roles.';
+  'Whether a resident is a live person of age without a user, neither suspended nor moved out. Not executable by API roles.';
 
 create function app.link_resident(community uuid, resident uuid, subject uuid)
 returns void
@@ -352,9 +354,9 @@ begin
     perform app.fail(404, 'resident_not_found', 'There is no live resident with this id.');
   elsif person.user_id is not null then
     perform app.fail(409, 'resident_linked', 'The resident has signed up.');
-  elsif person.kind <> 'person' or person.onboarding in ('suspended', 'moved_out') then
+  elsif not app.resident_awaits_user(person.community_id, person.id) then
     perform app.fail(409, 'resident_not_invitable', case when person.kind <> 'person' then 'A company does not sign in; enter the person who acts for it.'
-      else format('The resident is %s.', person.onboarding) end);
+      when person.onboarding in ('suspended', 'moved_out') then format('The resident is %s.', person.onboarding) else 'The resident is a minor.' end);
   end if;
   if num_nonnulls(email, phone) = 0 then
     select coalesce(lower(d.email), ''), case when d.email is null then d.phone end into email, phone

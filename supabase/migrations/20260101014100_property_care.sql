@@ -393,11 +393,15 @@ declare
   moved private.medical_records;
 begin
   lock table private.encryption_keys in row exclusive mode;
-  delete from private.medical_records m where m.resident_id = duplicate returning m.* into moved;
-  if moved.resident_id is not null then
-    insert into private.medical_records (resident_id, community_id, key_id, ciphertext)
-    values (keep, moved.community_id, moved.key_id, app.encrypt_medical(keep, moved.key_id, app.decrypt_medical(moved)))
-    on conflict do nothing;
+  select m.* into moved from private.medical_records m where m.resident_id = duplicate for update;
+  if moved.id is null then
+    return;
+  elsif exists (select from private.medical_records m where m.resident_id = keep) then
+    delete from private.medical_records m where m.id = moved.id;
+  else
+    update private.medical_records m
+    set resident_id = keep, ciphertext = app.encrypt_medical(keep, moved.key_id, app.decrypt_medical(moved))
+    where m.id = moved.id;
   end if;
 end;
 $$;

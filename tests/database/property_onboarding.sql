@@ -1,7 +1,7 @@
 -- Residents become users step by step; a suspension takes access on the next statement; moving out follows by itself.
 
 begin;
-select plan(66);
+select plan(68);
 
 select tests.create_community('Alder'), tests.create_community('Birch');
 select tests.create_supabase_user(u) from unnest(array['manager', 'guard', 'foreign manager', 'ana', 'eve']) u;
@@ -124,6 +124,15 @@ update public.resident_details set email = 'fay@mail.example' where resident_id 
 select is(pg_temp.state('Fay'), 'registered linked', 'an address that is added leaves who was linked by the number');
 update public.resident_details set phone = '+359 88 555 0009' where resident_id = tests.id('Fay');
 select is(pg_temp.state('Fay'), 'entered', 'a number that is corrected takes the link from the wrong user');
+
+-- A minor signs in as nobody.
+select tests.create_resident('Jim', 'Alder');
+insert into public.resident_details (community_id, resident_id, phone, adult_on) values (tests.id('Alder'), tests.id('Jim'), '+359 88 555 0004', current_date + 400);
+select pg_temp.phone_user('jim', '359885550004');
+select is(pg_temp.state('Jim'), 'entered', 'a minor is not linked by a number, and Auth verifies it all the same');
+select tests.authenticate_as('manager');
+select throws_ok($$ select pg_temp.invite('Jim') $$, 'PT409', 'resident_not_invitable', 'nor invited');
+select tests.as_studio();
 
 -- A guard is invited by a number as well.
 select tests.authenticate_as('manager');

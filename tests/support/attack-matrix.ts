@@ -1039,7 +1039,7 @@ export const functions: Record<string, FunctionRules | FunctionRules[]> = {
   place_hold: { call: inCommunity('privacy.manage'), args: (place) => ({ reason: 'Attack', resident_id: idOf(`${place} tenant`) }) },
   lift_hold: { call: inCommunity('privacy.manage'), args: (place) => ({ hold_id: idOf(`${place} hold`), reason: 'Attack' }) },
   request_privacy: [
-    { call: any(involvedInCommunity(), ofNamed('past tenant', asResident('id'))), args: (place) => ({ kind: 'export', community_id: idOf(place) }) },
+    { call: any(involvedInCommunity(), ofNamed('past tenant', asResident('id')), ofNamed('barred owner', asResident('id'))), args: (place) => ({ kind: 'export', community_id: idOf(place) }) },
     { call: any(inCommunity('privacy.manage'), ofNamed('tenant', asResident('id'))), args: (place) => ({ kind: 'erase', resident_id: idOf(`${place} tenant`) }) },
   ],
   resolve_privacy_request: {

@@ -280,6 +280,21 @@ async function furnishCommunity(run: Run, place: Place): Promise<void> {
   // What residents handed in about themselves. The applicant is a user whose identity was checked and whom nobody has taken up yet.
   await run(`insert into public.residents (id, community_id, full_name, user_id) values ($1, $2, 'Applicant', $3)`, [named('applicant'), community, target]);
   await run(`insert into public.identity_checks (community_id, resident_id, status, checked_at) values ($1, $2, 'verified', now())`, [community, named('applicant')]);
+  for (const resident of ['tenant', 'owner', 'guest']) {
+    await run(
+      `insert into private.medical_records (resident_id, community_id, key_id, ciphertext)
+       select $1, $2, k, app.encrypt_medical($1, k, '{"medical_conditions": "Asthma"}') from app.make_encryption_key() k`,
+      [named(resident), community],
+    );
+  }
+  for (const resident of ['family', 'authorized', 'guest']) {
+    await run(`insert into public.invitations (id, email, resident_id, community_id) values ($1, $2, $3, $4)`, [
+      named(`invitation of ${resident}`),
+      emailOf(`${place} invited ${resident}`),
+      named(resident),
+      community,
+    ]);
+  }
   for (const resident of ['tenant', ...(place === 'alder' ? ['owner', 'past tenant', 'suspended owner', 'barred owner'] : [])]) {
     for (const [name, purpose] of [[`card of ${resident}`, 'resident.identity'], [`photo of ${resident}`, 'resident.photo']] as const) {
       await run(
