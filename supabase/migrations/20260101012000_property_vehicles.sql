@@ -76,7 +76,8 @@ $$;
 comment on function app.is_plate(text) is
   'Whether the text can stand on a plate: up to 20 characters as written, of which 1 to 16 are letters or digits of any script, and the others spaces, dashes, dots, slashes or colons.';
 
-grant execute on function app.normalized_plate(text), app.is_plate(text) to authenticated, service_role;
+grant execute on function app.normalized_plate(text), app.is_plate(text) to authenticated, service_role, vicinia_maintenance;
+grant execute on function app.roster_digits(text) to vicinia_maintenance;
 
 -- Vehicles -----------------------------------------------------------------------------------------------------------
 

@@ -175,7 +175,7 @@ select is_empty(format('select from public.next_states(%L, %L)', 'units', tests.
 select tests.authenticate_as('tenant');
 select throws_ok(format('select * from public.next_states(%L, %L)', 'units', tests.id('A2')), 'PT404', 'row_not_found', 'what the caller does not see does not exist');
 select throws_ok($$select * from public.next_states('units', null)$$, 'PT404', 'row_not_found', 'nor does no row');
-select throws_ok(format('select * from public.next_states(%L, %L)', 'residents', tests.id('Elena')), 'PT404', 'table_without_states', 'a table may have no states');
+select throws_ok(format('select * from public.next_states(%L, %L)', 'buildings', tests.id('Elena')), 'PT404', 'table_without_states', 'a table may have no states');
 select throws_ok($$select * from public.next_states(null, null)$$, 'PT404', 'table_without_states', 'nor does no table');
 
 -- Accounts ---------------------------------------------------------------------------------------------------------------
