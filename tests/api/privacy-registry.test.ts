@@ -79,8 +79,10 @@ async function plant(run: Sql, url: string, registration: Registration, who: typ
       if (column === personColumn || typeof registration.columns[column] === 'object' && registration.columns[column] !== null && 'kept' in (registration.columns[column] as object)) continue;
       const word = `${who.word}${tableName.replace(/\W/g, '')}${column}`.replaceAll('_', '').toLowerCase();
       const type = registration.columnTypes[column];
-      // An id is no word; and an invitation went to an address or to a number, never to both.
-      if (type === 'uuid' || (tableName === 'public.invitations' && column === 'phone')) continue;
+      // Ids and numbers say nothing that could be searched for.
+      if (!['text', 'jsonb', 'inet', 'date'].includes(type ?? '')) continue;
+      // An invitation went to an address or to a number, never to both.
+      if (tableName === 'public.invitations' && column === 'phone') continue;
       const candidates =
         type === 'jsonb' ? [JSON.stringify(word)] : type === 'inet' ? [who === person ? '203.0.113.77' : '198.51.100.66'] : type === 'date' ? [who === person ? '1931-02-03' : '1932-03-04'] : [word, `${word}@planted.example`, word.slice(-40), word.slice(-20), `+359 88 ${who.word.length}77 1234`, `qtz-Qaaa-${who === person ? 997 : 998}`, createHash('sha256').update(word).digest('hex'), `+35988${digits(word, 7)}`, digits(word, 15), digits(word, 10), `Q${digits(word, 7)}`, 'XK', 'QZ1', `Antarctica/${who === person ? 'Vostok' : 'Troll'}`];
       let planted = false;
