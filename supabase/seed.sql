@@ -87,6 +87,19 @@ select public.import_roster(
   dry_run => false
 );
 
+-- The tenant of flat 3 rents by a contract and pays for the flat; a neighbour looks after flat 7.
+select public.sign_lease(u.unit_id, date '2025-09-01', jsonb_build_array(jsonb_build_object('resident_id', r.id)), date '2028-08-31', 'L-2025-03', 650),
+  public.set_unit_representative(u.unit_id, 'payer', r.id, date '2025-09-01', authority => 'Lease L-2025-03, section 4')
+from public.units_overview u
+join public.residents r on r.community_id = u.community_id and r.full_name = 'Elena Dimova'
+where u.community = 'Lipa Court' and u.number = '3';
+
+select m.occupancy_id
+from public.units_overview u
+join public.residents r on r.community_id = u.community_id and r.full_name = 'Георги Иванов'
+cross join lateral public.move_in(u.unit_id, jsonb_build_array(jsonb_build_object('resident_id', r.id, 'role', 'authorized'))) m
+where u.community = 'Lipa Court' and u.number = '7';
+
 -- Los Encinos: a street of houses, so that there is a neighbour to keep out ---------------------------------------------
 
 select public.import_roster(

@@ -61,6 +61,8 @@ export type PrivacyRequestKind = "erase" | "export" | "rectify";
 
 export type PrivacyRequestStatus = "done" | "refused" | "requested" | "withdrawn";
 
+export type RepresentativeKind = "payer" | "voter";
+
 export type ResidentKind = "company" | "person";
 
 export type RosterEntity = "building" | "entrance" | "occupancy" | "resident" | "unit";
@@ -862,6 +864,57 @@ export interface Entrances {
   updated_by: string | null;
 }
 
+export interface ExpiringLeases {
+  /**
+   * Name of the community.
+   */
+  community: string | null;
+  /**
+   * The community's id.
+   */
+  community_id: string | null;
+  /**
+   * Days until the last one; 0 is today.
+   */
+  days_left: number | null;
+  /**
+   * Last day.
+   */
+  ends_on: Timestamp | null;
+  /**
+   * The lease's id.
+   */
+  lease_id: string | null;
+  /**
+   * What is agreed per month.
+   */
+  monthly_rent: Numeric | null;
+  /**
+   * The contract's number.
+   */
+  reference: string | null;
+  /**
+   * When it was told of.
+   */
+  reminded_at: Timestamp | null;
+  /**
+   * First day.
+   */
+  starts_on: Timestamp | null;
+  /**
+   * Who rents by it.
+   */
+  tenants: string | null;
+  /**
+   * Building and number.
+   */
+  unit: string | null;
+  /**
+   * The unit's id.
+   */
+  unit_id: string | null;
+}
+
 export interface Features {
   /**
    * When the row was made. Set by the database.
@@ -1310,6 +1363,69 @@ export interface Invitations {
   updated_by: string | null;
 }
 
+export interface Leases {
+  /**
+   * The community the row belongs to. Never changes.
+   */
+  community_id: string;
+  /**
+   * When the row was made. Set by the database.
+   */
+  created_at: Generated<Timestamp>;
+  /**
+   * The user who made the row; null when no user did (see the audit log). A plain id: it outlives the user.
+   */
+  created_by: string | null;
+  /**
+   * When the row was archived; null while it is live.
+   */
+  deleted_at: Timestamp | null;
+  /**
+   * The contract: a stored file of purpose lease.document.
+   */
+  document_file_id: string | null;
+  /**
+   * Why end_lease ended it on another day than was agreed.
+   */
+  ended_early_reason: string | null;
+  /**
+   * The last day; null: until further notice.
+   */
+  ends_on: Timestamp | null;
+  /**
+   * The row's id, a time-ordered UUID. Never changes.
+   */
+  id: Generated<string>;
+  /**
+   * What is agreed per month, in the community's currency. For the record: rent is between owner and tenant.
+   */
+  monthly_rent: Numeric | null;
+  /**
+   * The contract's number, as the parties call it.
+   */
+  reference: string | null;
+  /**
+   * When the event lease.expiring was told for the last day that it has now. Set by the job lease-reminders.
+   */
+  reminded_at: Timestamp | null;
+  /**
+   * The first day, in the community's time zone.
+   */
+  starts_on: Timestamp;
+  /**
+   * What is let.
+   */
+  unit_id: string;
+  /**
+   * When the row last changed. Set by the database.
+   */
+  updated_at: Generated<Timestamp>;
+  /**
+   * The user who last changed the row; null when no user did. A plain id: it outlives the user.
+   */
+  updated_by: string | null;
+}
+
 export interface Memberships {
   /**
    * The community it is held in.
@@ -1387,9 +1503,13 @@ export interface Occupancies {
    */
   deleted_at: Timestamp | null;
   /**
-   * The last day, in the community's time zone; null: until further notice.
+   * The last day, in the community's time zone; null: until further notice. Authorized persons and guests have one.
    */
   ends_on: Timestamp | null;
+  /**
+   * Whose family, authorized person or guest it is: an owner or tenant of the unit, with whom it ends. Null: of all who owned or rented the unit when it began.
+   */
+  host_id: string | null;
   /**
    * The row's id, a time-ordered UUID. Never changes.
    */
@@ -1403,11 +1523,15 @@ export interface Occupancies {
    */
   is_primary_contact: Generated<boolean>;
   /**
+   * The contract of a tenancy; of the same unit. Null: rented, by which contract is not known.
+   */
+  lease_id: string | null;
+  /**
    * When the end was noticed and told of (event occupancy.ended). Set by the database.
    */
   moved_out_at: Timestamp | null;
   /**
-   * Percent of the unit that an owner owns: above 0, at most 100.
+   * Percent of the unit that an owner owns: above 0, at most 100, to six decimals (33.333333 is a third). Null: an equal part of what the stated shares leave.
    */
   ownership_share: Numeric | null;
   /**
@@ -1795,6 +1919,14 @@ export interface Profiles {
 
 export interface ResidentDetails {
   /**
+   * The day on which a minor comes of age: no user is linked before. Null: an adult, as far as is known. Follows from born_on and the setting general.age_of_majority, or is stated alone.
+   */
+  adult_on: Timestamp | null;
+  /**
+   * Day of birth. Sets adult_on.
+   */
+  born_on: Timestamp | null;
+  /**
    * The community the row belongs to. Never changes.
    */
   community_id: string;
@@ -1873,6 +2005,10 @@ export interface Residents {
    * Name of the person or company in any script, as written.
    */
   full_name: string;
+  /**
+   * Who acts for a minor, or for somebody under guardianship: votes where the resident owns. A resident of the same community.
+   */
+  guardian_id: string | null;
   /**
    * The row's id, a time-ordered UUID. Never changes.
    */
@@ -2457,6 +2593,61 @@ export interface SettingValues {
   value: Json;
 }
 
+export interface UnitRepresentatives {
+  /**
+   * By what: the proxy, its date and its notary, the agreement. Required of a voter who is no owner.
+   */
+  authority: string | null;
+  /**
+   * The community the row belongs to. Never changes.
+   */
+  community_id: string;
+  /**
+   * When the row was made. Set by the database.
+   */
+  created_at: Generated<Timestamp>;
+  /**
+   * The user who made the row; null when no user did (see the audit log). A plain id: it outlives the user.
+   */
+  created_by: string | null;
+  /**
+   * When the row was archived; null while it is live.
+   */
+  deleted_at: Timestamp | null;
+  /**
+   * The last day; null: until further notice.
+   */
+  ends_on: Timestamp | null;
+  /**
+   * The row's id, a time-ordered UUID. Never changes.
+   */
+  id: Generated<string>;
+  /**
+   * payer: invoices go to them. voter: casts the unit's vote, whole.
+   */
+  kind: RepresentativeKind;
+  /**
+   * Who is appointed: an owner, a tenant, a company, somebody with a proxy. A resident of the community, living there or not.
+   */
+  resident_id: string;
+  /**
+   * The first day.
+   */
+  starts_on: Timestamp;
+  /**
+   * The unit.
+   */
+  unit_id: string;
+  /**
+   * When the row last changed. Set by the database.
+   */
+  updated_at: Generated<Timestamp>;
+  /**
+   * The user who last changed the row; null when no user did. A plain id: it outlives the user.
+   */
+  updated_by: string | null;
+}
+
 export interface Units {
   /**
    * Square metres, by which fees may be allocated.
@@ -2685,6 +2876,57 @@ export interface UserPreferences {
   value: Json;
 }
 
+export interface VacantUnits {
+  /**
+   * Square metres.
+   */
+  area: Numeric | null;
+  /**
+   * Name of the building; null for a house.
+   */
+  building: string | null;
+  /**
+   * Name of the community.
+   */
+  community: string | null;
+  /**
+   * The community's id.
+   */
+  community_id: string | null;
+  /**
+   * Name of the entrance.
+   */
+  entrance: string | null;
+  /**
+   * 0 is the ground floor.
+   */
+  floor: number | null;
+  /**
+   * The last day on which somebody lived there, if it is known.
+   */
+  last_lived_in_on: Timestamp | null;
+  /**
+   * The day on which somebody comes to live there, if it is known.
+   */
+  next_lived_in_on: Timestamp | null;
+  /**
+   * What is on the door.
+   */
+  number: string | null;
+  /**
+   * Owners of today.
+   */
+  owners: string | null;
+  /**
+   * Kind of unit.
+   */
+  type: UnitType | null;
+  /**
+   * The unit's id.
+   */
+  unit_id: string | null;
+}
+
 export interface DB {
   "app.archive_rules": AppArchiveRules;
   "app.audit_actions": AppAuditActions;
@@ -2705,6 +2947,7 @@ export interface DB {
   consent_texts: ConsentTexts;
   consents: Consents;
   entrances: Entrances;
+  expiring_leases: ExpiringLeases;
   feature_values: FeatureValues;
   features: Features;
   file_purposes: FilePurposes;
@@ -2713,6 +2956,7 @@ export interface DB {
   house_rules: HouseRules;
   ideal_parts_report: IdealPartsReport;
   invitations: Invitations;
+  leases: Leases;
   memberships: Memberships;
   occupancies: Occupancies;
   opening_exceptions: OpeningExceptions;
@@ -2734,8 +2978,10 @@ export interface DB {
   security_events: SecurityEvents;
   setting_definitions: SettingDefinitions;
   setting_values: SettingValues;
+  unit_representatives: UnitRepresentatives;
   units: Units;
   units_overview: UnitsOverview;
   user_permissions: UserPermissions;
   user_preferences: UserPreferences;
+  vacant_units: VacantUnits;
 }

@@ -959,6 +959,85 @@ export type Database = {
           },
         ]
       }
+      leases: {
+        Row: {
+          community_id: string
+          created_at: string
+          created_by: string | null
+          deleted_at: string | null
+          document_file_id: string | null
+          ended_early_reason: string | null
+          ends_on: string | null
+          id: string
+          monthly_rent: number | null
+          reference: string | null
+          reminded_at: string | null
+          starts_on: string
+          unit_id: string
+          updated_at: string
+          updated_by: string | null
+        }
+        Insert: {
+          community_id: string
+          created_at?: string
+          created_by?: string | null
+          deleted_at?: string | null
+          document_file_id?: string | null
+          ended_early_reason?: string | null
+          ends_on?: string | null
+          id?: string
+          monthly_rent?: number | null
+          reference?: string | null
+          reminded_at?: string | null
+          starts_on: string
+          unit_id: string
+          updated_at?: string
+          updated_by?: string | null
+        }
+        Update: {
+          community_id?: string
+          created_at?: string
+          created_by?: string | null
+          deleted_at?: string | null
+          document_file_id?: string | null
+          ended_early_reason?: string | null
+          ends_on?: string | null
+          id?: string
+          monthly_rent?: number | null
+          reference?: string | null
+          reminded_at?: string | null
+          starts_on?: string
+          unit_id?: string
+          updated_at?: string
+          updated_by?: string | null
+        }
+        Relationships: [
+          {
+            foreignKeyName: "leases_document_fkey"
+            columns: ["community_id", "document_file_id"]
+            referencedRelation: "files"
+            referencedColumns: ["community_id", "id"]
+          },
+          {
+            foreignKeyName: "leases_unit_fkey"
+            columns: ["community_id", "unit_id"]
+            referencedRelation: "units"
+            referencedColumns: ["community_id", "id"]
+          },
+          {
+            foreignKeyName: "leases_unit_fkey"
+            columns: ["community_id", "unit_id"]
+            referencedRelation: "units_overview"
+            referencedColumns: ["community_id", "unit_id"]
+          },
+          {
+            foreignKeyName: "leases_unit_fkey"
+            columns: ["community_id", "unit_id"]
+            referencedRelation: "vacant_units"
+            referencedColumns: ["community_id", "unit_id"]
+          },
+        ]
+      }
       memberships: {
         Row: {
           community_id: string | null
@@ -1048,9 +1127,11 @@ export type Database = {
           created_by: string | null
           deleted_at: string | null
           ends_on: string | null
+          host_id: string | null
           id: string
           is_living_in: boolean
           is_primary_contact: boolean
+          lease_id: string | null
           moved_out_at: string | null
           ownership_share: number | null
           resident_id: string
@@ -1066,9 +1147,11 @@ export type Database = {
           created_by?: string | null
           deleted_at?: string | null
           ends_on?: string | null
+          host_id?: string | null
           id?: string
           is_living_in?: boolean
           is_primary_contact?: boolean
+          lease_id?: string | null
           moved_out_at?: string | null
           ownership_share?: number | null
           resident_id: string
@@ -1084,9 +1167,11 @@ export type Database = {
           created_by?: string | null
           deleted_at?: string | null
           ends_on?: string | null
+          host_id?: string | null
           id?: string
           is_living_in?: boolean
           is_primary_contact?: boolean
+          lease_id?: string | null
           moved_out_at?: string | null
           ownership_share?: number | null
           resident_id?: string
@@ -1097,6 +1182,30 @@ export type Database = {
           updated_by?: string | null
         }
         Relationships: [
+          {
+            foreignKeyName: "occupancies_host_fkey"
+            columns: ["community_id", "host_id"]
+            referencedRelation: "residents"
+            referencedColumns: ["community_id", "id"]
+          },
+          {
+            foreignKeyName: "occupancies_host_fkey"
+            columns: ["community_id", "host_id"]
+            referencedRelation: "residents_overview"
+            referencedColumns: ["community_id", "resident_id"]
+          },
+          {
+            foreignKeyName: "occupancies_lease_fkey"
+            columns: ["community_id", "unit_id", "lease_id"]
+            referencedRelation: "expiring_leases"
+            referencedColumns: ["community_id", "unit_id", "lease_id"]
+          },
+          {
+            foreignKeyName: "occupancies_lease_fkey"
+            columns: ["community_id", "unit_id", "lease_id"]
+            referencedRelation: "leases"
+            referencedColumns: ["community_id", "unit_id", "id"]
+          },
           {
             foreignKeyName: "occupancies_resident_fkey"
             columns: ["community_id", "resident_id"]
@@ -1119,6 +1228,12 @@ export type Database = {
             foreignKeyName: "occupancies_unit_fkey"
             columns: ["community_id", "unit_id"]
             referencedRelation: "units_overview"
+            referencedColumns: ["community_id", "unit_id"]
+          },
+          {
+            foreignKeyName: "occupancies_unit_fkey"
+            columns: ["community_id", "unit_id"]
+            referencedRelation: "vacant_units"
             referencedColumns: ["community_id", "unit_id"]
           },
         ]
@@ -1443,6 +1558,8 @@ export type Database = {
       }
       resident_details: {
         Row: {
+          adult_on: string | null
+          born_on: string | null
           community_id: string
           created_at: string
           created_by: string | null
@@ -1458,6 +1575,8 @@ export type Database = {
           updated_by: string | null
         }
         Insert: {
+          adult_on?: string | null
+          born_on?: string | null
           community_id: string
           created_at?: string
           created_by?: string | null
@@ -1473,6 +1592,8 @@ export type Database = {
           updated_by?: string | null
         }
         Update: {
+          adult_on?: string | null
+          born_on?: string | null
           community_id?: string
           created_at?: string
           created_by?: string | null
@@ -1510,6 +1631,7 @@ export type Database = {
           deleted_at: string | null
           erased_at: string | null
           full_name: string
+          guardian_id: string | null
           id: string
           kind: Database["public"]["Enums"]["resident_kind"]
           locale: string | null
@@ -1526,6 +1648,7 @@ export type Database = {
           deleted_at?: string | null
           erased_at?: string | null
           full_name: string
+          guardian_id?: string | null
           id?: string
           kind?: Database["public"]["Enums"]["resident_kind"]
           locale?: string | null
@@ -1542,6 +1665,7 @@ export type Database = {
           deleted_at?: string | null
           erased_at?: string | null
           full_name?: string
+          guardian_id?: string | null
           id?: string
           kind?: Database["public"]["Enums"]["resident_kind"]
           locale?: string | null
@@ -1563,6 +1687,18 @@ export type Database = {
             columns: ["community_id"]
             referencedRelation: "ideal_parts_report"
             referencedColumns: ["community_id"]
+          },
+          {
+            foreignKeyName: "residents_guardian_fkey"
+            columns: ["community_id", "guardian_id"]
+            referencedRelation: "residents"
+            referencedColumns: ["community_id", "id"]
+          },
+          {
+            foreignKeyName: "residents_guardian_fkey"
+            columns: ["community_id", "guardian_id"]
+            referencedRelation: "residents_overview"
+            referencedColumns: ["community_id", "resident_id"]
           },
           {
             foreignKeyName: "residents_merged_into_fkey"
@@ -2048,6 +2184,85 @@ export type Database = {
           },
         ]
       }
+      unit_representatives: {
+        Row: {
+          authority: string | null
+          community_id: string
+          created_at: string
+          created_by: string | null
+          deleted_at: string | null
+          ends_on: string | null
+          id: string
+          kind: Database["public"]["Enums"]["representative_kind"]
+          resident_id: string
+          starts_on: string
+          unit_id: string
+          updated_at: string
+          updated_by: string | null
+        }
+        Insert: {
+          authority?: string | null
+          community_id: string
+          created_at?: string
+          created_by?: string | null
+          deleted_at?: string | null
+          ends_on?: string | null
+          id?: string
+          kind: Database["public"]["Enums"]["representative_kind"]
+          resident_id: string
+          starts_on: string
+          unit_id: string
+          updated_at?: string
+          updated_by?: string | null
+        }
+        Update: {
+          authority?: string | null
+          community_id?: string
+          created_at?: string
+          created_by?: string | null
+          deleted_at?: string | null
+          ends_on?: string | null
+          id?: string
+          kind?: Database["public"]["Enums"]["representative_kind"]
+          resident_id?: string
+          starts_on?: string
+          unit_id?: string
+          updated_at?: string
+          updated_by?: string | null
+        }
+        Relationships: [
+          {
+            foreignKeyName: "unit_representatives_resident_fkey"
+            columns: ["community_id", "resident_id"]
+            referencedRelation: "residents"
+            referencedColumns: ["community_id", "id"]
+          },
+          {
+            foreignKeyName: "unit_representatives_resident_fkey"
+            columns: ["community_id", "resident_id"]
+            referencedRelation: "residents_overview"
+            referencedColumns: ["community_id", "resident_id"]
+          },
+          {
+            foreignKeyName: "unit_representatives_unit_fkey"
+            columns: ["community_id", "unit_id"]
+            referencedRelation: "units"
+            referencedColumns: ["community_id", "id"]
+          },
+          {
+            foreignKeyName: "unit_representatives_unit_fkey"
+            columns: ["community_id", "unit_id"]
+            referencedRelation: "units_overview"
+            referencedColumns: ["community_id", "unit_id"]
+          },
+          {
+            foreignKeyName: "unit_representatives_unit_fkey"
+            columns: ["community_id", "unit_id"]
+            referencedRelation: "vacant_units"
+            referencedColumns: ["community_id", "unit_id"]
+          },
+        ]
+      }
       units: {
         Row: {
           area: number | null
@@ -2292,6 +2507,42 @@ export type Database = {
         }
         Relationships: []
       }
+      expiring_leases: {
+        Row: {
+          community: string | null
+          community_id: string | null
+          days_left: number | null
+          ends_on: string | null
+          lease_id: string | null
+          monthly_rent: number | null
+          reference: string | null
+          reminded_at: string | null
+          starts_on: string | null
+          tenants: string | null
+          unit: string | null
+          unit_id: string | null
+        }
+        Relationships: [
+          {
+            foreignKeyName: "leases_unit_fkey"
+            columns: ["community_id", "unit_id"]
+            referencedRelation: "units"
+            referencedColumns: ["community_id", "id"]
+          },
+          {
+            foreignKeyName: "leases_unit_fkey"
+            columns: ["community_id", "unit_id"]
+            referencedRelation: "units_overview"
+            referencedColumns: ["community_id", "unit_id"]
+          },
+          {
+            foreignKeyName: "leases_unit_fkey"
+            columns: ["community_id", "unit_id"]
+            referencedRelation: "vacant_units"
+            referencedColumns: ["community_id", "unit_id"]
+          },
+        ]
+      }
       ideal_parts_report: {
         Row: {
           community: string | null
@@ -2464,6 +2715,36 @@ export type Database = {
           },
         ]
       }
+      vacant_units: {
+        Row: {
+          area: number | null
+          building: string | null
+          community: string | null
+          community_id: string | null
+          entrance: string | null
+          floor: number | null
+          last_lived_in_on: string | null
+          next_lived_in_on: string | null
+          number: string | null
+          owners: string | null
+          type: Database["public"]["Enums"]["unit_type"] | null
+          unit_id: string | null
+        }
+        Relationships: [
+          {
+            foreignKeyName: "units_community_fkey"
+            columns: ["community_id"]
+            referencedRelation: "communities"
+            referencedColumns: ["id"]
+          },
+          {
+            foreignKeyName: "units_community_fkey"
+            columns: ["community_id"]
+            referencedRelation: "ideal_parts_report"
+            referencedColumns: ["community_id"]
+          },
+        ]
+      }
     }
     Functions: {
       accept_invitation: {
@@ -2479,6 +2760,20 @@ export type Database = {
         Args: { house_rules_id: string }
         Returns: string
       }
+      add_household_member: {
+        Args: {
+          born_on?: string
+          email?: string
+          ends_on?: string
+          full_name: string
+          host_id?: string
+          phone?: string
+          role?: Database["public"]["Enums"]["occupancy_role"]
+          starts_on?: string
+          unit_id: string
+        }
+        Returns: string
+      }
       archive: {
         Args: { id: string; reason?: string; table_name: string }
         Returns: Json
@@ -2491,6 +2786,58 @@ export type Database = {
           address: string
           provider: string
           recorded_at: string
+        }[]
+      }
+      community_occupants_on: {
+        Args: { community_id: string; day: string }
+        Returns: {
+          ends_on: string
+          full_name: string
+          host: string
+          is_primary_contact: boolean
+          occupancy_id: string
+          resident_id: string
+          role: Database["public"]["Enums"]["occupancy_role"]
+          starts_on: string
+          unit: string
+          unit_id: string
+        }[]
+      }
+      community_owners_on: {
+        Args: { community_id: string; day: string }
+        Returns: {
+          ends_on: string
+          full_name: string
+          kind: Database["public"]["Enums"]["resident_kind"]
+          occupancy_id: string
+          resident_id: string
+          share: number
+          starts_on: string
+          unit: string
+          unit_id: string
+        }[]
+      }
+      community_payers_on: {
+        Args: { community_id: string; day: string }
+        Returns: {
+          full_name: string
+          resident_id: string
+          share: number
+          source: string
+          unit: string
+          unit_id: string
+        }[]
+      }
+      community_voters_on: {
+        Args: { community_id: string; day: string }
+        Returns: {
+          full_name: string
+          on_behalf_of: string
+          resident_id: string
+          share: number
+          source: string
+          unit: string
+          unit_id: string
         }[]
       }
       create_community: {
@@ -2522,6 +2869,14 @@ export type Database = {
         }
         Returns: string
       }
+      end_household_member: {
+        Args: { ends_on?: string; occupancy_id: string }
+        Returns: string
+      }
+      end_lease: {
+        Args: { ends_on: string; lease_id: string; reason?: string }
+        Returns: undefined
+      }
       end_other_sessions: { Args: Record<PropertyKey, never>; Returns: number }
       end_session: {
         Args: { reason?: string; session_id: string }
@@ -2541,6 +2896,10 @@ export type Database = {
         Returns: Json
       }
       export_personal_data: { Args: { resident_id?: string }; Returns: Json }
+      extend_lease: {
+        Args: { ends_on: string; lease_id: string; monthly_rent?: number }
+        Returns: undefined
+      }
       features: {
         Args: { community_id?: string }
         Returns: {
@@ -2655,6 +3014,35 @@ export type Database = {
       merge_residents: {
         Args: { duplicate_id: string; keep_id: string; reason: string }
         Returns: Json
+      }
+      move_in: {
+        Args: { moved_in_on?: string; movers: Json; unit_id: string }
+        Returns: {
+          change: string
+          ends_on: string
+          full_name: string
+          occupancy_id: string
+          resident_id: string
+          role: Database["public"]["Enums"]["occupancy_role"]
+          starts_on: string
+        }[]
+      }
+      move_out: {
+        Args: {
+          last_on?: string
+          reason?: string
+          resident_ids?: string[]
+          unit_id: string
+        }
+        Returns: {
+          change: string
+          ends_on: string
+          full_name: string
+          occupancy_id: string
+          resident_id: string
+          role: Database["public"]["Enums"]["occupancy_role"]
+          starts_on: string
+        }[]
       }
       my_invitations: {
         Args: Record<PropertyKey, never>
@@ -2846,6 +3234,23 @@ export type Database = {
           header: string
         }[]
       }
+      sell_unit: {
+        Args: {
+          buyers: Json
+          seller_ids?: string[]
+          sold_on: string
+          unit_id: string
+        }
+        Returns: {
+          change: string
+          ends_on: string
+          full_name: string
+          occupancy_id: string
+          resident_id: string
+          share: number
+          starts_on: string
+        }[]
+      }
       set_account_status: {
         Args: {
           reason?: string
@@ -2888,6 +3293,10 @@ export type Database = {
         Args: { community_id: string; hours: Json }
         Returns: undefined
       }
+      set_ownership_shares: {
+        Args: { shares: Json; unit_id: string }
+        Returns: undefined
+      }
       set_preference: { Args: { key: string; value: Json }; Returns: Json }
       set_role_permissions: {
         Args: { permissions: string[]; role_id: string }
@@ -2908,6 +3317,17 @@ export type Database = {
         Args: { under_maintenance: boolean; unit_id: string }
         Returns: undefined
       }
+      set_unit_representative: {
+        Args: {
+          authority?: string
+          ends_on?: string
+          kind: Database["public"]["Enums"]["representative_kind"]
+          resident_id: string
+          starts_on?: string
+          unit_id: string
+        }
+        Returns: string
+      }
       settings: {
         Args: { building_id?: string; community_id?: string; unit_id?: string }
         Returns: {
@@ -2916,6 +3336,18 @@ export type Database = {
           source: string
           value: Json
         }[]
+      }
+      sign_lease: {
+        Args: {
+          document_file_id?: string
+          ends_on?: string
+          monthly_rent?: number
+          reference?: string
+          starts_on: string
+          tenants: Json
+          unit_id: string
+        }
+        Returns: string
       }
       statement_statistics: {
         Args: { most?: number }
@@ -2929,6 +3361,68 @@ export type Database = {
           role_name: string
           rows_returned: number
           total_ms: number
+        }[]
+      }
+      transfer_units: {
+        Args: {
+          buyers: Json
+          seller_ids?: string[]
+          sold_on: string
+          unit_ids: string[]
+        }
+        Returns: {
+          change: string
+          ends_on: string
+          full_name: string
+          occupancy_id: string
+          resident_id: string
+          share: number
+          starts_on: string
+          unit_id: string
+        }[]
+      }
+      unit_occupants_on: {
+        Args: { day: string; unit_id: string }
+        Returns: {
+          ends_on: string
+          full_name: string
+          host: string
+          is_primary_contact: boolean
+          occupancy_id: string
+          resident_id: string
+          role: Database["public"]["Enums"]["occupancy_role"]
+          starts_on: string
+        }[]
+      }
+      unit_owners_on: {
+        Args: { day: string; unit_id: string }
+        Returns: {
+          ends_on: string
+          full_name: string
+          kind: Database["public"]["Enums"]["resident_kind"]
+          occupancy_id: string
+          resident_id: string
+          share: number
+          starts_on: string
+        }[]
+      }
+      unit_payer_on: {
+        Args: { day: string; unit_id: string }
+        Returns: {
+          full_name: string
+          resident_id: string
+          share: number
+          source: string
+        }[]
+      }
+      unit_voters_on: {
+        Args: { day: string; unit_id: string }
+        Returns: {
+          full_name: string
+          on_behalf_of: string
+          resident_id: string
+          share: number
+          source: string
         }[]
       }
       user_sessions: {
@@ -2965,6 +3459,7 @@ export type Database = {
       occupancy_role: "owner" | "tenant" | "family" | "authorized" | "guest"
       privacy_request_kind: "export" | "erase" | "rectify"
       privacy_request_status: "requested" | "done" | "refused" | "withdrawn"
+      representative_kind: "payer" | "voter"
       resident_kind: "person" | "company"
       roster_entity: "building" | "entrance" | "unit" | "resident" | "occupancy"
       roster_value_kind:
@@ -3159,6 +3654,7 @@ export const Constants = {
       occupancy_role: ["owner", "tenant", "family", "authorized", "guest"],
       privacy_request_kind: ["export", "erase", "rectify"],
       privacy_request_status: ["requested", "done", "refused", "withdrawn"],
+      representative_kind: ["payer", "voter"],
       resident_kind: ["person", "company"],
       roster_entity: ["building", "entrance", "unit", "resident", "occupancy"],
       roster_value_kind: [

@@ -215,7 +215,7 @@ export const batchSteps: Step[] = [
         case when p.slot <= 2 then 100.0 / count(*) filter (where p.slot <= 2) over (partition by u.id) end,
         p.slot = 8 or p.kind = 'person' and u.use in ('let', 'own') and p.slot <> 7 and (u.use = 'own' or p.slot > 2),
         p.slot = case u.use when 'let' then 3 else 1 end,
-        case p.slot when 3 then date '2020-07-01' else date '2015-01-01' end + floor(pg_temp.roll('since', u.community_n, u.n, p.slot) * 1500)::integer,
+        case p.slot when 3 then date '2020-07-01' else date '2015-01-01' end + floor(pg_temp.roll('since', u.community_n, u.n, case when p.slot <= 2 then 1 else p.slot end) * 1500)::integer,
         case p.slot when 8 then date '2020-01-01' + floor(pg_temp.roll('until', u.community_n, u.n) * 180)::integer end
       from load_units u
       join load_people p on p.community_n = u.community_n and p.unit_n = u.n

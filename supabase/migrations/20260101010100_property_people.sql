@@ -5,9 +5,10 @@
 -- RPCs        set_unit_maintenance
 -- Views       units_overview, residents_overview
 -- Invariants  A resident and the unit of an occupancy are of one community. A unit has at most one primary contact at a time,
---             a resident one occupancy of a kind in a unit at a time. Only owners have shares. A user is linked to a resident
---             by an address that Auth has verified, never by one that was only typed. A past ends_on moves the person out:
---             access ends with that day in the community's time zone, by itself.
+--             a resident one occupancy of a kind in a unit at a time. Only owners have shares, which make the whole (topic
+--             ownership). Two contracts never let a unit at one time. Who acts for a unit or is its guest has a last day. A user is
+--             linked to a resident by an address that Auth has verified, never by one that was only typed, and never to a minor.
+--             A past ends_on moves the person out: access ends with that day in the community's time zone, by itself.
 
 create type public.resident_kind as enum ('person', 'company');
 create type public.occupancy_role as enum ('owner', 'tenant', 'family', 'authorized', 'guest');
@@ -34,6 +35,7 @@ create table public.residents (
   kind public.resident_kind not null default 'person',
   reference text,
   user_id uuid,
+  guardian_id uuid,
   locale text,
   merged_into_id uuid,
   erased_at timestamptz,
@@ -42,6 +44,8 @@ create table public.residents (
   constraint residents_community_id_key unique (community_id, id),
   constraint residents_community_fkey foreign key (community_id) references public.communities (id) on delete restrict,
   constraint residents_user_fkey foreign key (user_id) references public.profiles (id) on delete set null (user_id),
+  constraint residents_guardian_fkey foreign key (community_id, guardian_id) references public.residents (community_id, id) on delete set null (guardian_id),
+  constraint residents_guardian_id_check check (guardian_id is null or (guardian_id <> id and kind = 'person')),
   constraint residents_merged_into_fkey foreign key (community_id, merged_into_id) references public.residents (community_id, id) on delete set null (merged_into_id),
   constraint residents_merged_into_id_check check (merged_into_id is null or (merged_into_id <> id and deleted_at is not null)),
   constraint residents_full_name_check check (app.is_name(full_name)),
@@ -51,6 +55,7 @@ create table public.residents (
 
 create unique index residents_reference_key on public.residents (community_id, reference) where deleted_at is null;
 create unique index residents_user_key on public.residents (user_id, community_id) where deleted_at is null;
+create index residents_guardian_idx on public.residents (community_id, guardian_id) where guardian_id is not null;
 create index residents_name_idx on public.residents (community_id, full_name);
 create index residents_merged_into_idx on public.residents (community_id, merged_into_id) where merged_into_id is not null;
 
@@ -60,6 +65,7 @@ comment on column public.residents.full_name is 'Name of the person or company i
 comment on column public.residents.kind is 'person, or company.';
 comment on column public.residents.reference is 'The person''s number in the roster or register it came from; tells two people of one name apart. Unique where present.';
 comment on column public.residents.user_id is 'The user who signs in as this resident; linked by a verified address, never written by an app.';
+comment on column public.residents.guardian_id is 'Who acts for a minor, or for somebody under guardianship: votes where the resident owns. A resident of the same community.';
 comment on column public.residents.merged_into_id is 'The record of the same person that stayed when this one was found to be a duplicate (merge_residents). Archived since, and stays so.';
 comment on column public.residents.erased_at is 'When the person was erased (erase_personal_data): the row stays, so that the history of its units can be counted, and says nothing about anybody.';
 comment on column public.residents.locale is 'Language to write to the person in (BCP 47); the community''s where null.';
@@ -77,6 +83,8 @@ create table public.resident_details (
   phone text,
   identity_number text,
   postal_address text,
+  born_on date,
+  adult_on date,
   note text,
   like app.row_model including defaults including comments,
   constraint resident_details_pkey primary key (id),
@@ -86,10 +94,13 @@ create table public.resident_details (
   constraint resident_details_phone_check check (app.is_phone(phone)),
   constraint resident_details_identity_number_check check (length(identity_number) between 3 and 40),
   constraint resident_details_postal_address_check check (length(postal_address) <= 500),
+  constraint resident_details_born_on_check check (born_on between date '1850-01-01' and date '2200-01-01'),
+  constraint resident_details_adult_on_check check (adult_on > born_on),
   constraint resident_details_note_check check (length(note) <= 4000)
 );
 
 create index resident_details_email_idx on public.resident_details (lower(email)) where email is not null;
+create index resident_details_adult_on_idx on public.resident_details (adult_on) where adult_on is not null;
 
 comment on table public.resident_details is 'How to reach a resident and by which number authorities know them; one row per resident, for fewer eyes than the name.';
 comment on column public.resident_details.resident_id is 'Whose details.';
@@ -97,6 +108,8 @@ comment on column public.resident_details.email is 'The address by which a user 
 comment on column public.resident_details.phone is 'Telephone number, as written; digits, spaces and a leading +.';
 comment on column public.resident_details.identity_number is 'Number of the identity document, or the company''s registration or tax number.';
 comment on column public.resident_details.postal_address is 'Where to write to, if not to the unit.';
+comment on column public.resident_details.born_on is 'Day of birth. Sets adult_on.';
+comment on column public.resident_details.adult_on is 'The day on which a minor comes of age: no user is linked before. Null: an adult, as far as is known. Follows from born_on and the setting general.age_of_majority, or is stated alone.';
 comment on column public.resident_details.note is 'What the management noted about the person. The person may ask to see it.';
 
 select app.track('public.resident_details', secrets => '{identity_number}');
@@ -109,6 +122,8 @@ create table public.occupancies (
   unit_id uuid not null,
   resident_id uuid not null,
   role public.occupancy_role not null,
+  host_id uuid,
+  lease_id uuid,
   ownership_share numeric(9, 6),
   is_living_in boolean not null default true,
   is_primary_contact boolean not null default false,
@@ -119,6 +134,11 @@ create table public.occupancies (
   constraint occupancies_pkey primary key (id),
   constraint occupancies_unit_fkey foreign key (community_id, unit_id) references public.units (community_id, id) on delete restrict,
   constraint occupancies_resident_fkey foreign key (community_id, resident_id) references public.residents (community_id, id) on delete restrict,
+  constraint occupancies_host_fkey foreign key (community_id, host_id) references public.residents (community_id, id) on delete set null (host_id),
+  constraint occupancies_lease_fkey foreign key (community_id, unit_id, lease_id) references public.leases (community_id, unit_id, id) on delete restrict,
+  constraint occupancies_host_id_check check (host_id is null or (host_id <> resident_id and role in ('family', 'authorized', 'guest'))),
+  constraint occupancies_lease_id_check check (lease_id is null or role = 'tenant'),
+  constraint occupancies_last_day_check check (ends_on is not null or role not in ('authorized', 'guest')),
   constraint occupancies_ownership_share_check check (ownership_share > 0 and ownership_share <= 100),
   constraint occupancies_owner_share_check check (ownership_share is null or role = 'owner'),
   constraint occupancies_ends_on_check check (ends_on >= starts_on),
@@ -131,6 +151,9 @@ create table public.occupancies (
 );
 
 create index occupancies_unit_idx on public.occupancies (community_id, unit_id);
+create index occupancies_owner_idx on public.occupancies (community_id, unit_id, starts_on) where role = 'owner' and deleted_at is null;
+create index occupancies_host_idx on public.occupancies (community_id, host_id) where host_id is not null;
+create index occupancies_lease_idx on public.occupancies (community_id, unit_id, lease_id) where lease_id is not null;
 create index occupancies_resident_idx on public.occupancies (community_id, resident_id);
 create index occupancies_ending_idx on public.occupancies (ends_on) where moved_out_at is null and ends_on is not null;
 
@@ -138,11 +161,13 @@ comment on table public.occupancies is 'What ties a resident to a unit: the role
 comment on column public.occupancies.unit_id is 'The unit; of the same community.';
 comment on column public.occupancies.resident_id is 'The resident; of the same community.';
 comment on column public.occupancies.role is 'owner, tenant, family, authorized (acts for the unit), guest. Gives the role of the same key while it lasts.';
-comment on column public.occupancies.ownership_share is 'Percent of the unit that an owner owns: above 0, at most 100.';
+comment on column public.occupancies.host_id is 'Whose family, authorized person or guest it is: an owner or tenant of the unit, with whom it ends. Null: of all who owned or rented the unit when it began.';
+comment on column public.occupancies.lease_id is 'The contract of a tenancy; of the same unit. Null: rented, by which contract is not known.';
+comment on column public.occupancies.ownership_share is 'Percent of the unit that an owner owns: above 0, at most 100, to six decimals (33.333333 is a third). Null: an equal part of what the stated shares leave.';
 comment on column public.occupancies.is_living_in is 'Whether the resident lives in the unit, or uses it as a company does; an owner who lets it does not.';
 comment on column public.occupancies.is_primary_contact is 'Whom to call about the unit; at most one at a time.';
 comment on column public.occupancies.starts_on is 'The first day, in the community''s time zone.';
-comment on column public.occupancies.ends_on is 'The last day, in the community''s time zone; null: until further notice.';
+comment on column public.occupancies.ends_on is 'The last day, in the community''s time zone; null: until further notice. Authorized persons and guests have one.';
 comment on column public.occupancies.moved_out_at is 'When the end was noticed and told of (event occupancy.ended). Set by the database.';
 
 create function app.is_over(occupancy public.occupancies)
@@ -245,7 +270,10 @@ create policy residents_update on public.residents for update to authenticated
   )
   with check (community_id = any ((select app.my_communities())::uuid[]) and community_id in (select app.communities_with('residents.manage')));
 
-grant select, insert (id, community_id, full_name, kind, reference, locale), update (full_name, kind, reference, locale) on public.residents to authenticated;
+grant select,
+  insert (id, community_id, full_name, kind, reference, guardian_id, locale),
+  update (full_name, kind, reference, guardian_id, locale)
+on public.residents to authenticated;
 grant select, insert, update on public.residents to service_role;
 
 create policy resident_details_select on public.resident_details for select to authenticated
@@ -268,8 +296,8 @@ create policy resident_details_update on public.resident_details for update to a
   with check (community_id = any ((select app.my_communities())::uuid[]) and community_id in (select app.communities_with('residents.manage')));
 
 grant select,
-  insert (id, community_id, resident_id, email, phone, identity_number, postal_address, note),
-  update (email, phone, identity_number, postal_address, note)
+  insert (id, community_id, resident_id, email, phone, identity_number, postal_address, born_on, adult_on, note),
+  update (email, phone, identity_number, postal_address, born_on, adult_on, note)
 on public.resident_details to authenticated;
 grant select, insert, update on public.resident_details to service_role;
 
@@ -293,14 +321,15 @@ create policy occupancies_update on public.occupancies for update to authenticat
   with check (community_id = any ((select app.my_communities())::uuid[]) and community_id in (select app.communities_with('residents.manage')));
 
 grant select,
-  insert (id, community_id, unit_id, resident_id, role, ownership_share, is_living_in, is_primary_contact, starts_on, ends_on),
-  update (ownership_share, is_living_in, is_primary_contact, starts_on, ends_on)
+  insert (id, community_id, unit_id, resident_id, role, host_id, ownership_share, is_living_in, is_primary_contact, starts_on, ends_on),
+  update (host_id, ownership_share, is_living_in, is_primary_contact, starts_on, ends_on)
 on public.occupancies to authenticated;
 grant select, insert, update on public.occupancies to service_role;
 
 insert into app.archive_rules (table_id, permission_key) values
   ('public.residents', 'residents.archive'),
-  ('public.occupancies', 'residents.archive');
+  ('public.occupancies', 'residents.archive'),
+  ('public.leases', 'residents.archive');
 
 -- Linking users ------------------------------------------------------------------------------------------------------
 
@@ -324,9 +353,10 @@ begin
     cross join lateral (
       select u.id from auth.users u where u.id = p.id and lower(u.email) = e.email and u.email_confirmed_at is not null offset 0) u
     cross join lateral (
-      select d.community_id, d.resident_id from public.resident_details d where lower(d.email) = e.email and d.deleted_at is null offset 0) d
+      select d.community_id, d.resident_id, d.adult_on from public.resident_details d where lower(d.email) = e.email and d.deleted_at is null offset 0) d
     cross join lateral (select r.* from public.residents r where r.community_id = d.community_id and r.id = d.resident_id offset 0) r
     where r.user_id is null and r.deleted_at is null and r.kind = 'person'
+      and (d.adult_on is null or d.adult_on <= (select (now() at time zone c.time_zone)::date from public.communities c where c.id = d.community_id))
       and not exists (select from public.residents x where x.community_id = d.community_id and x.user_id = u.id and x.deleted_at is null)
     order by d.community_id, u.id, r.created_at, r.id
   ) l
@@ -335,7 +365,7 @@ end;
 $$;
 
 comment on function app.link_residents(text[]) is
-  'Links residents (persons) to the users who verified one of these lowercase addresses in Auth. Definer: reads auth.users and writes residents.user_id, which no API role may.';
+  'Links residents (persons of age) to the users who verified one of these lowercase addresses in Auth. Definer: reads auth.users and writes residents.user_id, which no API role may.';
 
 create function app.tg_resident_details__link()
 returns trigger

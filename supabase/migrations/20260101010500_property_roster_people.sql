@@ -337,6 +337,18 @@ begin
   left join public.occupancies o on o.id = x.id
   where x.occupancy = f.occupancy;
 
+  -- Who acts for a unit, or is a guest, does so until a day.
+  with assumed as (
+    update pg_temp.roster_occupancies f
+    set ends_on = app.last_day_by_default(community, f.starts_on)
+    where f.role in ('authorized', 'guest') and f.ends_on is null
+    returning f.occupancy, f.role, f.person, f.ends_on
+  )
+  insert into pg_temp.roster_problems (row, header, value, reason, message, is_refusal)
+  select a.occupancy, app.roster_header('until'), a.ends_on::text, 'until_assumed',
+    format('The file does not say until when %s is %s: until %s is assumed.', p.label, a.role, a.ends_on), false
+  from assumed a join pg_temp.roster_people p on p.person = a.person;
+
   insert into pg_temp.roster_problems (row, header, value, reason, message, is_refusal)
   select f.occupancy, app.roster_header(case when f.until is null then 'since' else 'until' end), coalesce(f.until, f.since)::text, 'until_before_since',
     format('The last day, %s, would be before the first, %s.', f.ends_on, f.starts_on), true
@@ -425,6 +437,17 @@ begin
     and daterange(a.starts_on, a.ends_on, '[]') && daterange(b.starts_on, b.ends_on, '[]')
   order by a.row, b.row;
 
+  insert into pg_temp.roster_problems (row, header, value, reason, message, is_refusal)
+  select distinct on (a.row) a.row, app.roster_header('since'), a.starts_on::text, 'lease_overlap',
+    format('%s rents %s by contract from %s to %s: two contracts do not let a unit at one time.', b.full_name, b.label, b.starts_on, coalesce(b.ends_on::text, 'further notice')), true
+  from pg_temp.roster_after a
+  join pg_temp.roster_after b on b.unit = a.unit and b.role = 'tenant' and b.id <> a.id
+  join public.occupancies d on d.id = b.id and d.lease_id is not null
+  where a.row is not null and a.role = 'tenant'
+    and d.lease_id is distinct from (select o.lease_id from public.occupancies o where o.id = a.id)
+    and daterange(a.starts_on, a.ends_on, '[]') && daterange(b.starts_on, b.ends_on, '[]')
+  order by a.row, b.starts_on;
+
   -- Whoever is not told to live in the unit does, but for who only acts for it, and owners of what is vacant or let.
   update pg_temp.roster_after a
   set is_living_in = a.role <> 'authorized' and not (a.role = 'owner' and (
@@ -457,34 +480,63 @@ begin
     format('%s is the primary contact of %s no longer.', m.full_name, u.label), false
   from moved m join pg_temp.roster_units u on u.unit = m.unit;
 
-  -- What owners own together, today and on every coming day on which one begins.
+  -- Equal shares that were cut to two decimals (33.33 three times) are taken as the equal parts that they stand for, where all who own
+  -- the unit own it at one time.
+  with rounded as (
+    select a.unit, max(a.row) as row, min(a.label) as label, sum(a.ownership_share) as total,
+      coalesce(sum(a.ownership_share) filter (where a.row is null), 0) as kept, sum(a.ownership_share) filter (where a.row is not null) as told
+    from pg_temp.roster_after a
+    join (select x.unit, count(*) as owners from pg_temp.roster_after x where x.role = 'owner' group by x.unit) n on n.unit = a.unit
+    where a.role = 'owner'
+    group by a.unit
+    having count(*) = count(a.ownership_share) and max(a.starts_on) <= min(coalesce(a.ends_on, 'infinity')) and max(a.row) is not null
+      and bool_and(trunc(a.ownership_share, 2) in (trunc(100.0 / n.owners, 2), round(100.0 / n.owners, 2))) and not app.is_whole(count(*), 0, sum(a.ownership_share))
+  ),
+  refined as (
+    update pg_temp.roster_after a
+    set ownership_share = round(a.ownership_share * (100 - r.kept) / r.told, 6)
+    from rounded r
+    where a.unit = r.unit and a.role = 'owner' and a.row is not null
+  )
+  insert into pg_temp.roster_problems (row, header, value, reason, message, is_refusal)
+  select r.row, app.roster_header('ownership_share'), trim_scale(r.total)::text, 'shares_rounded',
+    format('The shares in %s sum to %s percent: they are taken as equal parts of the whole.', r.label, trim_scale(r.total)), false
+  from rounded r;
+
+  -- What owners own together, on every day on which something begins or ends.
   with days as (
-    select a.unit, today as day from pg_temp.roster_after a where a.role = 'owner' group by a.unit
+    select a.unit, a.starts_on as day from pg_temp.roster_after a where a.role = 'owner'
     union
-    select a.unit, a.starts_on from pg_temp.roster_after a where a.role = 'owner' and a.starts_on > today
+    select a.unit, a.ends_on + 1 from pg_temp.roster_after a where a.role = 'owner' and a.ends_on is not null
   ),
   sums as (
-    select d.unit, d.day, sum(a.ownership_share) as total, count(*) = count(a.ownership_share) as is_complete, max(a.row) as row, min(a.label) as label,
-      string_agg(format('%s %s%%%s', a.full_name, trim_scale(a.ownership_share), case when a.row is null then ' (not in the file)' end), ', ' order by a.row, a.full_name, a.ownership_share) as owners
+    select d.unit, d.day, sum(a.ownership_share) as total, count(*) as owners, count(*) - count(a.ownership_share) as unstated, max(a.row) as row, min(a.label) as label,
+      string_agg(format('%s %s%s', a.full_name, coalesce(trim_scale(a.ownership_share) || '%', 'not stated'), case when a.row is null then ' (not in the file)' end), ', ' order by a.row, a.full_name, a.ownership_share) as list
     from days d
     join pg_temp.roster_after a on a.unit = d.unit and a.role = 'owner' and a.starts_on <= d.day and (a.ends_on is null or a.ends_on >= d.day)
     group by d.unit, d.day
-    having max(a.row) is not null
   ),
-  over as (
-    select distinct on (s.unit) s.* from sums s where s.total > 100.0001 order by s.unit, s.day
+  -- Days on which none of the file's rows holds concern the file where one of them ended.
+  concerned as (
+    select s.unit, s.day, s.total, s.owners, s.unstated, s.label, s.list,
+      coalesce(s.row, (select max(a.row) from pg_temp.roster_after a where a.unit = s.unit and a.role = 'owner' and a.ends_on + 1 = s.day)) as row
+    from sums s
   ),
   refused as (
     insert into pg_temp.roster_problems (row, header, value, reason, message, is_refusal)
-    select s.row, app.roster_header('ownership_share'), trim_scale(s.total)::text, 'shares_exceed_100',
-      format('The owners of %s would hold %s percent together on %s: %s. Who has sold needs a row with the last day.', s.label, trim_scale(s.total), s.day, s.owners), true
-    from over s
+    select distinct on (s.unit) s.row, app.roster_header('ownership_share'), trim_scale(s.total)::text, 'shares_not_whole',
+      format('From %s on the owners of %s would own %s percent together, and own the whole on every day: %s. Who has sold needs a row with the last day.',
+        s.day, s.label, trim_scale(s.total), s.list), true
+    from concerned s
+    where s.row is not null and not app.is_whole(s.owners, s.unstated, s.total)
+    order by s.unit, s.day
   )
   insert into pg_temp.roster_problems (row, header, value, reason, message, is_refusal)
-  select s.row, app.roster_header('ownership_share'), trim_scale(s.total)::text, 'shares_below_100',
-    format('The owners of %s hold %s percent together.', s.label, trim_scale(s.total)), false
-  from sums s
-  where s.day = today and s.is_complete and s.total < 99.99;
+  select distinct on (s.unit) s.row, app.roster_header('ownership_share'), null, 'shares_assumed',
+    format('Not every share in %s is stated (%s): those that are not count as equal parts of what the others leave.', s.label, s.list), false
+  from concerned s
+  where s.row is not null and s.unstated > 0 and s.owners > 1 and s.day <= today and app.is_whole(s.owners, s.unstated, s.total)
+  order by s.unit, s.day desc;
 
   -- The status follows who lives there; the file can only say that the unit is under maintenance, or no longer.
   insert into pg_temp.roster_problems (row, header, value, reason, message, is_refusal)
@@ -505,4 +557,4 @@ end;
 $$;
 
 comment on function app.roster_check(uuid, date) is
-  'Step 6: what would be wrong if the file were stored: contradictions, overlaps, shares above 100 percent, two primary contacts. Leaves in roster_after how the occupancies of the units would be.';
+  'Step 6: what would be wrong if the file were stored: contradictions, overlaps, shares that are not the whole, two primary contacts. Leaves in roster_after how the occupancies of the units would be.';

@@ -262,6 +262,8 @@ begin
       case when app.roster_words(d.identity_number) = app.roster_words(p.identity_number) then d.identity_number else coalesce(p.identity_number, d.identity_number) end,
       coalesce(p.postal_address, d.postal_address), coalesce(p.note, d.note));
 
+  perform set_config('app.hosts_wait', 'on', true); -- until all of it is stored
+
   -- First whatever makes room (an earlier end, a later beginning, a primary contact less), then whatever takes it: the constraints look
   -- at each row by itself, so that two neighbours could not change places otherwise.
   update public.occupancies d
@@ -284,6 +286,9 @@ begin
   join pg_temp.roster_people p on p.person = f.person
   where f.is_new
   order by f.occupancy;
+
+  perform set_config('app.hosts_wait', '', true);
+  perform app.end_with_hosts(array(select distinct u.id from pg_temp.roster_after a join pg_temp.roster_units u on u.unit = a.unit where a.row is not null));
 
   -- Units no longer under maintenance are what their people make them.
   perform app.refresh_unit_status(array(

@@ -22,7 +22,13 @@ select app.register_personal_data('public.residents', 'user_id', 'user', on_eras
   kept_because => 'The record is the community''s; it loses the link to the account.');
 select app.register_personal_data('public.residents', 'merged_into_id', 'related', on_merge => 'stay', kept_because => 'Which record stayed of several of one person.');
 select app.register_personal_data('public.resident_details', 'resident_id', 'resident', on_erase => 'remove', on_merge => 'fill',
-  columns => '{"email": null, "phone": null, "identity_number": null, "postal_address": null, "note": null}');
+  columns => '{"email": null, "phone": null, "identity_number": null, "postal_address": null, "born_on": null, "adult_on": null, "note": null}');
+select app.register_personal_data('public.residents', 'guardian_id', 'related',
+  kept_because => 'Who acts for a minor; the row is the minor''s, and the guardian''s name is gone from the own.');
+select app.register_personal_data('public.occupancies', 'host_id', 'related',
+  kept_because => 'By whom somebody came; the row is about who came, and the host''s name is gone from the own.');
+select app.register_personal_data('public.unit_representatives', 'resident_id', 'resident', columns => '{"authority": null}',
+  kept_because => 'Who was to pay and to vote on a day, without saying who it was.');
 select app.register_personal_data('public.consents', 'resident_id', 'resident', columns => '{"note": null}', on_merge => 'archive', clash_on => '{text_id}',
   kept_because => 'Evidence of what was agreed to and when, without a name.');
 select app.register_personal_data('public.consents', 'user_id', 'user', columns => '{"ip_address": null, "user_agent": null, "note": null}',

@@ -405,6 +405,7 @@ declare
   unified record;
 begin
   perform from public.occupancies o where o.community_id = community and o.resident_id in (keep, duplicate) order by o.id for update;
+  perform set_config('app.hosts_wait', 'on', true); -- who came by the duplicate stays, and is the survivor's once host_id follows
 
   -- The same thing entered twice: rows of both, of one unit and role, whose days overlap. Days are doubled, so that one row which ends the
   -- day before another begins does not touch it.
@@ -452,6 +453,7 @@ begin
   perform set_config('app.rewriting', 'public.occupancies'::regclass::oid::text, true);
   update public.occupancies o set resident_id = keep where o.community_id = community and o.resident_id = duplicate and o.deleted_at is null;
   perform set_config('app.rewriting', '', true);
+  perform set_config('app.hosts_wait', '', true);
 end;
 $$;
 

@@ -79,7 +79,7 @@ async function plant(run: Sql, url: string, registration: Registration, who: typ
       const word = `${who.word}${tableName.replace(/\W/g, '')}${column}`.replaceAll('_', '').toLowerCase();
       const type = registration.columnTypes[column];
       const candidates =
-        type === 'jsonb' ? [JSON.stringify(word)] : type === 'inet' ? [who === person ? '203.0.113.77' : '198.51.100.66'] : type === 'date' ? ['1931-02-03'] : [word, `${word}@planted.example`, word.slice(-40), word.slice(-20), `+359 88 ${who.word.length}77 1234`, `qtz-Qaaa-${who === person ? 997 : 998}`, createHash('sha256').update(word).digest('hex'), `Antarctica/${who === person ? 'Vostok' : 'Troll'}`];
+        type === 'jsonb' ? [JSON.stringify(word)] : type === 'inet' ? [who === person ? '203.0.113.77' : '198.51.100.66'] : type === 'date' ? [who === person ? '1931-02-03' : '1932-03-04'] : [word, `${word}@planted.example`, word.slice(-40), word.slice(-20), `+359 88 ${who.word.length}77 1234`, `qtz-Qaaa-${who === person ? 997 : 998}`, createHash('sha256').update(word).digest('hex'), `Antarctica/${who === person ? 'Vostok' : 'Troll'}`];
       let planted = false;
       for (const candidate of candidates) {
         try {

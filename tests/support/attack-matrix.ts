@@ -64,6 +64,13 @@ const seesResident: Rule = all(
   ),
 );
 const seesUnit: Rule = any(inCommunity('units.read'), inOwnUnit('units.read_own', 'id'));
+// Every community has one lease: its tenant's.
+const seesLease: Rule = all(
+  involvedInCommunity(),
+  any(inCommunity('leases.read'), inOwnUnit('leases.read_own'), (actor, row) =>
+    actor.isActive && places.some((place) => [row.id, row.lease_id].includes(idOf(`${place} lease`)) && actor.residents.includes(`${place} tenant`)),
+  ),
+);
 const seesDetails: Rule = all(involvedInCommunity(), any(inCommunity('residents.read_details'), asResident()));
 const seesRole: Rule = any(
   all(everybody, (_actor, row) => row.organization_id === null && row.community_id === null),
@@ -215,6 +222,39 @@ export const matrix: Record<string, RelationRules> = {
     target: inPlace('tenant occupancy'),
     change: { is_living_in: false },
     row: (place) => ({ id: idOf('new'), community_id: idOf(place), unit_id: idOf(`${place} unit 2`), resident_id: idOf(`${place} tenant`), role: 'guest' }),
+  },
+
+  // Who rents sees the own contract, past ones included; who owns the unit, the present and coming ones.
+  leases: {
+    belongsTo: 'communities',
+    select: seesLease,
+    target: inPlace('lease'),
+    change: { reference: 'Changed' },
+    row: (place) => ({ id: idOf('new'), community_id: idOf(place), unit_id: idOf(`${place} unit 2`), starts_on: '2030-01-01' }),
+  },
+  unit_representatives: {
+    belongsTo: 'communities',
+    select: all(involvedInCommunity(), any(inCommunity('residents.read'), asResident(), inOwnUnit('residents.read_own'))),
+    archived: inCommunity('residents.archive'),
+    target: inPlace('payer'),
+    change: { authority: 'Changed' },
+    row: (place) => ({ id: idOf('new'), community_id: idOf(place), unit_id: idOf(`${place} unit 2`), kind: 'voter', resident_id: idOf(`${place} tenant`), starts_on: '2030-01-01' }),
+  },
+  vacant_units: {
+    belongsTo: 'communities',
+    key: ['unit_id'],
+    select: all(inCommunity('communities.read'), (actor, row, world) => seesUnit(actor, { ...row, id: row.unit_id }, world)),
+    target: (place) => ({ unit_id: idOf(`${place} empty unit`) }),
+    change: { number: 'Changed' },
+    row: (place) => ({ community_id: idOf(place), number: 'new' }),
+  },
+  expiring_leases: {
+    belongsTo: 'communities',
+    key: ['lease_id'],
+    select: all(inCommunity('communities.read'), (actor, row, world) => seesUnit(actor, { ...row, id: row.unit_id }, world), seesLease),
+    target: (place) => ({ lease_id: idOf(`${place} lease`) }),
+    change: { reference: 'Changed' },
+    row: (place) => ({ community_id: idOf(place), reference: 'new' }),
   },
 
   audit_log: {
@@ -487,6 +527,30 @@ const ofNamed = (name: string, rule: Rule, column = 'id'): Rule => (actor, row, 
 const called = (name: string): Rule => (actor) => actor.isActive && actor.name === name;
 const seesTarget: Rule = ofNamed('target user', (actor, row, world) => (matrix.profiles as RelationRules).select(actor, row, world));
 
+type Occupancy = World['occupancies'][number];
+const isOwner = ({ role }: Occupancy): boolean => role === 'owner';
+const isPayer = ({ role, unitId }: Occupancy): boolean => role === (places.some((place) => unitId === idOf(`${place} unit 1`)) ? 'tenant' : 'owner');
+const seesOccupied: Rule = all((actor, row, world) => seesUnit(actor, { ...row, id: row.unit_id }, world), seesOccupancy);
+const seesRepresentative: Rule = all(
+  (actor, row, world) => seesUnit(actor, { ...row, id: row.unit_id }, world),
+  (actor, row, world) => seesResident(actor, { ...row, id: row.resident_id }, world),
+  any(inCommunity('residents.read'), inOwnUnit('residents.read_own'), asResident()),
+);
+/** Who is told of a community's or a unit's people on a day on which all of the fixtures' present ones were there. */
+const onDay = (isMeant: (occupancy: Occupancy) => boolean, sees: Rule, unit?: string): FunctionRules => ({
+  call: everybody,
+  args: (place) => ({ ...(unit === undefined ? { community_id: idOf(place) } : { unit_id: idOf(`${place} ${unit}`) }), day: '2025-06-01' }),
+  told: {
+    of: (row) => row.resident_id,
+    expected: (actor, row, world) =>
+      world.occupancies
+        .filter((occupancy) => occupancy.communityId === row.community_id && !occupancy.isOver && isMeant(occupancy))
+        .filter(({ unitId }) => unit === undefined || unitId === idOf(`${placeOf(row)} ${unit}`))
+        .filter((occupancy) => sees(actor, occupancyRow(occupancy), world))
+        .map(({ residentId }) => residentId),
+  },
+});
+
 export const functions: Record<string, FunctionRules | FunctionRules[]> = {
   set_account_status: {
     call: onSite('users.manage'),
@@ -739,6 +803,42 @@ export const functions: Record<string, FunctionRules | FunctionRules[]> = {
     { call: nobody, args: (place) => ({ consent_id: idOf(`${place} consent`) }) },
   ],
 
+  unit_owners_on: onDay(isOwner, seesOccupied, 'unit 1'),
+  community_owners_on: onDay(isOwner, seesOccupied),
+  unit_occupants_on: onDay(() => true, seesOccupied, 'unit 1'),
+  community_occupants_on: onDay(() => true, seesOccupied),
+  // The tenant pays for unit 1.
+  unit_payer_on: onDay(isPayer, seesRepresentative, 'unit 1'),
+  community_payers_on: onDay(isPayer, seesRepresentative),
+  unit_voters_on: onDay(isOwner, seesRepresentative, 'unit 1'),
+  community_voters_on: onDay(isOwner, seesRepresentative),
+  sell_unit: { call: inCommunity('residents.manage'), args: (place) => ({ unit_id: idOf(`${place} unit 1`), sold_on: '2025-01-01', buyers: [{ full_name: 'New' }] }) },
+  transfer_units: {
+    call: inCommunity('residents.manage'),
+    args: (place) => ({ unit_ids: [idOf(`${place} unit 1`), idOf(`${place} empty unit`)], sold_on: '2025-01-01', buyers: [{ full_name: 'New' }] }),
+  },
+  set_ownership_shares: {
+    call: inCommunity('residents.manage'),
+    args: (place) => ({ unit_id: idOf(`${place} unit 1`), shares: { [idOf(`${place} owner occupancy`)]: 100 } }),
+  },
+  set_unit_representative: {
+    call: inCommunity('residents.manage'),
+    args: (place) => ({ unit_id: idOf(`${place} unit 1`), kind: 'payer', resident_id: idOf(`${place} owner`), starts_on: '2025-01-01' }),
+  },
+  sign_lease: { call: inCommunity('leases.manage'), args: (place) => ({ unit_id: idOf(`${place} empty unit`), starts_on: '2025-01-01', tenants: [{ full_name: 'New' }] }) },
+  extend_lease: { call: inCommunity('leases.manage'), args: (place) => ({ lease_id: idOf(`${place} lease`), ends_on: '2099-01-01' }) },
+  end_lease: { call: inCommunity('leases.manage'), args: (place) => ({ lease_id: idOf(`${place} lease`), ends_on: '2025-01-01' }) },
+  move_in: { call: inCommunity('residents.manage'), args: (place) => ({ unit_id: idOf(`${place} empty unit`), movers: [{ full_name: 'New' }] }) },
+  move_out: { call: inCommunity('residents.manage'), args: (place) => ({ unit_id: idOf(`${place} unit 1`), last_on: '2025-01-01' }) },
+  add_household_member: {
+    call: any(inCommunity('residents.manage'), ofNamed('unit 1', inOwnUnit('household.manage_own'), 'unit_id')),
+    args: (place) => ({ unit_id: idOf(`${place} unit 1`), full_name: 'New', role: 'authorized' }),
+  },
+  // The family in unit 1 is the tenant's, not the owner's.
+  end_household_member: {
+    call: any(inCommunity('residents.manage'), ofNamed('tenant', asResident('id'))),
+    args: (place) => ({ occupancy_id: idOf(`${place} family occupancy`) }),
+  },
   place_hold: { call: inCommunity('privacy.manage'), args: (place) => ({ reason: 'Attack', resident_id: idOf(`${place} tenant`) }) },
   lift_hold: { call: inCommunity('privacy.manage'), args: (place) => ({ hold_id: idOf(`${place} hold`), reason: 'Attack' }) },
   request_privacy: [

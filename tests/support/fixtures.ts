@@ -220,6 +220,21 @@ async function furnishCommunity(run: Run, place: Place): Promise<void> {
   const named = (name: string) => idOf(`${place} ${name}`);
   const target = named('target user');
 
+  // The tenant's contract, which runs out soon; the tenant pays for the unit. And a unit that nobody owns or lives in.
+  await run(`insert into public.leases (id, reference, community_id, unit_id, starts_on, ends_on) values ($1, 'L-1', $2, $3, '2024-01-01', current_date + 90)`, [
+    named('lease'),
+    community,
+    named('unit 1'),
+  ]);
+  await run(`update public.occupancies set lease_id = $1 where id = $2`, [named('lease'), named('tenant occupancy')]);
+  await run(`insert into public.unit_representatives (id, community_id, unit_id, kind, resident_id, starts_on) values ($1, $2, $3, 'payer', $4, '2024-01-01')`, [
+    named('payer'),
+    community,
+    named('unit 1'),
+    named('tenant'),
+  ]);
+  await run(`insert into public.units (id, community_id, number, type) values ($1, $2, 'empty', 'house')`, [named('empty unit'), community]);
+
   await run(`insert into public.user_permissions (id, permission_key, user_id, community_id, reason) values ($1, 'residents.read', $2, $3, 'Needs it')`, [named('grant'), target, community]);
   await run(
     `insert into public.invitations (id, email, role_id, community_id)
