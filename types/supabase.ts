@@ -424,122 +424,6 @@ export type Database = {
           },
         ]
       }
-      directory_choices: {
-        Row: {
-          community_id: string
-          created_at: string
-          created_by: string | null
-          deleted_at: string | null
-          id: string
-          is_email_shown: boolean
-          is_name_shown: boolean
-          is_phone_shown: boolean
-          is_unit_shown: boolean
-          resident_id: string
-          updated_at: string
-          updated_by: string | null
-        }
-        Insert: {
-          community_id: string
-          created_at?: string
-          created_by?: string | null
-          deleted_at?: string | null
-          id?: string
-          is_email_shown?: boolean
-          is_name_shown?: boolean
-          is_phone_shown?: boolean
-          is_unit_shown?: boolean
-          resident_id: string
-          updated_at?: string
-          updated_by?: string | null
-        }
-        Update: {
-          community_id?: string
-          created_at?: string
-          created_by?: string | null
-          deleted_at?: string | null
-          id?: string
-          is_email_shown?: boolean
-          is_name_shown?: boolean
-          is_phone_shown?: boolean
-          is_unit_shown?: boolean
-          resident_id?: string
-          updated_at?: string
-          updated_by?: string | null
-        }
-        Relationships: [
-          {
-            foreignKeyName: "directory_choices_resident_fkey"
-            columns: ["community_id", "resident_id"]
-            referencedRelation: "residents"
-            referencedColumns: ["community_id", "id"]
-          },
-          {
-            foreignKeyName: "directory_choices_resident_fkey"
-            columns: ["community_id", "resident_id"]
-            referencedRelation: "residents_overview"
-            referencedColumns: ["community_id", "resident_id"]
-          },
-        ]
-      }
-      emergency_contacts: {
-        Row: {
-          community_id: string
-          created_at: string
-          created_by: string | null
-          deleted_at: string | null
-          full_name: string
-          id: string
-          phone: string
-          priority: number
-          relationship: string
-          resident_id: string
-          updated_at: string
-          updated_by: string | null
-        }
-        Insert: {
-          community_id: string
-          created_at?: string
-          created_by?: string | null
-          deleted_at?: string | null
-          full_name: string
-          id?: string
-          phone: string
-          priority: number
-          relationship: string
-          resident_id: string
-          updated_at?: string
-          updated_by?: string | null
-        }
-        Update: {
-          community_id?: string
-          created_at?: string
-          created_by?: string | null
-          deleted_at?: string | null
-          full_name?: string
-          id?: string
-          phone?: string
-          priority?: number
-          relationship?: string
-          resident_id?: string
-          updated_at?: string
-          updated_by?: string | null
-        }
-        Relationships: [
-          {
-            foreignKeyName: "emergency_contacts_resident_fkey"
-            columns: ["community_id", "resident_id"]
-            referencedRelation: "residents"
-            referencedColumns: ["community_id", "id"]
-          },
-          {
-            foreignKeyName: "emergency_contacts_resident_fkey"
-            columns: ["community_id", "resident_id"]
-            referencedRelation: "residents_overview"
-            referencedColumns: ["community_id", "resident_id"]
-          },
-        ]
-      }
       entrances: {
         Row: {
           building_id: string
@@ -987,79 +871,6 @@ export type Database = {
           },
         ]
       }
-      identity_checks: {
-        Row: {
-          checked_at: string | null
-          checked_by: string | null
-          community_id: string
-          created_at: string
-          created_by: string | null
-          deleted_at: string | null
-          document_id: string | null
-          id: string
-          note: string | null
-          resident_id: string
-          status: Database["public"]["Enums"]["identity_status"]
-          updated_at: string
-          updated_by: string | null
-        }
-        Insert: {
-          checked_at?: string | null
-          checked_by?: string | null
-          community_id: string
-          created_at?: string
-          created_by?: string | null
-          deleted_at?: string | null
-          document_id?: string | null
-          id?: string
-          note?: string | null
-          resident_id: string
-          status?: Database["public"]["Enums"]["identity_status"]
-          updated_at?: string
-          updated_by?: string | null
-        }
-        Update: {
-          checked_at?: string | null
-          checked_by?: string | null
-          community_id?: string
-          created_at?: string
-          created_by?: string | null
-          deleted_at?: string | null
-          document_id?: string | null
-          id?: string
-          note?: string | null
-          resident_id?: string
-          status?: Database["public"]["Enums"]["identity_status"]
-          updated_at?: string
-          updated_by?: string | null
-        }
-        Relationships: [
-          {
-            foreignKeyName: "identity_checks_document_fkey"
-            columns: ["community_id", "document_id"]
-            referencedRelation: "expiring_documents"
-            referencedColumns: ["community_id", "document_id"]
-          },
-          {
-            foreignKeyName: "identity_checks_document_fkey"
-            columns: ["community_id", "document_id"]
-            referencedRelation: "resident_documents"
-            referencedColumns: ["community_id", "id"]
-          },
-          {
-            foreignKeyName: "identity_checks_resident_fkey"
-            columns: ["community_id", "resident_id"]
-            referencedRelation: "residents"
-            referencedColumns: ["community_id", "id"]
-          },
-          {
-            foreignKeyName: "identity_checks_resident_fkey"
-            columns: ["community_id", "resident_id"]
-            referencedRelation: "residents_overview"
-            referencedColumns: ["community_id", "resident_id"]
-          },
-        ]
-      }
       invitations: {
         Row: {
           accepted_at: string | null
@@ -1068,16 +879,14 @@ export type Database = {
           created_at: string
           created_by: string | null
           deleted_at: string | null
-          email: string | null
+          email: string
           expires_at: string
           id: string
           invited_by: string | null
           level: Database["public"]["Enums"]["access_level"]
           organization_id: string | null
-          phone: string | null
           resent_count: number
-          resident_id: string | null
-          role_id: string | null
+          role_id: string
           sent_at: string
           status: Database["public"]["Enums"]["invitation_status"]
           updated_at: string
@@ -1090,16 +899,14 @@ export type Database = {
           created_at?: string
           created_by?: string | null
           deleted_at?: string | null
-          email?: string | null
+          email: string
           expires_at?: string
           id?: string
           invited_by?: string | null
           level?: never
           organization_id?: string | null
-          phone?: string | null
           resent_count?: number
-          resident_id?: string | null
-          role_id?: string | null
+          role_id: string
           sent_at?: string
           status?: Database["public"]["Enums"]["invitation_status"]
           updated_at?: string
@@ -1112,16 +919,14 @@ export type Database = {
           created_at?: string
           created_by?: string | null
           deleted_at?: string | null
-          email?: string | null
+          email?: string
           expires_at?: string
           id?: string
           invited_by?: string | null
           level?: never
           organization_id?: string | null
-          phone?: string | null
           resent_count?: number
-          resident_id?: string | null
-          role_id?: string | null
+          role_id?: string
           sent_at?: string
           status?: Database["public"]["Enums"]["invitation_status"]
           updated_at?: string
@@ -1145,18 +950,6 @@ export type Database = {
             columns: ["organization_id"]
             referencedRelation: "organizations"
             referencedColumns: ["id"]
-          },
-          {
-            foreignKeyName: "invitations_resident_fkey"
-            columns: ["community_id", "resident_id"]
-            referencedRelation: "residents"
-            referencedColumns: ["community_id", "id"]
-          },
-          {
-            foreignKeyName: "invitations_resident_fkey"
-            columns: ["community_id", "resident_id"]
-            referencedRelation: "residents_overview"
-            referencedColumns: ["community_id", "resident_id"]
           },
           {
             foreignKeyName: "invitations_role_fkey"
@@ -1633,255 +1426,6 @@ export type Database = {
         }
         Relationships: []
       }
-      pet_incidents: {
-        Row: {
-          community_id: string
-          created_at: string
-          created_by: string | null
-          deleted_at: string | null
-          description: string
-          happened_at: string
-          id: string
-          pet_id: string | null
-          place: string | null
-          reported_by: string | null
-          resolution: string | null
-          severity: Database["public"]["Enums"]["incident_severity"]
-          status: Database["public"]["Enums"]["pet_incident_status"]
-          updated_at: string
-          updated_by: string | null
-        }
-        Insert: {
-          community_id: string
-          created_at?: string
-          created_by?: string | null
-          deleted_at?: string | null
-          description: string
-          happened_at: string
-          id?: string
-          pet_id?: string | null
-          place?: string | null
-          reported_by?: string | null
-          resolution?: string | null
-          severity?: Database["public"]["Enums"]["incident_severity"]
-          status?: Database["public"]["Enums"]["pet_incident_status"]
-          updated_at?: string
-          updated_by?: string | null
-        }
-        Update: {
-          community_id?: string
-          created_at?: string
-          created_by?: string | null
-          deleted_at?: string | null
-          description?: string
-          happened_at?: string
-          id?: string
-          pet_id?: string | null
-          place?: string | null
-          reported_by?: string | null
-          resolution?: string | null
-          severity?: Database["public"]["Enums"]["incident_severity"]
-          status?: Database["public"]["Enums"]["pet_incident_status"]
-          updated_at?: string
-          updated_by?: string | null
-        }
-        Relationships: [
-          {
-            foreignKeyName: "pet_incidents_community_fkey"
-            columns: ["community_id"]
-            referencedRelation: "communities"
-            referencedColumns: ["id"]
-          },
-          {
-            foreignKeyName: "pet_incidents_community_fkey"
-            columns: ["community_id"]
-            referencedRelation: "ideal_parts_report"
-            referencedColumns: ["community_id"]
-          },
-          {
-            foreignKeyName: "pet_incidents_pet_fkey"
-            columns: ["community_id", "pet_id"]
-            referencedRelation: "pets"
-            referencedColumns: ["community_id", "id"]
-          },
-        ]
-      }
-      pet_vaccinations: {
-        Row: {
-          batch_number: string | null
-          certificate_file_id: string | null
-          community_id: string
-          created_at: string
-          created_by: string | null
-          deleted_at: string | null
-          due_on: string | null
-          given_on: string
-          id: string
-          pet_id: string
-          reminded_at: string | null
-          updated_at: string
-          updated_by: string | null
-          vaccine: string
-          veterinarian: string | null
-        }
-        Insert: {
-          batch_number?: string | null
-          certificate_file_id?: string | null
-          community_id: string
-          created_at?: string
-          created_by?: string | null
-          deleted_at?: string | null
-          due_on?: string | null
-          given_on: string
-          id?: string
-          pet_id: string
-          reminded_at?: string | null
-          updated_at?: string
-          updated_by?: string | null
-          vaccine: string
-          veterinarian?: string | null
-        }
-        Update: {
-          batch_number?: string | null
-          certificate_file_id?: string | null
-          community_id?: string
-          created_at?: string
-          created_by?: string | null
-          deleted_at?: string | null
-          due_on?: string | null
-          given_on?: string
-          id?: string
-          pet_id?: string
-          reminded_at?: string | null
-          updated_at?: string
-          updated_by?: string | null
-          vaccine?: string
-          veterinarian?: string | null
-        }
-        Relationships: [
-          {
-            foreignKeyName: "pet_vaccinations_certificate_fkey"
-            columns: ["community_id", "certificate_file_id"]
-            referencedRelation: "files"
-            referencedColumns: ["community_id", "id"]
-          },
-          {
-            foreignKeyName: "pet_vaccinations_pet_fkey"
-            columns: ["community_id", "pet_id"]
-            referencedRelation: "pets"
-            referencedColumns: ["community_id", "id"]
-          },
-        ]
-      }
-      pets: {
-        Row: {
-          born_on: string | null
-          breed: string | null
-          chip_number: string | null
-          colour: string | null
-          community_id: string
-          created_at: string
-          created_by: string | null
-          deleted_at: string | null
-          id: string
-          is_assistance: boolean
-          kind: Database["public"]["Enums"]["pet_kind"]
-          name: string
-          photo_file_id: string | null
-          registration_authority: string | null
-          registration_number: string | null
-          resident_id: string
-          sex: Database["public"]["Enums"]["pet_sex"] | null
-          status: Database["public"]["Enums"]["pet_status"]
-          unit_id: string
-          updated_at: string
-          updated_by: string | null
-        }
-        Insert: {
-          born_on?: string | null
-          breed?: string | null
-          chip_number?: string | null
-          colour?: string | null
-          community_id: string
-          created_at?: string
-          created_by?: string | null
-          deleted_at?: string | null
-          id?: string
-          is_assistance?: boolean
-          kind: Database["public"]["Enums"]["pet_kind"]
-          name: string
-          photo_file_id?: string | null
-          registration_authority?: string | null
-          registration_number?: string | null
-          resident_id: string
-          sex?: Database["public"]["Enums"]["pet_sex"] | null
-          status?: Database["public"]["Enums"]["pet_status"]
-          unit_id: string
-          updated_at?: string
-          updated_by?: string | null
-        }
-        Update: {
-          born_on?: string | null
-          breed?: string | null
-          chip_number?: string | null
-          colour?: string | null
-          community_id?: string
-          created_at?: string
-          created_by?: string | null
-          deleted_at?: string | null
-          id?: string
-          is_assistance?: boolean
-          kind?: Database["public"]["Enums"]["pet_kind"]
-          name?: string
-          photo_file_id?: string | null
-          registration_authority?: string | null
-          registration_number?: string | null
-          resident_id?: string
-          sex?: Database["public"]["Enums"]["pet_sex"] | null
-          status?: Database["public"]["Enums"]["pet_status"]
-          unit_id?: string
-          updated_at?: string
-          updated_by?: string | null
-        }
-        Relationships: [
-          {
-            foreignKeyName: "pets_photo_fkey"
-            columns: ["community_id", "photo_file_id"]
-            referencedRelation: "files"
-            referencedColumns: ["community_id", "id"]
-          },
-          {
-            foreignKeyName: "pets_resident_fkey"
-            columns: ["community_id", "resident_id"]
-            referencedRelation: "residents"
-            referencedColumns: ["community_id", "id"]
-          },
-          {
-            foreignKeyName: "pets_resident_fkey"
-            columns: ["community_id", "resident_id"]
-            referencedRelation: "residents_overview"
-            referencedColumns: ["community_id", "resident_id"]
-          },
-          {
-            foreignKeyName: "pets_unit_fkey"
-            columns: ["community_id", "unit_id"]
-            referencedRelation: "units"
-            referencedColumns: ["community_id", "id"]
-          },
-          {
-            foreignKeyName: "pets_unit_fkey"
-            columns: ["community_id", "unit_id"]
-            referencedRelation: "units_overview"
-            referencedColumns: ["community_id", "unit_id"]
-          },
-          {
-            foreignKeyName: "pets_unit_fkey"
-            columns: ["community_id", "unit_id"]
-            referencedRelation: "vacant_units"
-            referencedColumns: ["community_id", "unit_id"]
-          },
-        ]
-      }
       privacy_requests: {
         Row: {
           community_id: string
@@ -1981,7 +1525,6 @@ export type Database = {
           time_zone: string | null
           updated_at: string
           updated_by: string | null
-          username: string | null
         }
         Insert: {
           created_at?: string
@@ -1996,7 +1539,6 @@ export type Database = {
           time_zone?: string | null
           updated_at?: string
           updated_by?: string | null
-          username?: string | null
         }
         Update: {
           created_at?: string
@@ -2011,7 +1553,6 @@ export type Database = {
           time_zone?: string | null
           updated_at?: string
           updated_by?: string | null
-          username?: string | null
         }
         Relationships: []
       }
@@ -2082,88 +1623,6 @@ export type Database = {
           },
         ]
       }
-      resident_documents: {
-        Row: {
-          community_id: string
-          created_at: string
-          created_by: string | null
-          deleted_at: string | null
-          expires_on: string | null
-          file_id: string
-          id: string
-          issued_on: string | null
-          kind: Database["public"]["Enums"]["resident_document_kind"]
-          number: string | null
-          reminded_at: string | null
-          resident_id: string
-          review_note: string | null
-          reviewed_at: string | null
-          reviewed_by: string | null
-          status: Database["public"]["Enums"]["resident_document_status"]
-          updated_at: string
-          updated_by: string | null
-        }
-        Insert: {
-          community_id: string
-          created_at?: string
-          created_by?: string | null
-          deleted_at?: string | null
-          expires_on?: string | null
-          file_id: string
-          id?: string
-          issued_on?: string | null
-          kind: Database["public"]["Enums"]["resident_document_kind"]
-          number?: string | null
-          reminded_at?: string | null
-          resident_id: string
-          review_note?: string | null
-          reviewed_at?: string | null
-          reviewed_by?: string | null
-          status?: Database["public"]["Enums"]["resident_document_status"]
-          updated_at?: string
-          updated_by?: string | null
-        }
-        Update: {
-          community_id?: string
-          created_at?: string
-          created_by?: string | null
-          deleted_at?: string | null
-          expires_on?: string | null
-          file_id?: string
-          id?: string
-          issued_on?: string | null
-          kind?: Database["public"]["Enums"]["resident_document_kind"]
-          number?: string | null
-          reminded_at?: string | null
-          resident_id?: string
-          review_note?: string | null
-          reviewed_at?: string | null
-          reviewed_by?: string | null
-          status?: Database["public"]["Enums"]["resident_document_status"]
-          updated_at?: string
-          updated_by?: string | null
-        }
-        Relationships: [
-          {
-            foreignKeyName: "resident_documents_file_fkey"
-            columns: ["community_id", "file_id"]
-            referencedRelation: "files"
-            referencedColumns: ["community_id", "id"]
-          },
-          {
-            foreignKeyName: "resident_documents_resident_fkey"
-            columns: ["community_id", "resident_id"]
-            referencedRelation: "residents"
-            referencedColumns: ["community_id", "id"]
-          },
-          {
-            foreignKeyName: "resident_documents_resident_fkey"
-            columns: ["community_id", "resident_id"]
-            referencedRelation: "residents_overview"
-            referencedColumns: ["community_id", "resident_id"]
-          },
-        ]
-      }
       residents: {
         Row: {
           community_id: string
@@ -2177,8 +1636,6 @@ export type Database = {
           kind: Database["public"]["Enums"]["resident_kind"]
           locale: string | null
           merged_into_id: string | null
-          onboarding: Database["public"]["Enums"]["onboarding_state"]
-          photo_file_id: string | null
           reference: string | null
           updated_at: string
           updated_by: string | null
@@ -2196,8 +1653,6 @@ export type Database = {
           kind?: Database["public"]["Enums"]["resident_kind"]
           locale?: string | null
           merged_into_id?: string | null
-          onboarding?: Database["public"]["Enums"]["onboarding_state"]
-          photo_file_id?: string | null
           reference?: string | null
           updated_at?: string
           updated_by?: string | null
@@ -2215,8 +1670,6 @@ export type Database = {
           kind?: Database["public"]["Enums"]["resident_kind"]
           locale?: string | null
           merged_into_id?: string | null
-          onboarding?: Database["public"]["Enums"]["onboarding_state"]
-          photo_file_id?: string | null
           reference?: string | null
           updated_at?: string
           updated_by?: string | null
@@ -2258,12 +1711,6 @@ export type Database = {
             columns: ["community_id", "merged_into_id"]
             referencedRelation: "residents_overview"
             referencedColumns: ["community_id", "resident_id"]
-          },
-          {
-            foreignKeyName: "residents_photo_fkey"
-            columns: ["community_id", "photo_file_id"]
-            referencedRelation: "files"
-            referencedColumns: ["community_id", "id"]
           },
           {
             foreignKeyName: "residents_user_fkey"
@@ -3035,164 +2482,6 @@ export type Database = {
           },
         ]
       }
-      vehicle_photos: {
-        Row: {
-          community_id: string
-          created_at: string
-          created_by: string | null
-          deleted_at: string | null
-          file_id: string
-          id: string
-          position: number
-          updated_at: string
-          updated_by: string | null
-          vehicle_id: string
-        }
-        Insert: {
-          community_id: string
-          created_at?: string
-          created_by?: string | null
-          deleted_at?: string | null
-          file_id: string
-          id?: string
-          position: number
-          updated_at?: string
-          updated_by?: string | null
-          vehicle_id: string
-        }
-        Update: {
-          community_id?: string
-          created_at?: string
-          created_by?: string | null
-          deleted_at?: string | null
-          file_id?: string
-          id?: string
-          position?: number
-          updated_at?: string
-          updated_by?: string | null
-          vehicle_id?: string
-        }
-        Relationships: [
-          {
-            foreignKeyName: "vehicle_photos_file_fkey"
-            columns: ["community_id", "file_id"]
-            referencedRelation: "files"
-            referencedColumns: ["community_id", "id"]
-          },
-          {
-            foreignKeyName: "vehicle_photos_vehicle_fkey"
-            columns: ["community_id", "vehicle_id"]
-            referencedRelation: "vehicles"
-            referencedColumns: ["community_id", "id"]
-          },
-        ]
-      }
-      vehicles: {
-        Row: {
-          colour: string | null
-          community_id: string
-          country_code: string | null
-          created_at: string
-          created_by: string | null
-          deleted_at: string | null
-          ends_on: string | null
-          id: string
-          make: string | null
-          model: string | null
-          plate: string | null
-          plate_key: string | null
-          region: string | null
-          resident_id: string | null
-          starts_on: string | null
-          status: Database["public"]["Enums"]["vehicle_status"]
-          status_reason: string | null
-          tag_number: string | null
-          type: Database["public"]["Enums"]["vehicle_type"]
-          unit_id: string | null
-          updated_at: string
-          updated_by: string | null
-        }
-        Insert: {
-          colour?: string | null
-          community_id: string
-          country_code?: string | null
-          created_at?: string
-          created_by?: string | null
-          deleted_at?: string | null
-          ends_on?: string | null
-          id?: string
-          make?: string | null
-          model?: string | null
-          plate?: string | null
-          plate_key?: never
-          region?: string | null
-          resident_id?: string | null
-          starts_on?: string | null
-          status?: Database["public"]["Enums"]["vehicle_status"]
-          status_reason?: string | null
-          tag_number?: string | null
-          type?: Database["public"]["Enums"]["vehicle_type"]
-          unit_id?: string | null
-          updated_at?: string
-          updated_by?: string | null
-        }
-        Update: {
-          colour?: string | null
-          community_id?: string
-          country_code?: string | null
-          created_at?: string
-          created_by?: string | null
-          deleted_at?: string | null
-          ends_on?: string | null
-          id?: string
-          make?: string | null
-          model?: string | null
-          plate?: string | null
-          plate_key?: never
-          region?: string | null
-          resident_id?: string | null
-          starts_on?: string | null
-          status?: Database["public"]["Enums"]["vehicle_status"]
-          status_reason?: string | null
-          tag_number?: string | null
-          type?: Database["public"]["Enums"]["vehicle_type"]
-          unit_id?: string | null
-          updated_at?: string
-          updated_by?: string | null
-        }
-        Relationships: [
-          {
-            foreignKeyName: "vehicles_resident_fkey"
-            columns: ["community_id", "resident_id"]
-            referencedRelation: "residents"
-            referencedColumns: ["community_id", "id"]
-          },
-          {
-            foreignKeyName: "vehicles_resident_fkey"
-            columns: ["community_id", "resident_id"]
-            referencedRelation: "residents_overview"
-            referencedColumns: ["community_id", "resident_id"]
-          },
-          {
-            foreignKeyName: "vehicles_unit_fkey"
-            columns: ["community_id", "unit_id"]
-            referencedRelation: "units"
-            referencedColumns: ["community_id", "id"]
-          },
-          {
-            foreignKeyName: "vehicles_unit_fkey"
-            columns: ["community_id", "unit_id"]
-            referencedRelation: "units_overview"
-            referencedColumns: ["community_id", "unit_id"]
-          },
-          {
-            foreignKeyName: "vehicles_unit_fkey"
-            columns: ["community_id", "unit_id"]
-            referencedRelation: "vacant_units"
-            referencedColumns: ["community_id", "unit_id"]
-          },
-        ]
-      }
     }
     Views: {
       audit_log: {
@@ -3217,35 +2506,6 @@ export type Database = {
           user_agent: string | null
         }
         Relationships: []
-      }
-      expiring_documents: {
-        Row: {
-          community: string | null
-          community_id: string | null
-          days_left: number | null
-          document_id: string | null
-          expires_on: string | null
-          full_name: string | null
-          issued_on: string | null
-          kind: Database["public"]["Enums"]["resident_document_kind"] | null
-          reminded_at: string | null
-          resident_id: string | null
-          status: Database["public"]["Enums"]["resident_document_status"] | null
-        }
-        Relationships: [
-          {
-            foreignKeyName: "resident_documents_resident_fkey"
-            columns: ["community_id", "resident_id"]
-            referencedRelation: "residents"
-            referencedColumns: ["community_id", "id"]
-          },
-          {
-            foreignKeyName: "resident_documents_resident_fkey"
-            columns: ["community_id", "resident_id"]
-            referencedRelation: "residents_overview"
-            referencedColumns: ["community_id", "resident_id"]
-          },
-        ]
       }
       expiring_leases: {
         Row: {
@@ -3493,22 +2753,11 @@ export type Database = {
           community_id: string
           membership_id: string
           organization_id: string
-          resident_id: string
           role: string
         }[]
       }
       acknowledge_house_rules: {
         Args: { house_rules_id: string }
-        Returns: string
-      }
-      activate_resident: { Args: { resident_id: string }; Returns: undefined }
-      add_emergency_contact: {
-        Args: {
-          full_name: string
-          phone: string
-          relationship: string
-          resident_id: string
-        }
         Returns: string
       }
       add_household_member: {
@@ -3525,17 +2774,6 @@ export type Database = {
         }
         Returns: string
       }
-      add_resident_document: {
-        Args: {
-          expires_on?: string
-          file_id: string
-          issued_on?: string
-          kind: Database["public"]["Enums"]["resident_document_kind"]
-          number?: string
-          resident_id: string
-        }
-        Returns: string
-      }
       archive: {
         Args: { id: string; reason?: string; table_name: string }
         Returns: Json
@@ -3549,15 +2787,6 @@ export type Database = {
           provider: string
           recorded_at: string
         }[]
-      }
-      check_identity: {
-        Args: {
-          document_id?: string
-          note?: string
-          outcome: Database["public"]["Enums"]["identity_status"]
-          resident_id: string
-        }
-        Returns: undefined
       }
       community_occupants_on: {
         Args: { community_id: string; day: string }
@@ -3640,16 +2869,6 @@ export type Database = {
         }
         Returns: string
       }
-      directory: {
-        Args: { community_id: string; search?: string }
-        Returns: {
-          email: string
-          full_name: string
-          phone: string
-          resident_id: string
-          units: string[]
-        }[]
-      }
       end_household_member: {
         Args: { ends_on?: string; occupancy_id: string }
         Returns: string
@@ -3688,26 +2907,6 @@ export type Database = {
           is_locked: boolean
           key: string
           source: string
-        }[]
-      }
-      find_vehicle: {
-        Args: { community_id: string; plate: string }
-        Returns: {
-          colour: string
-          distance: number
-          is_active: boolean
-          make: string
-          match: string
-          model: string
-          registered_plate: string
-          resident_id: string
-          resident_name: string
-          status: Database["public"]["Enums"]["vehicle_status"]
-          tag_number: string
-          type: Database["public"]["Enums"]["vehicle_type"]
-          unit: string
-          unit_id: string
-          vehicle_id: string
         }[]
       }
       found_community: {
@@ -3789,28 +2988,10 @@ export type Database = {
       invite_member: {
         Args: {
           community_id?: string
-          email?: string
+          email: string
           expires_in_hours?: number
           organization_id?: string
-          phone?: string
-          role?: string
-        }
-        Returns: {
-          expires_at: string
-          id: string
-          invited: string
-          place: string
-          role_key: string
-          role_name: string
-          token: string
-        }[]
-      }
-      invite_resident: {
-        Args: {
-          email?: string
-          expires_in_hours?: number
-          phone?: string
-          resident_id: string
+          role: string
         }
         Returns: {
           expires_at: string
@@ -3829,18 +3010,6 @@ export type Database = {
       lift_hold: {
         Args: { hold_id: string; reason: string }
         Returns: undefined
-      }
-      medical_reads: {
-        Args: Record<PropertyKey, never>
-        Returns: {
-          action: string
-          alert_id: string
-          at: string
-          reason: string
-          resident_id: string
-          user_id: string
-          user_name: string
-        }[]
       }
       merge_residents: {
         Args: { duplicate_id: string; keep_id: string; reason: string }
@@ -3884,7 +3053,6 @@ export type Database = {
           invited_by: string
           organization_id: string
           place: string
-          resident_id: string
           role: string
           role_name: string
         }[]
@@ -3930,17 +3098,6 @@ export type Database = {
           to_state: string
         }[]
       }
-      onboarding_steps: {
-        Args: { resident_id: string }
-        Returns: {
-          previous_state: string
-          reason: string
-          state: string
-          taken_at: string
-          taken_by: string
-          taken_by_name: string
-        }[]
-      }
       opening_times: {
         Args: { community_id: string; days?: number; first_day?: string }
         Returns: {
@@ -3948,23 +3105,6 @@ export type Database = {
           day: string
           exception: string
           opens_at: string
-        }[]
-      }
-      order_emergency_contacts: {
-        Args: { contact_ids: string[]; resident_id: string }
-        Returns: undefined
-      }
-      pet_history: {
-        Args: { pet_id: string }
-        Returns: {
-          due_on: string
-          happened_on: string
-          id: string
-          kind: string
-          outcome: string
-          severity: Database["public"]["Enums"]["incident_severity"]
-          status: Database["public"]["Enums"]["pet_incident_status"]
-          what: string
         }[]
       }
       place_hold: {
@@ -3984,15 +3124,6 @@ export type Database = {
       purge: {
         Args: { id: string; reason: string; table_name: string }
         Returns: Json
-      }
-      read_medical: {
-        Args: { reason?: string; resident_id: string }
-        Returns: {
-          accessibility_needs: string
-          alert_id: string
-          medical_conditions: string
-          outcome: string
-        }[]
       }
       record_consent: {
         Args: {
@@ -4030,18 +3161,6 @@ export type Database = {
           user_agent: string
         }[]
       }
-      record_vaccination: {
-        Args: {
-          batch_number?: string
-          certificate_file_id?: string
-          due_on?: string
-          given_on: string
-          pet_id: string
-          vaccine: string
-          veterinarian?: string
-        }
-        Returns: string
-      }
       register_file: {
         Args: {
           community_id: string
@@ -4057,58 +3176,8 @@ export type Database = {
           path: string
         }[]
       }
-      register_pet: {
-        Args: {
-          born_on?: string
-          breed?: string
-          chip_number?: string
-          colour?: string
-          is_assistance?: boolean
-          kind: Database["public"]["Enums"]["pet_kind"]
-          name: string
-          photo_file_id?: string
-          registration_authority?: string
-          registration_number?: string
-          resident_id?: string
-          sex?: Database["public"]["Enums"]["pet_sex"]
-          unit_id: string
-        }
-        Returns: string
-      }
       register_session: { Args: { device_name?: string }; Returns: undefined }
-      register_vehicle: {
-        Args: {
-          colour?: string
-          country_code?: string
-          ends_on?: string
-          make?: string
-          model?: string
-          plate?: string
-          region?: string
-          resident_id?: string
-          starts_on?: string
-          tag_number?: string
-          type?: Database["public"]["Enums"]["vehicle_type"]
-          unit_id?: string
-        }
-        Returns: string
-      }
-      remove_emergency_contact: {
-        Args: { contact_id: string }
-        Returns: undefined
-      }
       remove_file: { Args: { file_id: string }; Returns: undefined }
-      report_pet_incident: {
-        Args: {
-          community_id: string
-          description: string
-          happened_at?: string
-          pet_id?: string
-          place?: string
-          severity?: Database["public"]["Enums"]["incident_severity"]
-        }
-        Returns: string
-      }
       request_privacy: {
         Args: {
           community_id?: string
@@ -4154,15 +3223,6 @@ export type Database = {
         Args: { membership_id: string; restriction: Json }
         Returns: undefined
       }
-      resume_resident: { Args: { resident_id: string }; Returns: undefined }
-      review_resident_document: {
-        Args: {
-          document_id: string
-          note?: string
-          outcome: Database["public"]["Enums"]["resident_document_status"]
-        }
-        Returns: undefined
-      }
       revoke_invitation: { Args: { invitation_id: string }; Returns: undefined }
       revoke_permission: { Args: { grant_id: string }; Returns: undefined }
       revoke_role: { Args: { membership_id: string }; Returns: undefined }
@@ -4172,24 +3232,6 @@ export type Database = {
           example: string
           field: string
           header: string
-        }[]
-      }
-      search: {
-        Args: {
-          communities?: string[]
-          kinds?: string[]
-          most?: number
-          query: string
-        }
-        Returns: {
-          community_id: string
-          detail: string
-          id: string
-          kind: string
-          label: string
-          match: string
-          score: number
-          unit_id: string
         }[]
       }
       sell_unit: {
@@ -4228,16 +3270,6 @@ export type Database = {
         }
         Returns: string
       }
-      set_directory_choice: {
-        Args: {
-          community_id: string
-          show_email?: boolean
-          show_name?: boolean
-          show_phone?: boolean
-          show_unit?: boolean
-        }
-        Returns: undefined
-      }
       set_feature: {
         Args: {
           community_id?: string
@@ -4247,14 +3279,6 @@ export type Database = {
           organization_id?: string
         }
         Returns: boolean
-      }
-      set_medical: {
-        Args: {
-          accessibility_needs: string
-          medical_conditions: string
-          resident_id: string
-        }
-        Returns: undefined
       }
       set_opening_exception: {
         Args: {
@@ -4273,31 +3297,7 @@ export type Database = {
         Args: { shares: Json; unit_id: string }
         Returns: undefined
       }
-      set_pet_photo: {
-        Args: { file_id: string; pet_id: string }
-        Returns: undefined
-      }
-      set_pet_registration: {
-        Args: {
-          chip_number: string
-          pet_id: string
-          registration_authority?: string
-          registration_number?: string
-        }
-        Returns: undefined
-      }
-      set_pet_status: {
-        Args: {
-          pet_id: string
-          status: Database["public"]["Enums"]["pet_status"]
-        }
-        Returns: undefined
-      }
       set_preference: { Args: { key: string; value: Json }; Returns: Json }
-      set_resident_photo: {
-        Args: { file_id: string; resident_id: string }
-        Returns: undefined
-      }
       set_role_permissions: {
         Args: { permissions: string[]; role_id: string }
         Returns: undefined
@@ -4328,22 +3328,6 @@ export type Database = {
         }
         Returns: string
       }
-      set_vehicle_marks: {
-        Args: { plate: string; tag_number: string; vehicle_id: string }
-        Returns: undefined
-      }
-      set_vehicle_photos: {
-        Args: { file_ids: string[]; vehicle_id: string }
-        Returns: undefined
-      }
-      set_vehicle_status: {
-        Args: {
-          reason?: string
-          status: Database["public"]["Enums"]["vehicle_status"]
-          vehicle_id: string
-        }
-        Returns: undefined
-      }
       settings: {
         Args: { building_id?: string; community_id?: string; unit_id?: string }
         Returns: {
@@ -4352,15 +3336,6 @@ export type Database = {
           source: string
           value: Json
         }[]
-      }
-      settle_pet_incident: {
-        Args: {
-          incident_id: string
-          pet_id?: string
-          resolution?: string
-          status: Database["public"]["Enums"]["pet_incident_status"]
-        }
-        Returns: undefined
       }
       sign_lease: {
         Args: {
@@ -4387,10 +3362,6 @@ export type Database = {
           rows_returned: number
           total_ms: number
         }[]
-      }
-      suspend_resident: {
-        Args: { reason: string; resident_id: string }
-        Returns: undefined
       }
       transfer_units: {
         Args: {
@@ -4472,17 +3443,9 @@ export type Database = {
           user_agent: string
         }[]
       }
-      verify_audit: {
-        Args: { expected_head?: string; since?: string }
-        Returns: Json
-      }
       withdraw_consent: { Args: { consent_id: string }; Returns: number }
       withdraw_privacy_request: {
         Args: { request_id: string }
-        Returns: undefined
-      }
-      withdraw_resident_document: {
-        Args: { document_id: string }
         Returns: undefined
       }
     }
@@ -4492,35 +3455,11 @@ export type Database = {
       audit_operation: "insert" | "update" | "delete" | "action"
       consent_channel: "app" | "paper" | "mail" | "phone" | "in_person"
       file_status: "registered" | "stored" | "removed"
-      identity_status: "pending" | "verified" | "rejected"
-      incident_severity: "minor" | "serious" | "grave"
       invitation_status: "pending" | "accepted" | "revoked" | "expired"
       occupancy_role: "owner" | "tenant" | "family" | "authorized" | "guest"
-      onboarding_state:
-        | "entered"
-        | "invited"
-        | "registered"
-        | "verified"
-        | "active"
-        | "suspended"
-        | "moved_out"
-      pet_incident_status: "open" | "resolved" | "dismissed"
-      pet_kind:
-        | "dog"
-        | "cat"
-        | "bird"
-        | "rabbit"
-        | "rodent"
-        | "reptile"
-        | "fish"
-        | "other"
-      pet_sex: "female" | "male"
-      pet_status: "living" | "deceased" | "moved_away"
       privacy_request_kind: "export" | "erase" | "rectify"
       privacy_request_status: "requested" | "done" | "refused" | "withdrawn"
       representative_kind: "payer" | "voter"
-      resident_document_kind: "identity" | "deed" | "lease" | "other"
-      resident_document_status: "uploaded" | "verified" | "rejected" | "expired"
       resident_kind: "person" | "company"
       roster_entity: "building" | "entrance" | "unit" | "resident" | "occupancy"
       roster_value_kind:
@@ -4579,19 +3518,6 @@ export type Database = {
         | "storage"
         | "office"
         | "parking"
-      vehicle_status:
-        | "pending"
-        | "active"
-        | "suspended"
-        | "rejected"
-        | "removed"
-      vehicle_type:
-        | "car"
-        | "motorcycle"
-        | "bicycle"
-        | "truck"
-        | "trailer"
-        | "other"
     }
     CompositeTypes: {
       [_ in never]: never
@@ -4724,37 +3650,11 @@ export const Constants = {
       audit_operation: ["insert", "update", "delete", "action"],
       consent_channel: ["app", "paper", "mail", "phone", "in_person"],
       file_status: ["registered", "stored", "removed"],
-      identity_status: ["pending", "verified", "rejected"],
-      incident_severity: ["minor", "serious", "grave"],
       invitation_status: ["pending", "accepted", "revoked", "expired"],
       occupancy_role: ["owner", "tenant", "family", "authorized", "guest"],
-      onboarding_state: [
-        "entered",
-        "invited",
-        "registered",
-        "verified",
-        "active",
-        "suspended",
-        "moved_out",
-      ],
-      pet_incident_status: ["open", "resolved", "dismissed"],
-      pet_kind: [
-        "dog",
-        "cat",
-        "bird",
-        "rabbit",
-        "rodent",
-        "reptile",
-        "fish",
-        "other",
-      ],
-      pet_sex: ["female", "male"],
-      pet_status: ["living", "deceased", "moved_away"],
       privacy_request_kind: ["export", "erase", "rectify"],
       privacy_request_status: ["requested", "done", "refused", "withdrawn"],
       representative_kind: ["payer", "voter"],
-      resident_document_kind: ["identity", "deed", "lease", "other"],
-      resident_document_status: ["uploaded", "verified", "rejected", "expired"],
       resident_kind: ["person", "company"],
       roster_entity: ["building", "entrance", "unit", "resident", "occupancy"],
       roster_value_kind: [
@@ -4812,15 +3712,6 @@ export const Constants = {
       ],
       unit_status: ["vacant", "occupied", "under_maintenance"],
       unit_type: ["house", "apartment", "shop", "storage", "office", "parking"],
-      vehicle_status: ["pending", "active", "suspended", "rejected", "removed"],
-      vehicle_type: [
-        "car",
-        "motorcycle",
-        "bicycle",
-        "truck",
-        "trailer",
-        "other",
-      ],
     },
   },
 } as const
