@@ -33,6 +33,8 @@ export type Generated<T> = T extends ColumnType<infer S, infer I, infer U>
   ? ColumnType<S, I | undefined, U>
   : ColumnType<T, T | undefined, T>;
 
+export type IncidentSeverity = "grave" | "minor" | "serious";
+
 export type Int8 = ColumnType<string, bigint | number | string, bigint | number | string>;
 
 export type Interval = ColumnType<IPostgresInterval, IPostgresInterval | number | string, IPostgresInterval | number | string>;
@@ -54,6 +56,14 @@ export type JsonValue = JsonArray | JsonObject | JsonPrimitive;
 export type Numeric = ColumnType<string, number | string, number | string>;
 
 export type OccupancyRole = "authorized" | "family" | "guest" | "owner" | "tenant";
+
+export type PetIncidentStatus = "dismissed" | "open" | "resolved";
+
+export type PetKind = "bird" | "cat" | "dog" | "fish" | "other" | "rabbit" | "reptile" | "rodent";
+
+export type PetSex = "female" | "male";
+
+export type PetStatus = "deceased" | "living" | "moved_away";
 
 export type PrivacyRequestKind = "erase" | "export" | "rectify";
 
@@ -80,6 +90,10 @@ export type Timestamp = ColumnType<Date, Date | string, Date | string>;
 export type UnitStatus = "occupied" | "under_maintenance" | "vacant";
 
 export type UnitType = "apartment" | "house" | "office" | "parking" | "shop" | "storage";
+
+export type VehicleStatus = "active" | "pending" | "rejected" | "removed" | "suspended";
+
+export type VehicleType = "bicycle" | "car" | "motorcycle" | "other" | "trailer" | "truck";
 
 export interface AppArchiveRules {
   /**
@@ -1707,6 +1721,219 @@ export interface Permissions {
   updated_by: string | null;
 }
 
+export interface PetIncidents {
+  /**
+   * The community the row belongs to. Never changes.
+   */
+  community_id: string;
+  /**
+   * When the row was made. Set by the database.
+   */
+  created_at: Generated<Timestamp>;
+  /**
+   * The user who made the row; null when no user did (see the audit log). A plain id: it outlives the user.
+   */
+  created_by: string | null;
+  /**
+   * When the row was archived; null while it is live.
+   */
+  deleted_at: Timestamp | null;
+  /**
+   * What happened, as reported. The pet's people read it: say what was done, not who tells it.
+   */
+  description: string;
+  /**
+   * When it happened.
+   */
+  happened_at: Timestamp;
+  /**
+   * The row's id, a time-ordered UUID. Never changes.
+   */
+  id: Generated<string>;
+  /**
+   * The pet; null while nobody knows whose it was.
+   */
+  pet_id: string | null;
+  /**
+   * Where it happened: the playground.
+   */
+  place: string | null;
+  /**
+   * The user who reported it; hidden from the pet's people. A plain id: it outlives the user.
+   */
+  reported_by: string | null;
+  /**
+   * What was done about it.
+   */
+  resolution: string | null;
+  /**
+   * minor: a nuisance. serious: damage, fright. grave: somebody was hurt.
+   */
+  severity: Generated<IncidentSeverity>;
+  /**
+   * open, resolved, or dismissed (nothing in it).
+   */
+  status: Generated<PetIncidentStatus>;
+  /**
+   * When the row last changed. Set by the database.
+   */
+  updated_at: Generated<Timestamp>;
+  /**
+   * The user who last changed the row; null when no user did. A plain id: it outlives the user.
+   */
+  updated_by: string | null;
+}
+
+export interface Pets {
+  /**
+   * Day of birth, as far as it is known.
+   */
+  born_on: Timestamp | null;
+  /**
+   * Breed or species, in the owner's words.
+   */
+  breed: string | null;
+  /**
+   * Number of the transponder (ISO 11784): 15 digits. Unique among the living pets of the community.
+   */
+  chip_number: string | null;
+  /**
+   * Colour and marks, in the owner's words.
+   */
+  colour: string | null;
+  /**
+   * The community the row belongs to. Never changes.
+   */
+  community_id: string;
+  /**
+   * When the row was made. Set by the database.
+   */
+  created_at: Generated<Timestamp>;
+  /**
+   * The user who made the row; null when no user did (see the audit log). A plain id: it outlives the user.
+   */
+  created_by: string | null;
+  /**
+   * When the row was archived; null while it is live.
+   */
+  deleted_at: Timestamp | null;
+  /**
+   * The row's id, a time-ordered UUID. Never changes.
+   */
+  id: Generated<string>;
+  /**
+   * Whether it assists a person: rules on pets do not keep it out.
+   */
+  is_assistance: Generated<boolean>;
+  /**
+   * dog, cat, bird, rabbit, rodent, reptile, fish, other.
+   */
+  kind: PetKind;
+  /**
+   * What it is called.
+   */
+  name: string;
+  /**
+   * What it looks like; a file of the purpose pet.photo.
+   */
+  photo_file_id: string | null;
+  /**
+   * Who keeps that register.
+   */
+  registration_authority: string | null;
+  /**
+   * Number in a public register: of the municipality, the dog tax, the veterinary service.
+   */
+  registration_number: string | null;
+  /**
+   * Who answers for it; it moves away with them.
+   */
+  resident_id: string;
+  /**
+   * female or male; null: unknown.
+   */
+  sex: PetSex | null;
+  /**
+   * living (here), deceased, moved_away.
+   */
+  status: Generated<PetStatus>;
+  /**
+   * Where it lives.
+   */
+  unit_id: string;
+  /**
+   * When the row last changed. Set by the database.
+   */
+  updated_at: Generated<Timestamp>;
+  /**
+   * The user who last changed the row; null when no user did. A plain id: it outlives the user.
+   */
+  updated_by: string | null;
+}
+
+export interface PetVaccinations {
+  /**
+   * The batch, as in the pet's passport.
+   */
+  batch_number: string | null;
+  /**
+   * A picture or copy of the certificate; a file of the purpose pet.certificate.
+   */
+  certificate_file_id: string | null;
+  /**
+   * The community the row belongs to. Never changes.
+   */
+  community_id: string;
+  /**
+   * When the row was made. Set by the database.
+   */
+  created_at: Generated<Timestamp>;
+  /**
+   * The user who made the row; null when no user did (see the audit log). A plain id: it outlives the user.
+   */
+  created_by: string | null;
+  /**
+   * When the row was archived; null while it is live.
+   */
+  deleted_at: Timestamp | null;
+  /**
+   * The day by which it is to be given again; null: never.
+   */
+  due_on: Timestamp | null;
+  /**
+   * The day on which it was given.
+   */
+  given_on: Timestamp;
+  /**
+   * The row's id, a time-ordered UUID. Never changes.
+   */
+  id: Generated<string>;
+  /**
+   * The pet.
+   */
+  pet_id: string;
+  /**
+   * When the event pet.vaccination_due told that it is due. Kept by the database.
+   */
+  reminded_at: Timestamp | null;
+  /**
+   * When the row last changed. Set by the database.
+   */
+  updated_at: Generated<Timestamp>;
+  /**
+   * The user who last changed the row; null when no user did. A plain id: it outlives the user.
+   */
+  updated_by: string | null;
+  /**
+   * Against what: rabies, DHPP; or the product's name.
+   */
+  vaccine: string;
+  /**
+   * Who gave it.
+   */
+  veterinarian: string | null;
+}
+
 export interface PrivacyRequests {
   /**
    * The community the row belongs to. Never changes.
@@ -2894,6 +3121,140 @@ export interface VacantUnits {
   unit_id: string | null;
 }
 
+export interface VehiclePhotos {
+  /**
+   * The community the row belongs to. Never changes.
+   */
+  community_id: string;
+  /**
+   * When the row was made. Set by the database.
+   */
+  created_at: Generated<Timestamp>;
+  /**
+   * The user who made the row; null when no user did (see the audit log). A plain id: it outlives the user.
+   */
+  created_by: string | null;
+  /**
+   * When the row was archived; null while it is live.
+   */
+  deleted_at: Timestamp | null;
+  /**
+   * The photo; of the purpose vehicle.photo.
+   */
+  file_id: string;
+  /**
+   * The row's id, a time-ordered UUID. Never changes.
+   */
+  id: Generated<string>;
+  /**
+   * 1 is shown first.
+   */
+  position: number;
+  /**
+   * When the row last changed. Set by the database.
+   */
+  updated_at: Generated<Timestamp>;
+  /**
+   * The user who last changed the row; null when no user did. A plain id: it outlives the user.
+   */
+  updated_by: string | null;
+  /**
+   * The vehicle.
+   */
+  vehicle_id: string;
+}
+
+export interface Vehicles {
+  /**
+   * In the words of whoever registered it.
+   */
+  colour: string | null;
+  /**
+   * The community the row belongs to. Never changes.
+   */
+  community_id: string;
+  /**
+   * Country of the plate (ISO 3166-1 alpha-2).
+   */
+  country_code: string | null;
+  /**
+   * When the row was made. Set by the database.
+   */
+  created_at: Generated<Timestamp>;
+  /**
+   * The user who made the row; null when no user did (see the audit log). A plain id: it outlives the user.
+   */
+  created_by: string | null;
+  /**
+   * When the row was archived; null while it is live.
+   */
+  deleted_at: Timestamp | null;
+  /**
+   * The last day on which it may come in; null: until further notice.
+   */
+  ends_on: Timestamp | null;
+  /**
+   * The row's id, a time-ordered UUID. Never changes.
+   */
+  id: Generated<string>;
+  /**
+   * Who made it: Škoda.
+   */
+  make: string | null;
+  /**
+   * What the maker calls it: Octavia.
+   */
+  model: string | null;
+  /**
+   * The plate as written, in any script; null for a bicycle, or a vehicle that is known by its tag alone.
+   */
+  plate: string | null;
+  /**
+   * The plate as plates are compared (app.normalized_plate). Kept by the database.
+   */
+  plate_key: Generated<string | null>;
+  /**
+   * State or province of the plate, where numbers are given out by region: กรุงเทพมหานคร, Querétaro.
+   */
+  region: string | null;
+  /**
+   * Whose it is: it goes when they move out. Null for a vehicle of the unit, whoever lives there.
+   */
+  resident_id: string | null;
+  /**
+   * The first day on which it may come in, in the community's time zone; null: from registration on.
+   */
+  starts_on: Timestamp | null;
+  /**
+   * pending: awaits approval. active: may come in, within its dates. suspended: known, kept out. rejected, removed: history.
+   */
+  status: Generated<VehicleStatus>;
+  /**
+   * Why it is in this state; its people see it.
+   */
+  status_reason: string | null;
+  /**
+   * Number of the RFID tag or sticker: capitals and digits, inner colons and dashes. Unique among active and suspended vehicles of the community.
+   */
+  tag_number: string | null;
+  /**
+   * car, motorcycle, bicycle, truck, trailer, other.
+   */
+  type: Generated<VehicleType>;
+  /**
+   * The unit whose parking rights it uses; null for a resident's vehicle that is tied to none.
+   */
+  unit_id: string | null;
+  /**
+   * When the row last changed. Set by the database.
+   */
+  updated_at: Generated<Timestamp>;
+  /**
+   * The user who last changed the row; null when no user did. A plain id: it outlives the user.
+   */
+  updated_by: string | null;
+}
+
 export interface DB {
   "app.archive_rules": AppArchiveRules;
   "app.audit_actions": AppAuditActions;
@@ -2929,6 +3290,9 @@ export interface DB {
   opening_hours: OpeningHours;
   organizations: Organizations;
   permissions: Permissions;
+  pet_incidents: PetIncidents;
+  pet_vaccinations: PetVaccinations;
+  pets: Pets;
   privacy_requests: PrivacyRequests;
   privacy_requests_overview: PrivacyRequestsOverview;
   profiles: Profiles;
@@ -2950,4 +3314,6 @@ export interface DB {
   user_permissions: UserPermissions;
   user_preferences: UserPreferences;
   vacant_units: VacantUnits;
+  vehicle_photos: VehiclePhotos;
+  vehicles: Vehicles;
 }
