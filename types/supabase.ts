@@ -1426,6 +1426,255 @@ export type Database = {
         }
         Relationships: []
       }
+      pet_incidents: {
+        Row: {
+          community_id: string
+          created_at: string
+          created_by: string | null
+          deleted_at: string | null
+          description: string
+          happened_at: string
+          id: string
+          pet_id: string | null
+          place: string | null
+          reported_by: string | null
+          resolution: string | null
+          severity: Database["public"]["Enums"]["incident_severity"]
+          status: Database["public"]["Enums"]["pet_incident_status"]
+          updated_at: string
+          updated_by: string | null
+        }
+        Insert: {
+          community_id: string
+          created_at?: string
+          created_by?: string | null
+          deleted_at?: string | null
+          description: string
+          happened_at: string
+          id?: string
+          pet_id?: string | null
+          place?: string | null
+          reported_by?: string | null
+          resolution?: string | null
+          severity?: Database["public"]["Enums"]["incident_severity"]
+          status?: Database["public"]["Enums"]["pet_incident_status"]
+          updated_at?: string
+          updated_by?: string | null
+        }
+        Update: {
+          community_id?: string
+          created_at?: string
+          created_by?: string | null
+          deleted_at?: string | null
+          description?: string
+          happened_at?: string
+          id?: string
+          pet_id?: string | null
+          place?: string | null
+          reported_by?: string | null
+          resolution?: string | null
+          severity?: Database["public"]["Enums"]["incident_severity"]
+          status?: Database["public"]["Enums"]["pet_incident_status"]
+          updated_at?: string
+          updated_by?: string | null
+        }
+        Relationships: [
+          {
+            foreignKeyName: "pet_incidents_community_fkey"
+            columns: ["community_id"]
+            referencedRelation: "communities"
+            referencedColumns: ["id"]
+          },
+          {
+            foreignKeyName: "pet_incidents_community_fkey"
+            columns: ["community_id"]
+            referencedRelation: "ideal_parts_report"
+            referencedColumns: ["community_id"]
+          },
+          {
+            foreignKeyName: "pet_incidents_pet_fkey"
+            columns: ["community_id", "pet_id"]
+            referencedRelation: "pets"
+            referencedColumns: ["community_id", "id"]
+          },
+        ]
+      }
+      pet_vaccinations: {
+        Row: {
+          batch_number: string | null
+          certificate_file_id: string | null
+          community_id: string
+          created_at: string
+          created_by: string | null
+          deleted_at: string | null
+          due_on: string | null
+          given_on: string
+          id: string
+          pet_id: string
+          reminded_at: string | null
+          updated_at: string
+          updated_by: string | null
+          vaccine: string
+          veterinarian: string | null
+        }
+        Insert: {
+          batch_number?: string | null
+          certificate_file_id?: string | null
+          community_id: string
+          created_at?: string
+          created_by?: string | null
+          deleted_at?: string | null
+          due_on?: string | null
+          given_on: string
+          id?: string
+          pet_id: string
+          reminded_at?: string | null
+          updated_at?: string
+          updated_by?: string | null
+          vaccine: string
+          veterinarian?: string | null
+        }
+        Update: {
+          batch_number?: string | null
+          certificate_file_id?: string | null
+          community_id?: string
+          created_at?: string
+          created_by?: string | null
+          deleted_at?: string | null
+          due_on?: string | null
+          given_on?: string
+          id?: string
+          pet_id?: string
+          reminded_at?: string | null
+          updated_at?: string
+          updated_by?: string | null
+          vaccine?: string
+          veterinarian?: string | null
+        }
+        Relationships: [
+          {
+            foreignKeyName: "pet_vaccinations_certificate_fkey"
+            columns: ["community_id", "certificate_file_id"]
+            referencedRelation: "files"
+            referencedColumns: ["community_id", "id"]
+          },
+          {
+            foreignKeyName: "pet_vaccinations_pet_fkey"
+            columns: ["community_id", "pet_id"]
+            referencedRelation: "pets"
+            referencedColumns: ["community_id", "id"]
+          },
+        ]
+      }
+      pets: {
+        Row: {
+          born_on: string | null
+          breed: string | null
+          chip_number: string | null
+          colour: string | null
+          community_id: string
+          created_at: string
+          created_by: string | null
+          deleted_at: string | null
+          id: string
+          is_assistance: boolean
+          kind: Database["public"]["Enums"]["pet_kind"]
+          name: string
+          photo_file_id: string | null
+          registration_authority: string | null
+          registration_number: string | null
+          resident_id: string
+          sex: Database["public"]["Enums"]["pet_sex"] | null
+          status: Database["public"]["Enums"]["pet_status"]
+          unit_id: string
+          updated_at: string
+          updated_by: string | null
+        }
+        Insert: {
+          born_on?: string | null
+          breed?: string | null
+          chip_number?: string | null
+          colour?: string | null
+          community_id: string
+          created_at?: string
+          created_by?: string | null
+          deleted_at?: string | null
+          id?: string
+          is_assistance?: boolean
+          kind: Database["public"]["Enums"]["pet_kind"]
+          name: string
+          photo_file_id?: string | null
+          registration_authority?: string | null
+          registration_number?: string | null
+          resident_id: string
+          sex?: Database["public"]["Enums"]["pet_sex"] | null
+          status?: Database["public"]["Enums"]["pet_status"]
+          unit_id: string
+          updated_at?: string
+          updated_by?: string | null
+        }
+        Update: {
+          born_on?: string | null
+          breed?: string | null
+          chip_number?: string | null
+          colour?: string | null
+          community_id?: string
+          created_at?: string
+          created_by?: string | null
+          deleted_at?: string | null
+          id?: string
+          is_assistance?: boolean
+          kind?: Database["public"]["Enums"]["pet_kind"]
+          name?: string
+          photo_file_id?: string | null
+          registration_authority?: string | null
+          registration_number?: string | null
+          resident_id?: string
+          sex?: Database["public"]["Enums"]["pet_sex"] | null
+          status?: Database["public"]["Enums"]["pet_status"]
+          unit_id?: string
+          updated_at?: string
+          updated_by?: string | null
+        }
+        Relationships: [
+          {
+            foreignKeyName: "pets_photo_fkey"
+            columns: ["community_id", "photo_file_id"]
+            referencedRelation: "files"
+            referencedColumns: ["community_id", "id"]
+          },
+          {
+            foreignKeyName: "pets_resident_fkey"
+            columns: ["community_id", "resident_id"]
+            referencedRelation: "residents"
+            referencedColumns: ["community_id", "id"]
+          },
+          {
+            foreignKeyName: "pets_resident_fkey"
+            columns: ["community_id", "resident_id"]
+            referencedRelation: "residents_overview"
+            referencedColumns: ["community_id", "resident_id"]
+          },
+          {
+            foreignKeyName: "pets_unit_fkey"
+            columns: ["community_id", "unit_id"]
+            referencedRelation: "units"
+            referencedColumns: ["community_id", "id"]
+          },
+          {
+            foreignKeyName: "pets_unit_fkey"
+            columns: ["community_id", "unit_id"]
+            referencedRelation: "units_overview"
+            referencedColumns: ["community_id", "unit_id"]
+          },
+          {
+            foreignKeyName: "pets_unit_fkey"
+            columns: ["community_id", "unit_id"]
+            referencedRelation: "vacant_units"
+            referencedColumns: ["community_id", "unit_id"]
+          },
+        ]
+      }
       privacy_requests: {
         Row: {
           community_id: string
@@ -2482,6 +2731,164 @@ export type Database = {
           },
         ]
       }
+      vehicle_photos: {
+        Row: {
+          community_id: string
+          created_at: string
+          created_by: string | null
+          deleted_at: string | null
+          file_id: string
+          id: string
+          position: number
+          updated_at: string
+          updated_by: string | null
+          vehicle_id: string
+        }
+        Insert: {
+          community_id: string
+          created_at?: string
+          created_by?: string | null
+          deleted_at?: string | null
+          file_id: string
+          id?: string
+          position: number
+          updated_at?: string
+          updated_by?: string | null
+          vehicle_id: string
+        }
+        Update: {
+          community_id?: string
+          created_at?: string
+          created_by?: string | null
+          deleted_at?: string | null
+          file_id?: string
+          id?: string
+          position?: number
+          updated_at?: string
+          updated_by?: string | null
+          vehicle_id?: string
+        }
+        Relationships: [
+          {
+            foreignKeyName: "vehicle_photos_file_fkey"
+            columns: ["community_id", "file_id"]
+            referencedRelation: "files"
+            referencedColumns: ["community_id", "id"]
+          },
+          {
+            foreignKeyName: "vehicle_photos_vehicle_fkey"
+            columns: ["community_id", "vehicle_id"]
+            referencedRelation: "vehicles"
+            referencedColumns: ["community_id", "id"]
+          },
+        ]
+      }
+      vehicles: {
+        Row: {
+          colour: string | null
+          community_id: string
+          country_code: string | null
+          created_at: string
+          created_by: string | null
+          deleted_at: string | null
+          ends_on: string | null
+          id: string
+          make: string | null
+          model: string | null
+          plate: string | null
+          plate_key: string | null
+          region: string | null
+          resident_id: string | null
+          starts_on: string | null
+          status: Database["public"]["Enums"]["vehicle_status"]
+          status_reason: string | null
+          tag_number: string | null
+          type: Database["public"]["Enums"]["vehicle_type"]
+          unit_id: string | null
+          updated_at: string
+          updated_by: string | null
+        }
+        Insert: {
+          colour?: string | null
+          community_id: string
+          country_code?: string | null
+          created_at?: string
+          created_by?: string | null
+          deleted_at?: string | null
+          ends_on?: string | null
+          id?: string
+          make?: string | null
+          model?: string | null
+          plate?: string | null
+          plate_key?: never
+          region?: string | null
+          resident_id?: string | null
+          starts_on?: string | null
+          status?: Database["public"]["Enums"]["vehicle_status"]
+          status_reason?: string | null
+          tag_number?: string | null
+          type?: Database["public"]["Enums"]["vehicle_type"]
+          unit_id?: string | null
+          updated_at?: string
+          updated_by?: string | null
+        }
+        Update: {
+          colour?: string | null
+          community_id?: string
+          country_code?: string | null
+          created_at?: string
+          created_by?: string | null
+          deleted_at?: string | null
+          ends_on?: string | null
+          id?: string
+          make?: string | null
+          model?: string | null
+          plate?: string | null
+          plate_key?: never
+          region?: string | null
+          resident_id?: string | null
+          starts_on?: string | null
+          status?: Database["public"]["Enums"]["vehicle_status"]
+          status_reason?: string | null
+          tag_number?: string | null
+          type?: Database["public"]["Enums"]["vehicle_type"]
+          unit_id?: string | null
+          updated_at?: string
+          updated_by?: string | null
+        }
+        Relationships: [
+          {
+            foreignKeyName: "vehicles_resident_fkey"
+            columns: ["community_id", "resident_id"]
+            referencedRelation: "residents"
+            referencedColumns: ["community_id", "id"]
+          },
+          {
+            foreignKeyName: "vehicles_resident_fkey"
+            columns: ["community_id", "resident_id"]
+            referencedRelation: "residents_overview"
+            referencedColumns: ["community_id", "resident_id"]
+          },
+          {
+            foreignKeyName: "vehicles_unit_fkey"
+            columns: ["community_id", "unit_id"]
+            referencedRelation: "units"
+            referencedColumns: ["community_id", "id"]
+          },
+          {
+            foreignKeyName: "vehicles_unit_fkey"
+            columns: ["community_id", "unit_id"]
+            referencedRelation: "units_overview"
+            referencedColumns: ["community_id", "unit_id"]
+          },
+          {
+            foreignKeyName: "vehicles_unit_fkey"
+            columns: ["community_id", "unit_id"]
+            referencedRelation: "vacant_units"
+            referencedColumns: ["community_id", "unit_id"]
+          },
+        ]
+      }
     }
     Views: {
       audit_log: {
@@ -2909,6 +3316,26 @@ export type Database = {
           source: string
         }[]
       }
+      find_vehicle: {
+        Args: { community_id: string; plate: string }
+        Returns: {
+          colour: string
+          distance: number
+          is_active: boolean
+          make: string
+          match: string
+          model: string
+          registered_plate: string
+          resident_id: string
+          resident_name: string
+          status: Database["public"]["Enums"]["vehicle_status"]
+          tag_number: string
+          type: Database["public"]["Enums"]["vehicle_type"]
+          unit: string
+          unit_id: string
+          vehicle_id: string
+        }[]
+      }
       found_community: {
         Args: {
           community_name: string
@@ -3107,6 +3534,19 @@ export type Database = {
           opens_at: string
         }[]
       }
+      pet_history: {
+        Args: { pet_id: string }
+        Returns: {
+          due_on: string
+          happened_on: string
+          id: string
+          kind: string
+          outcome: string
+          severity: Database["public"]["Enums"]["incident_severity"]
+          status: Database["public"]["Enums"]["pet_incident_status"]
+          what: string
+        }[]
+      }
       place_hold: {
         Args: {
           community_id?: string
@@ -3161,6 +3601,18 @@ export type Database = {
           user_agent: string
         }[]
       }
+      record_vaccination: {
+        Args: {
+          batch_number?: string
+          certificate_file_id?: string
+          due_on?: string
+          given_on: string
+          pet_id: string
+          vaccine: string
+          veterinarian?: string
+        }
+        Returns: string
+      }
       register_file: {
         Args: {
           community_id: string
@@ -3176,8 +3628,54 @@ export type Database = {
           path: string
         }[]
       }
+      register_pet: {
+        Args: {
+          born_on?: string
+          breed?: string
+          chip_number?: string
+          colour?: string
+          is_assistance?: boolean
+          kind: Database["public"]["Enums"]["pet_kind"]
+          name: string
+          photo_file_id?: string
+          registration_authority?: string
+          registration_number?: string
+          resident_id?: string
+          sex?: Database["public"]["Enums"]["pet_sex"]
+          unit_id: string
+        }
+        Returns: string
+      }
       register_session: { Args: { device_name?: string }; Returns: undefined }
+      register_vehicle: {
+        Args: {
+          colour?: string
+          country_code?: string
+          ends_on?: string
+          make?: string
+          model?: string
+          plate?: string
+          region?: string
+          resident_id?: string
+          starts_on?: string
+          tag_number?: string
+          type?: Database["public"]["Enums"]["vehicle_type"]
+          unit_id?: string
+        }
+        Returns: string
+      }
       remove_file: { Args: { file_id: string }; Returns: undefined }
+      report_pet_incident: {
+        Args: {
+          community_id: string
+          description: string
+          happened_at?: string
+          pet_id?: string
+          place?: string
+          severity?: Database["public"]["Enums"]["incident_severity"]
+        }
+        Returns: string
+      }
       request_privacy: {
         Args: {
           community_id?: string
@@ -3232,6 +3730,24 @@ export type Database = {
           example: string
           field: string
           header: string
+        }[]
+      }
+      search: {
+        Args: {
+          communities?: string[]
+          kinds?: string[]
+          most?: number
+          query: string
+        }
+        Returns: {
+          community_id: string
+          detail: string
+          id: string
+          kind: string
+          label: string
+          match: string
+          score: number
+          unit_id: string
         }[]
       }
       sell_unit: {
@@ -3297,6 +3813,26 @@ export type Database = {
         Args: { shares: Json; unit_id: string }
         Returns: undefined
       }
+      set_pet_photo: {
+        Args: { file_id: string; pet_id: string }
+        Returns: undefined
+      }
+      set_pet_registration: {
+        Args: {
+          chip_number: string
+          pet_id: string
+          registration_authority?: string
+          registration_number?: string
+        }
+        Returns: undefined
+      }
+      set_pet_status: {
+        Args: {
+          pet_id: string
+          status: Database["public"]["Enums"]["pet_status"]
+        }
+        Returns: undefined
+      }
       set_preference: { Args: { key: string; value: Json }; Returns: Json }
       set_role_permissions: {
         Args: { permissions: string[]; role_id: string }
@@ -3328,6 +3864,22 @@ export type Database = {
         }
         Returns: string
       }
+      set_vehicle_marks: {
+        Args: { plate: string; tag_number: string; vehicle_id: string }
+        Returns: undefined
+      }
+      set_vehicle_photos: {
+        Args: { file_ids: string[]; vehicle_id: string }
+        Returns: undefined
+      }
+      set_vehicle_status: {
+        Args: {
+          reason?: string
+          status: Database["public"]["Enums"]["vehicle_status"]
+          vehicle_id: string
+        }
+        Returns: undefined
+      }
       settings: {
         Args: { building_id?: string; community_id?: string; unit_id?: string }
         Returns: {
@@ -3336,6 +3888,15 @@ export type Database = {
           source: string
           value: Json
         }[]
+      }
+      settle_pet_incident: {
+        Args: {
+          incident_id: string
+          pet_id?: string
+          resolution?: string
+          status: Database["public"]["Enums"]["pet_incident_status"]
+        }
+        Returns: undefined
       }
       sign_lease: {
         Args: {
@@ -3455,8 +4016,21 @@ export type Database = {
       audit_operation: "insert" | "update" | "delete" | "action"
       consent_channel: "app" | "paper" | "mail" | "phone" | "in_person"
       file_status: "registered" | "stored" | "removed"
+      incident_severity: "minor" | "serious" | "grave"
       invitation_status: "pending" | "accepted" | "revoked" | "expired"
       occupancy_role: "owner" | "tenant" | "family" | "authorized" | "guest"
+      pet_incident_status: "open" | "resolved" | "dismissed"
+      pet_kind:
+        | "dog"
+        | "cat"
+        | "bird"
+        | "rabbit"
+        | "rodent"
+        | "reptile"
+        | "fish"
+        | "other"
+      pet_sex: "female" | "male"
+      pet_status: "living" | "deceased" | "moved_away"
       privacy_request_kind: "export" | "erase" | "rectify"
       privacy_request_status: "requested" | "done" | "refused" | "withdrawn"
       representative_kind: "payer" | "voter"
@@ -3518,6 +4092,19 @@ export type Database = {
         | "storage"
         | "office"
         | "parking"
+      vehicle_status:
+        | "pending"
+        | "active"
+        | "suspended"
+        | "rejected"
+        | "removed"
+      vehicle_type:
+        | "car"
+        | "motorcycle"
+        | "bicycle"
+        | "truck"
+        | "trailer"
+        | "other"
     }
     CompositeTypes: {
       [_ in never]: never
@@ -3650,8 +4237,22 @@ export const Constants = {
       audit_operation: ["insert", "update", "delete", "action"],
       consent_channel: ["app", "paper", "mail", "phone", "in_person"],
       file_status: ["registered", "stored", "removed"],
+      incident_severity: ["minor", "serious", "grave"],
       invitation_status: ["pending", "accepted", "revoked", "expired"],
       occupancy_role: ["owner", "tenant", "family", "authorized", "guest"],
+      pet_incident_status: ["open", "resolved", "dismissed"],
+      pet_kind: [
+        "dog",
+        "cat",
+        "bird",
+        "rabbit",
+        "rodent",
+        "reptile",
+        "fish",
+        "other",
+      ],
+      pet_sex: ["female", "male"],
+      pet_status: ["living", "deceased", "moved_away"],
       privacy_request_kind: ["export", "erase", "rectify"],
       privacy_request_status: ["requested", "done", "refused", "withdrawn"],
       representative_kind: ["payer", "voter"],
@@ -3712,6 +4313,15 @@ export const Constants = {
       ],
       unit_status: ["vacant", "occupied", "under_maintenance"],
       unit_type: ["house", "apartment", "shop", "storage", "office", "parking"],
+      vehicle_status: ["pending", "active", "suspended", "rejected", "removed"],
+      vehicle_type: [
+        "car",
+        "motorcycle",
+        "bicycle",
+        "truck",
+        "trailer",
+        "other",
+      ],
     },
   },
 } as const
