@@ -168,8 +168,7 @@ begin
     returning o.id
   )
   select array_agg(g.id order by g.id) into erased from gone g;
-  -- What this very request found before must not be referred to anew.
-  perform set_config('app.erasing', '', true), set_config('app.origin', '', true);
+  perform set_config('app.erasing', '', true);
   if erased is null then
     return 0;
   end if;
