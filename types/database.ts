@@ -11,6 +11,8 @@ export type AppDeliveryStatus = "dead" | "delivered" | "pending";
 
 export type AppErasing = "archive" | "cascade" | "function" | "keep" | "remove" | "unlink";
 
+export type AppLoginPurpose = "maintenance" | "reporting";
+
 export type AppMerging = "archive" | "fill" | "function" | "repoint" | "stay";
 
 export type AppPersonalLink = "actor" | "email" | "nobody" | "parent" | "related" | "resident" | "user";
@@ -32,6 +34,8 @@ export type FileStatus = "registered" | "removed" | "stored";
 export type Generated<T> = T extends ColumnType<infer S, infer I, infer U>
   ? ColumnType<S, I | undefined, U>
   : ColumnType<T, T | undefined, T>;
+
+export type IdentityStatus = "pending" | "rejected" | "verified";
 
 export type IncidentSeverity = "grave" | "minor" | "serious";
 
@@ -57,6 +61,8 @@ export type Numeric = ColumnType<string, number | string, number | string>;
 
 export type OccupancyRole = "authorized" | "family" | "guest" | "owner" | "tenant";
 
+export type OnboardingState = "active" | "entered" | "invited" | "moved_out" | "registered" | "suspended" | "verified";
+
 export type PetIncidentStatus = "dismissed" | "open" | "resolved";
 
 export type PetKind = "bird" | "cat" | "dog" | "fish" | "other" | "rabbit" | "reptile" | "rodent";
@@ -70,6 +76,10 @@ export type PrivacyRequestKind = "erase" | "export" | "rectify";
 export type PrivacyRequestStatus = "done" | "refused" | "requested" | "withdrawn";
 
 export type RepresentativeKind = "payer" | "voter";
+
+export type ResidentDocumentKind = "deed" | "identity" | "lease" | "other";
+
+export type ResidentDocumentStatus = "expired" | "rejected" | "uploaded" | "verified";
 
 export type ResidentKind = "company" | "person";
 
@@ -115,6 +125,37 @@ export interface AppAuditActions {
    * What happened to what: TICKET_ASSIGNED.
    */
   key: string;
+}
+
+export interface AppDatabaseLogins {
+  /**
+   * From this moment on it sees nothing and cannot log in; null: until dropped.
+   */
+  ends_at: Timestamp | null;
+  /**
+   * Whether a reporting login reads tables with addresses, telephone and identity numbers too.
+   */
+  is_detailed: Generated<boolean>;
+  /**
+   * When it was made.
+   */
+  made_at: Generated<Timestamp>;
+  /**
+   * The database role that made it.
+   */
+  made_by: Generated<string>;
+  /**
+   * The role that logs in.
+   */
+  name: string;
+  /**
+   * The organization whose communities it reaches; null: all (maintenance only).
+   */
+  organization_id: string | null;
+  /**
+   * reporting: reads. maintenance: reads and writes.
+   */
+  purpose: AppLoginPurpose;
 }
 
 export interface AppOutbox {
@@ -798,6 +839,108 @@ export interface ConsentTexts {
   version: string;
 }
 
+export interface DirectoryChoices {
+  /**
+   * The community the row belongs to. Never changes.
+   */
+  community_id: string;
+  /**
+   * When the row was made. Set by the database.
+   */
+  created_at: Generated<Timestamp>;
+  /**
+   * The user who made the row; null when no user did (see the audit log). A plain id: it outlives the user.
+   */
+  created_by: string | null;
+  /**
+   * When the row was archived; null while it is live.
+   */
+  deleted_at: Timestamp | null;
+  /**
+   * The row's id, a time-ordered UUID. Never changes.
+   */
+  id: Generated<string>;
+  /**
+   * The address in the details.
+   */
+  is_email_shown: Generated<boolean>;
+  /**
+   * The name; without it nothing is shown.
+   */
+  is_name_shown: Generated<boolean>;
+  /**
+   * The telephone number in the details.
+   */
+  is_phone_shown: Generated<boolean>;
+  /**
+   * The units the person occupies, with their buildings.
+   */
+  is_unit_shown: Generated<boolean>;
+  /**
+   * Whose choice.
+   */
+  resident_id: string;
+  /**
+   * When the row last changed. Set by the database.
+   */
+  updated_at: Generated<Timestamp>;
+  /**
+   * The user who last changed the row; null when no user did. A plain id: it outlives the user.
+   */
+  updated_by: string | null;
+}
+
+export interface EmergencyContacts {
+  /**
+   * The community the row belongs to. Never changes.
+   */
+  community_id: string;
+  /**
+   * When the row was made. Set by the database.
+   */
+  created_at: Generated<Timestamp>;
+  /**
+   * The user who made the row; null when no user did (see the audit log). A plain id: it outlives the user.
+   */
+  created_by: string | null;
+  /**
+   * When the row was archived; null while it is live.
+   */
+  deleted_at: Timestamp | null;
+  /**
+   * Name of the contact.
+   */
+  full_name: string;
+  /**
+   * The row's id, a time-ordered UUID. Never changes.
+   */
+  id: Generated<string>;
+  /**
+   * Telephone number of the contact, as written.
+   */
+  phone: string;
+  /**
+   * 1 is called first. One contact each; at most ten. Changed by order_emergency_contacts.
+   */
+  priority: number;
+  /**
+   * What the contact is to the resident: daughter, neighbour, doctor.
+   */
+  relationship: string;
+  /**
+   * The resident whose contact it is.
+   */
+  resident_id: string;
+  /**
+   * When the row last changed. Set by the database.
+   */
+  updated_at: Generated<Timestamp>;
+  /**
+   * The user who last changed the row; null when no user did. A plain id: it outlives the user.
+   */
+  updated_by: string | null;
+}
+
 export interface Entrances {
   /**
    * The building it leads into.
@@ -843,6 +986,53 @@ export interface Entrances {
    * The user who last changed the row; null when no user did. A plain id: it outlives the user.
    */
   updated_by: string | null;
+}
+
+export interface ExpiringDocuments {
+  /**
+   * Name of the community.
+   */
+  community: string | null;
+  /**
+   * The community's id.
+   */
+  community_id: string | null;
+  /**
+   * Days from today, the community's, to the last; negative when that is over.
+   */
+  days_left: number | null;
+  /**
+   * The document's id.
+   */
+  document_id: string | null;
+  /**
+   * Its last day.
+   */
+  expires_on: Timestamp | null;
+  /**
+   * Name of the resident.
+   */
+  full_name: string | null;
+  /**
+   * When it was issued.
+   */
+  issued_on: Timestamp | null;
+  /**
+   * identity, deed, lease, other.
+   */
+  kind: ResidentDocumentKind | null;
+  /**
+   * When it was told of.
+   */
+  reminded_at: Timestamp | null;
+  /**
+   * The resident's id.
+   */
+  resident_id: string | null;
+  /**
+   * uploaded, verified or expired.
+   */
+  status: ResidentDocumentStatus | null;
 }
 
 export interface ExpiringLeases {
@@ -1269,6 +1459,61 @@ export interface IdealPartsReport {
   units_without: Int8 | null;
 }
 
+export interface IdentityChecks {
+  /**
+   * When it was verified or rejected. A document that runs out later does not undo that.
+   */
+  checked_at: Timestamp | null;
+  /**
+   * The user who did; null when the secret key or Studio did. A plain id: it outlives the user.
+   */
+  checked_by: string | null;
+  /**
+   * The community the row belongs to. Never changes.
+   */
+  community_id: string;
+  /**
+   * When the row was made. Set by the database.
+   */
+  created_at: Generated<Timestamp>;
+  /**
+   * The user who made the row; null when no user did (see the audit log). A plain id: it outlives the user.
+   */
+  created_by: string | null;
+  /**
+   * When the row was archived; null while it is live.
+   */
+  deleted_at: Timestamp | null;
+  /**
+   * The document that was looked at; null where the person came with it.
+   */
+  document_id: string | null;
+  /**
+   * The row's id, a time-ordered UUID. Never changes.
+   */
+  id: Generated<string>;
+  /**
+   * What the checker says to the resident.
+   */
+  note: string | null;
+  /**
+   * Whose identity.
+   */
+  resident_id: string;
+  /**
+   * pending: a document waits for a review. verified. rejected.
+   */
+  status: Generated<IdentityStatus>;
+  /**
+   * When the row last changed. Set by the database.
+   */
+  updated_at: Generated<Timestamp>;
+  /**
+   * The user who last changed the row; null when no user did. A plain id: it outlives the user.
+   */
+  updated_by: string | null;
+}
+
 export interface Invitations {
   /**
    * When it was accepted.
@@ -1297,7 +1542,7 @@ export interface Invitations {
   /**
    * The address it was written to, in small letters; whoever accepts must have verified it.
    */
-  email: string;
+  email: string | null;
   /**
    * From this moment on it cannot be accepted.
    */
@@ -1319,13 +1564,21 @@ export interface Invitations {
    */
   organization_id: string | null;
   /**
+   * Or the telephone number, in digits with the country's code; whoever accepts must have verified it.
+   */
+  phone: string | null;
+  /**
    * How often it was sent again.
    */
   resent_count: Generated<number>;
   /**
+   * Or the resident that the user becomes; of the community.
+   */
+  resident_id: string | null;
+  /**
    * The role it gives; of the same level.
    */
-  role_id: string;
+  role_id: string | null;
   /**
    * When the token that is valid now was made.
    */
@@ -2109,6 +2362,10 @@ export interface Profiles {
    * The user who last changed the row; null when no user did. A plain id: it outlives the user.
    */
   updated_by: string | null;
+  /**
+   * A short name of the user's choosing, unique in this installation whichever way it is capitalized: 3 to 30 Latin letters, digits and underscores, a letter first.
+   */
+  username: string | null;
 }
 
 export interface ResidentDetails {
@@ -2153,7 +2410,7 @@ export interface ResidentDetails {
    */
   note: string | null;
   /**
-   * Telephone number, as written; digits, spaces and a leading +.
+   * Telephone number, as written; digits, spaces and a leading +. With its country's code, a user who verifies it is linked to the resident.
    */
   phone: string | null;
   /**
@@ -2164,6 +2421,81 @@ export interface ResidentDetails {
    * Whose details.
    */
   resident_id: string;
+  /**
+   * When the row last changed. Set by the database.
+   */
+  updated_at: Generated<Timestamp>;
+  /**
+   * The user who last changed the row; null when no user did. A plain id: it outlives the user.
+   */
+  updated_by: string | null;
+}
+
+export interface ResidentDocuments {
+  /**
+   * The community the row belongs to. Never changes.
+   */
+  community_id: string;
+  /**
+   * When the row was made. Set by the database.
+   */
+  created_at: Generated<Timestamp>;
+  /**
+   * The user who made the row; null when no user did (see the audit log). A plain id: it outlives the user.
+   */
+  created_by: string | null;
+  /**
+   * When the row was archived; null while it is live.
+   */
+  deleted_at: Timestamp | null;
+  /**
+   * The last day on which it is valid; null: it does not run out.
+   */
+  expires_on: Timestamp | null;
+  /**
+   * The file. Nobody owns it but by this row.
+   */
+  file_id: string;
+  /**
+   * The row's id, a time-ordered UUID. Never changes.
+   */
+  id: Generated<string>;
+  /**
+   * The day on which it was issued.
+   */
+  issued_on: Timestamp | null;
+  /**
+   * identity (card, passport), deed, lease, other; the file's purpose is resident.<kind>.
+   */
+  kind: ResidentDocumentKind;
+  /**
+   * The document's number. Never in the audit log.
+   */
+  number: string | null;
+  /**
+   * When it was told of that it runs out (event resident_document.expiring).
+   */
+  reminded_at: Timestamp | null;
+  /**
+   * Whose document.
+   */
+  resident_id: string;
+  /**
+   * What the reviewer says to the resident: why it was rejected.
+   */
+  review_note: string | null;
+  /**
+   * When it was verified or rejected.
+   */
+  reviewed_at: Timestamp | null;
+  /**
+   * The user who did; null when the secret key or Studio did. A plain id: it outlives the user.
+   */
+  reviewed_by: string | null;
+  /**
+   * uploaded: waits for a review. verified, rejected: reviewed. expired: its last day is over.
+   */
+  status: Generated<ResidentDocumentStatus>;
   /**
    * When the row last changed. Set by the database.
    */
@@ -2219,6 +2551,14 @@ export interface Residents {
    * The record of the same person that stayed when this one was found to be a duplicate (merge_residents). Archived since, and stays so.
    */
   merged_into_id: string | null;
+  /**
+   * entered: known to the community. invited: asked to sign up. registered: a user is linked. verified: and the identity was checked. active: and taken up by the management. suspended: occupancies give no access. moved_out: every occupancy is over. Steps are RPCs, or follow from links and occupancies.
+   */
+  onboarding: Generated<OnboardingState>;
+  /**
+   * A photograph of the person: a file of purpose resident.photo. Set by set_resident_photo.
+   */
+  photo_file_id: string | null;
   /**
    * The person's number in the roster or register it came from; tells two people of one name apart. Unique where present.
    */
@@ -3258,6 +3598,7 @@ export interface Vehicles {
 export interface DB {
   "app.archive_rules": AppArchiveRules;
   "app.audit_actions": AppAuditActions;
+  "app.database_logins": AppDatabaseLogins;
   "app.outbox": AppOutbox;
   "app.outbox_consumers": AppOutboxConsumers;
   "app.outbox_deliveries": AppOutboxDeliveries;
@@ -3273,7 +3614,10 @@ export interface DB {
   communities: Communities;
   consent_texts: ConsentTexts;
   consents: Consents;
+  directory_choices: DirectoryChoices;
+  emergency_contacts: EmergencyContacts;
   entrances: Entrances;
+  expiring_documents: ExpiringDocuments;
   expiring_leases: ExpiringLeases;
   feature_values: FeatureValues;
   features: Features;
@@ -3282,6 +3626,7 @@ export interface DB {
   house_rule_acknowledgements: HouseRuleAcknowledgements;
   house_rules: HouseRules;
   ideal_parts_report: IdealPartsReport;
+  identity_checks: IdentityChecks;
   invitations: Invitations;
   leases: Leases;
   memberships: Memberships;
@@ -3297,6 +3642,7 @@ export interface DB {
   privacy_requests_overview: PrivacyRequestsOverview;
   profiles: Profiles;
   resident_details: ResidentDetails;
+  resident_documents: ResidentDocuments;
   residents: Residents;
   residents_overview: ResidentsOverview;
   retention_holds: RetentionHolds;

@@ -424,6 +424,122 @@ export type Database = {
           },
         ]
       }
+      directory_choices: {
+        Row: {
+          community_id: string
+          created_at: string
+          created_by: string | null
+          deleted_at: string | null
+          id: string
+          is_email_shown: boolean
+          is_name_shown: boolean
+          is_phone_shown: boolean
+          is_unit_shown: boolean
+          resident_id: string
+          updated_at: string
+          updated_by: string | null
+        }
+        Insert: {
+          community_id: string
+          created_at?: string
+          created_by?: string | null
+          deleted_at?: string | null
+          id?: string
+          is_email_shown?: boolean
+          is_name_shown?: boolean
+          is_phone_shown?: boolean
+          is_unit_shown?: boolean
+          resident_id: string
+          updated_at?: string
+          updated_by?: string | null
+        }
+        Update: {
+          community_id?: string
+          created_at?: string
+          created_by?: string | null
+          deleted_at?: string | null
+          id?: string
+          is_email_shown?: boolean
+          is_name_shown?: boolean
+          is_phone_shown?: boolean
+          is_unit_shown?: boolean
+          resident_id?: string
+          updated_at?: string
+          updated_by?: string | null
+        }
+        Relationships: [
+          {
+            foreignKeyName: "directory_choices_resident_fkey"
+            columns: ["community_id", "resident_id"]
+            referencedRelation: "residents"
+            referencedColumns: ["community_id", "id"]
+          },
+          {
+            foreignKeyName: "directory_choices_resident_fkey"
+            columns: ["community_id", "resident_id"]
+            referencedRelation: "residents_overview"
+            referencedColumns: ["community_id", "resident_id"]
+          },
+        ]
+      }
+      emergency_contacts: {
+        Row: {
+          community_id: string
+          created_at: string
+          created_by: string | null
+          deleted_at: string | null
+          full_name: string
+          id: string
+          phone: string
+          priority: number
+          relationship: string
+          resident_id: string
+          updated_at: string
+          updated_by: string | null
+        }
+        Insert: {
+          community_id: string
+          created_at?: string
+          created_by?: string | null
+          deleted_at?: string | null
+          full_name: string
+          id?: string
+          phone: string
+          priority: number
+          relationship: string
+          resident_id: string
+          updated_at?: string
+          updated_by?: string | null
+        }
+        Update: {
+          community_id?: string
+          created_at?: string
+          created_by?: string | null
+          deleted_at?: string | null
+          full_name?: string
+          id?: string
+          phone?: string
+          priority?: number
+          relationship?: string
+          resident_id?: string
+          updated_at?: string
+          updated_by?: string | null
+        }
+        Relationships: [
+          {
+            foreignKeyName: "emergency_contacts_resident_fkey"
+            columns: ["community_id", "resident_id"]
+            referencedRelation: "residents"
+            referencedColumns: ["community_id", "id"]
+          },
+          {
+            foreignKeyName: "emergency_contacts_resident_fkey"
+            columns: ["community_id", "resident_id"]
+            referencedRelation: "residents_overview"
+            referencedColumns: ["community_id", "resident_id"]
+          },
+        ]
+      }
       entrances: {
         Row: {
           building_id: string
@@ -871,6 +987,79 @@ export type Database = {
           },
         ]
       }
+      identity_checks: {
+        Row: {
+          checked_at: string | null
+          checked_by: string | null
+          community_id: string
+          created_at: string
+          created_by: string | null
+          deleted_at: string | null
+          document_id: string | null
+          id: string
+          note: string | null
+          resident_id: string
+          status: Database["public"]["Enums"]["identity_status"]
+          updated_at: string
+          updated_by: string | null
+        }
+        Insert: {
+          checked_at?: string | null
+          checked_by?: string | null
+          community_id: string
+          created_at?: string
+          created_by?: string | null
+          deleted_at?: string | null
+          document_id?: string | null
+          id?: string
+          note?: string | null
+          resident_id: string
+          status?: Database["public"]["Enums"]["identity_status"]
+          updated_at?: string
+          updated_by?: string | null
+        }
+        Update: {
+          checked_at?: string | null
+          checked_by?: string | null
+          community_id?: string
+          created_at?: string
+          created_by?: string | null
+          deleted_at?: string | null
+          document_id?: string | null
+          id?: string
+          note?: string | null
+          resident_id?: string
+          status?: Database["public"]["Enums"]["identity_status"]
+          updated_at?: string
+          updated_by?: string | null
+        }
+        Relationships: [
+          {
+            foreignKeyName: "identity_checks_document_fkey"
+            columns: ["community_id", "document_id"]
+            referencedRelation: "expiring_documents"
+            referencedColumns: ["community_id", "document_id"]
+          },
+          {
+            foreignKeyName: "identity_checks_document_fkey"
+            columns: ["community_id", "document_id"]
+            referencedRelation: "resident_documents"
+            referencedColumns: ["community_id", "id"]
+          },
+          {
+            foreignKeyName: "identity_checks_resident_fkey"
+            columns: ["community_id", "resident_id"]
+            referencedRelation: "residents"
+            referencedColumns: ["community_id", "id"]
+          },
+          {
+            foreignKeyName: "identity_checks_resident_fkey"
+            columns: ["community_id", "resident_id"]
+            referencedRelation: "residents_overview"
+            referencedColumns: ["community_id", "resident_id"]
+          },
+        ]
+      }
       invitations: {
         Row: {
           accepted_at: string | null
@@ -879,14 +1068,16 @@ export type Database = {
           created_at: string
           created_by: string | null
           deleted_at: string | null
-          email: string
+          email: string | null
           expires_at: string
           id: string
           invited_by: string | null
           level: Database["public"]["Enums"]["access_level"]
           organization_id: string | null
+          phone: string | null
           resent_count: number
-          role_id: string
+          resident_id: string | null
+          role_id: string | null
           sent_at: string
           status: Database["public"]["Enums"]["invitation_status"]
           updated_at: string
@@ -899,14 +1090,16 @@ export type Database = {
           created_at?: string
           created_by?: string | null
           deleted_at?: string | null
-          email: string
+          email?: string | null
           expires_at?: string
           id?: string
           invited_by?: string | null
           level?: never
           organization_id?: string | null
+          phone?: string | null
           resent_count?: number
-          role_id: string
+          resident_id?: string | null
+          role_id?: string | null
           sent_at?: string
           status?: Database["public"]["Enums"]["invitation_status"]
           updated_at?: string
@@ -919,14 +1112,16 @@ export type Database = {
           created_at?: string
           created_by?: string | null
           deleted_at?: string | null
-          email?: string
+          email?: string | null
           expires_at?: string
           id?: string
           invited_by?: string | null
           level?: never
           organization_id?: string | null
+          phone?: string | null
           resent_count?: number
-          role_id?: string
+          resident_id?: string | null
+          role_id?: string | null
           sent_at?: string
           status?: Database["public"]["Enums"]["invitation_status"]
           updated_at?: string
@@ -950,6 +1145,18 @@ export type Database = {
             columns: ["organization_id"]
             referencedRelation: "organizations"
             referencedColumns: ["id"]
+          },
+          {
+            foreignKeyName: "invitations_resident_fkey"
+            columns: ["community_id", "resident_id"]
+            referencedRelation: "residents"
+            referencedColumns: ["community_id", "id"]
+          },
+          {
+            foreignKeyName: "invitations_resident_fkey"
+            columns: ["community_id", "resident_id"]
+            referencedRelation: "residents_overview"
+            referencedColumns: ["community_id", "resident_id"]
           },
           {
             foreignKeyName: "invitations_role_fkey"
@@ -1774,6 +1981,7 @@ export type Database = {
           time_zone: string | null
           updated_at: string
           updated_by: string | null
+          username: string | null
         }
         Insert: {
           created_at?: string
@@ -1788,6 +1996,7 @@ export type Database = {
           time_zone?: string | null
           updated_at?: string
           updated_by?: string | null
+          username?: string | null
         }
         Update: {
           created_at?: string
@@ -1802,6 +2011,7 @@ export type Database = {
           time_zone?: string | null
           updated_at?: string
           updated_by?: string | null
+          username?: string | null
         }
         Relationships: []
       }
@@ -1872,6 +2082,88 @@ export type Database = {
           },
         ]
       }
+      resident_documents: {
+        Row: {
+          community_id: string
+          created_at: string
+          created_by: string | null
+          deleted_at: string | null
+          expires_on: string | null
+          file_id: string
+          id: string
+          issued_on: string | null
+          kind: Database["public"]["Enums"]["resident_document_kind"]
+          number: string | null
+          reminded_at: string | null
+          resident_id: string
+          review_note: string | null
+          reviewed_at: string | null
+          reviewed_by: string | null
+          status: Database["public"]["Enums"]["resident_document_status"]
+          updated_at: string
+          updated_by: string | null
+        }
+        Insert: {
+          community_id: string
+          created_at?: string
+          created_by?: string | null
+          deleted_at?: string | null
+          expires_on?: string | null
+          file_id: string
+          id?: string
+          issued_on?: string | null
+          kind: Database["public"]["Enums"]["resident_document_kind"]
+          number?: string | null
+          reminded_at?: string | null
+          resident_id: string
+          review_note?: string | null
+          reviewed_at?: string | null
+          reviewed_by?: string | null
+          status?: Database["public"]["Enums"]["resident_document_status"]
+          updated_at?: string
+          updated_by?: string | null
+        }
+        Update: {
+          community_id?: string
+          created_at?: string
+          created_by?: string | null
+          deleted_at?: string | null
+          expires_on?: string | null
+          file_id?: string
+          id?: string
+          issued_on?: string | null
+          kind?: Database["public"]["Enums"]["resident_document_kind"]
+          number?: string | null
+          reminded_at?: string | null
+          resident_id?: string
+          review_note?: string | null
+          reviewed_at?: string | null
+          reviewed_by?: string | null
+          status?: Database["public"]["Enums"]["resident_document_status"]
+          updated_at?: string
+          updated_by?: string | null
+        }
+        Relationships: [
+          {
+            foreignKeyName: "resident_documents_file_fkey"
+            columns: ["community_id", "file_id"]
+            referencedRelation: "files"
+            referencedColumns: ["community_id", "id"]
+          },
+          {
+            foreignKeyName: "resident_documents_resident_fkey"
+            columns: ["community_id", "resident_id"]
+            referencedRelation: "residents"
+            referencedColumns: ["community_id", "id"]
+          },
+          {
+            foreignKeyName: "resident_documents_resident_fkey"
+            columns: ["community_id", "resident_id"]
+            referencedRelation: "residents_overview"
+            referencedColumns: ["community_id", "resident_id"]
+          },
+        ]
+      }
       residents: {
         Row: {
           community_id: string
@@ -1885,6 +2177,8 @@ export type Database = {
           kind: Database["public"]["Enums"]["resident_kind"]
           locale: string | null
           merged_into_id: string | null
+          onboarding: Database["public"]["Enums"]["onboarding_state"]
+          photo_file_id: string | null
           reference: string | null
           updated_at: string
           updated_by: string | null
@@ -1902,6 +2196,8 @@ export type Database = {
           kind?: Database["public"]["Enums"]["resident_kind"]
           locale?: string | null
           merged_into_id?: string | null
+          onboarding?: Database["public"]["Enums"]["onboarding_state"]
+          photo_file_id?: string | null
           reference?: string | null
           updated_at?: string
           updated_by?: string | null
@@ -1919,6 +2215,8 @@ export type Database = {
           kind?: Database["public"]["Enums"]["resident_kind"]
           locale?: string | null
           merged_into_id?: string | null
+          onboarding?: Database["public"]["Enums"]["onboarding_state"]
+          photo_file_id?: string | null
           reference?: string | null
           updated_at?: string
           updated_by?: string | null
@@ -1960,6 +2258,12 @@ export type Database = {
             columns: ["community_id", "merged_into_id"]
             referencedRelation: "residents_overview"
             referencedColumns: ["community_id", "resident_id"]
+          },
+          {
+            foreignKeyName: "residents_photo_fkey"
+            columns: ["community_id", "photo_file_id"]
+            referencedRelation: "files"
+            referencedColumns: ["community_id", "id"]
           },
           {
             foreignKeyName: "residents_user_fkey"
@@ -2914,6 +3218,35 @@ export type Database = {
         }
         Relationships: []
       }
+      expiring_documents: {
+        Row: {
+          community: string | null
+          community_id: string | null
+          days_left: number | null
+          document_id: string | null
+          expires_on: string | null
+          full_name: string | null
+          issued_on: string | null
+          kind: Database["public"]["Enums"]["resident_document_kind"] | null
+          reminded_at: string | null
+          resident_id: string | null
+          status: Database["public"]["Enums"]["resident_document_status"] | null
+        }
+        Relationships: [
+          {
+            foreignKeyName: "resident_documents_resident_fkey"
+            columns: ["community_id", "resident_id"]
+            referencedRelation: "residents"
+            referencedColumns: ["community_id", "id"]
+          },
+          {
+            foreignKeyName: "resident_documents_resident_fkey"
+            columns: ["community_id", "resident_id"]
+            referencedRelation: "residents_overview"
+            referencedColumns: ["community_id", "resident_id"]
+          },
+        ]
+      }
       expiring_leases: {
         Row: {
           community: string | null
@@ -3160,11 +3493,22 @@ export type Database = {
           community_id: string
           membership_id: string
           organization_id: string
+          resident_id: string
           role: string
         }[]
       }
       acknowledge_house_rules: {
         Args: { house_rules_id: string }
+        Returns: string
+      }
+      activate_resident: { Args: { resident_id: string }; Returns: undefined }
+      add_emergency_contact: {
+        Args: {
+          full_name: string
+          phone: string
+          relationship: string
+          resident_id: string
+        }
         Returns: string
       }
       add_household_member: {
@@ -3181,6 +3525,17 @@ export type Database = {
         }
         Returns: string
       }
+      add_resident_document: {
+        Args: {
+          expires_on?: string
+          file_id: string
+          issued_on?: string
+          kind: Database["public"]["Enums"]["resident_document_kind"]
+          number?: string
+          resident_id: string
+        }
+        Returns: string
+      }
       archive: {
         Args: { id: string; reason?: string; table_name: string }
         Returns: Json
@@ -3194,6 +3549,15 @@ export type Database = {
           provider: string
           recorded_at: string
         }[]
+      }
+      check_identity: {
+        Args: {
+          document_id?: string
+          note?: string
+          outcome: Database["public"]["Enums"]["identity_status"]
+          resident_id: string
+        }
+        Returns: undefined
       }
       community_occupants_on: {
         Args: { community_id: string; day: string }
@@ -3275,6 +3639,16 @@ export type Database = {
           permissions: string[]
         }
         Returns: string
+      }
+      directory: {
+        Args: { community_id: string; search?: string }
+        Returns: {
+          email: string
+          full_name: string
+          phone: string
+          resident_id: string
+          units: string[]
+        }[]
       }
       end_household_member: {
         Args: { ends_on?: string; occupancy_id: string }
@@ -3415,10 +3789,28 @@ export type Database = {
       invite_member: {
         Args: {
           community_id?: string
-          email: string
+          email?: string
           expires_in_hours?: number
           organization_id?: string
-          role: string
+          phone?: string
+          role?: string
+        }
+        Returns: {
+          expires_at: string
+          id: string
+          invited: string
+          place: string
+          role_key: string
+          role_name: string
+          token: string
+        }[]
+      }
+      invite_resident: {
+        Args: {
+          email?: string
+          expires_in_hours?: number
+          phone?: string
+          resident_id: string
         }
         Returns: {
           expires_at: string
@@ -3437,6 +3829,18 @@ export type Database = {
       lift_hold: {
         Args: { hold_id: string; reason: string }
         Returns: undefined
+      }
+      medical_reads: {
+        Args: Record<PropertyKey, never>
+        Returns: {
+          action: string
+          alert_id: string
+          at: string
+          reason: string
+          resident_id: string
+          user_id: string
+          user_name: string
+        }[]
       }
       merge_residents: {
         Args: { duplicate_id: string; keep_id: string; reason: string }
@@ -3480,6 +3884,7 @@ export type Database = {
           invited_by: string
           organization_id: string
           place: string
+          resident_id: string
           role: string
           role_name: string
         }[]
@@ -3525,6 +3930,17 @@ export type Database = {
           to_state: string
         }[]
       }
+      onboarding_steps: {
+        Args: { resident_id: string }
+        Returns: {
+          previous_state: string
+          reason: string
+          state: string
+          taken_at: string
+          taken_by: string
+          taken_by_name: string
+        }[]
+      }
       opening_times: {
         Args: { community_id: string; days?: number; first_day?: string }
         Returns: {
@@ -3533,6 +3949,10 @@ export type Database = {
           exception: string
           opens_at: string
         }[]
+      }
+      order_emergency_contacts: {
+        Args: { contact_ids: string[]; resident_id: string }
+        Returns: undefined
       }
       pet_history: {
         Args: { pet_id: string }
@@ -3564,6 +3984,15 @@ export type Database = {
       purge: {
         Args: { id: string; reason: string; table_name: string }
         Returns: Json
+      }
+      read_medical: {
+        Args: { reason?: string; resident_id: string }
+        Returns: {
+          accessibility_needs: string
+          alert_id: string
+          medical_conditions: string
+          outcome: string
+        }[]
       }
       record_consent: {
         Args: {
@@ -3664,6 +4093,10 @@ export type Database = {
         }
         Returns: string
       }
+      remove_emergency_contact: {
+        Args: { contact_id: string }
+        Returns: undefined
+      }
       remove_file: { Args: { file_id: string }; Returns: undefined }
       report_pet_incident: {
         Args: {
@@ -3719,6 +4152,15 @@ export type Database = {
       }
       restrict_role: {
         Args: { membership_id: string; restriction: Json }
+        Returns: undefined
+      }
+      resume_resident: { Args: { resident_id: string }; Returns: undefined }
+      review_resident_document: {
+        Args: {
+          document_id: string
+          note?: string
+          outcome: Database["public"]["Enums"]["resident_document_status"]
+        }
         Returns: undefined
       }
       revoke_invitation: { Args: { invitation_id: string }; Returns: undefined }
@@ -3786,6 +4228,16 @@ export type Database = {
         }
         Returns: string
       }
+      set_directory_choice: {
+        Args: {
+          community_id: string
+          show_email?: boolean
+          show_name?: boolean
+          show_phone?: boolean
+          show_unit?: boolean
+        }
+        Returns: undefined
+      }
       set_feature: {
         Args: {
           community_id?: string
@@ -3795,6 +4247,14 @@ export type Database = {
           organization_id?: string
         }
         Returns: boolean
+      }
+      set_medical: {
+        Args: {
+          accessibility_needs: string
+          medical_conditions: string
+          resident_id: string
+        }
+        Returns: undefined
       }
       set_opening_exception: {
         Args: {
@@ -3834,6 +4294,10 @@ export type Database = {
         Returns: undefined
       }
       set_preference: { Args: { key: string; value: Json }; Returns: Json }
+      set_resident_photo: {
+        Args: { file_id: string; resident_id: string }
+        Returns: undefined
+      }
       set_role_permissions: {
         Args: { permissions: string[]; role_id: string }
         Returns: undefined
@@ -3924,6 +4388,10 @@ export type Database = {
           total_ms: number
         }[]
       }
+      suspend_resident: {
+        Args: { reason: string; resident_id: string }
+        Returns: undefined
+      }
       transfer_units: {
         Args: {
           buyers: Json
@@ -4004,9 +4472,17 @@ export type Database = {
           user_agent: string
         }[]
       }
+      verify_audit: {
+        Args: { expected_head?: string; since?: string }
+        Returns: Json
+      }
       withdraw_consent: { Args: { consent_id: string }; Returns: number }
       withdraw_privacy_request: {
         Args: { request_id: string }
+        Returns: undefined
+      }
+      withdraw_resident_document: {
+        Args: { document_id: string }
         Returns: undefined
       }
     }
@@ -4016,9 +4492,18 @@ export type Database = {
       audit_operation: "insert" | "update" | "delete" | "action"
       consent_channel: "app" | "paper" | "mail" | "phone" | "in_person"
       file_status: "registered" | "stored" | "removed"
+      identity_status: "pending" | "verified" | "rejected"
       incident_severity: "minor" | "serious" | "grave"
       invitation_status: "pending" | "accepted" | "revoked" | "expired"
       occupancy_role: "owner" | "tenant" | "family" | "authorized" | "guest"
+      onboarding_state:
+        | "entered"
+        | "invited"
+        | "registered"
+        | "verified"
+        | "active"
+        | "suspended"
+        | "moved_out"
       pet_incident_status: "open" | "resolved" | "dismissed"
       pet_kind:
         | "dog"
@@ -4034,6 +4519,8 @@ export type Database = {
       privacy_request_kind: "export" | "erase" | "rectify"
       privacy_request_status: "requested" | "done" | "refused" | "withdrawn"
       representative_kind: "payer" | "voter"
+      resident_document_kind: "identity" | "deed" | "lease" | "other"
+      resident_document_status: "uploaded" | "verified" | "rejected" | "expired"
       resident_kind: "person" | "company"
       roster_entity: "building" | "entrance" | "unit" | "resident" | "occupancy"
       roster_value_kind:
@@ -4237,9 +4724,19 @@ export const Constants = {
       audit_operation: ["insert", "update", "delete", "action"],
       consent_channel: ["app", "paper", "mail", "phone", "in_person"],
       file_status: ["registered", "stored", "removed"],
+      identity_status: ["pending", "verified", "rejected"],
       incident_severity: ["minor", "serious", "grave"],
       invitation_status: ["pending", "accepted", "revoked", "expired"],
       occupancy_role: ["owner", "tenant", "family", "authorized", "guest"],
+      onboarding_state: [
+        "entered",
+        "invited",
+        "registered",
+        "verified",
+        "active",
+        "suspended",
+        "moved_out",
+      ],
       pet_incident_status: ["open", "resolved", "dismissed"],
       pet_kind: [
         "dog",
@@ -4256,6 +4753,8 @@ export const Constants = {
       privacy_request_kind: ["export", "erase", "rectify"],
       privacy_request_status: ["requested", "done", "refused", "withdrawn"],
       representative_kind: ["payer", "voter"],
+      resident_document_kind: ["identity", "deed", "lease", "other"],
+      resident_document_status: ["uploaded", "verified", "rejected", "expired"],
       resident_kind: ["person", "company"],
       roster_entity: ["building", "entrance", "unit", "resident", "occupancy"],
       roster_value_kind: [
