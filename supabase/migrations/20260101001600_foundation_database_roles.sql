@@ -143,7 +143,7 @@ grant execute on function app.maintained_organizations(), app.maintained_communi
 
 -- What a writing statement runs with the writer's rights: checks and triggers that are no definers, and what they call.
 grant execute on function
-  extensions.uuidv7(), app.fail(integer, text, text, text), app.fail_check(text, text), app.actor_id(), app.actor_label(), app.believes_claims(),
+  extensions.uuidv7(), app.fail(integer, text, text, text), app.fail_check(text, text), app.phone_digits(text), app.actor_id(), app.actor_label(), app.believes_claims(),
   app.check_setting(text, public.setting_level, jsonb), app.require_feature(text, uuid),
   app.feature_enabled(text, uuid), app.feature_states(uuid), app.refuse_erased(uuid[])
 to vicinia_maintenance;

@@ -46,7 +46,7 @@ return coalesce(app.search_text(email), '') || ' ' || coalesce(regexp_replace(ap
 
 comment on function app.contact_text(text, text) is 'How a resident is searched by address and telephone: the words of the address, and the digits of the number in one piece.';
 
-grant execute on function app.search_text(text), app.contact_text(text, text) to authenticated, service_role;
+grant execute on function app.search_text(text), app.contact_text(text, text) to authenticated, service_role, vicinia_maintenance;
 
 -- By community first: whoever searches in a few communities does not pay for the others.
 create index residents_search_idx on public.residents using gin

@@ -108,7 +108,7 @@ describe('the schema reference', () => {
     expect(files.filter((file) => file.endsWith('.dot')).length).toBe(pictures.length);
     const drawn = pictures.join('\n');
     expect(tables.filter(({ name }) => !new RegExp(`>(?:[a-z]+\\.)?${name}</text>`).test(drawn))).toEqual([]);
-    expect(drawn).toMatch(/occupancies_unit_fkey/);
+    expect(drawn).toMatch(/occupancies_lease_fkey/);
     expect(drawn).toMatch(/units_entrance_fkey/);
   });
 

@@ -202,6 +202,8 @@ as $$
       select 'pg_catalog.pg_constraint'::regclass as catalog, k.oid from pg_catalog.pg_constraint k where k.conrelid = t.oid and k.contype = 'c'
       union all
       select 'pg_catalog.pg_trigger'::regclass, g.oid from pg_catalog.pg_trigger g where g.tgrelid = t.oid
+      union all
+      select 'pg_catalog.pg_class'::regclass, i.indexrelid from pg_catalog.pg_index i where i.indrelid = t.oid
     ) w
     join pg_catalog.pg_depend d on d.classid = w.catalog and d.objid = w.oid and d.refclassid = 'pg_catalog.pg_proc'::regclass
     where exists (select from tests.our_columns() c where c.relation = t.oid and c.name = 'community_id' and c.is_not_null)
@@ -217,7 +219,7 @@ as $$
   join pg_catalog.pg_proc p on p.oid = k.oid and p.prorettype <> 'trigger'::regtype
   where not pg_catalog.has_function_privilege('vicinia_maintenance', k.oid, 'execute')
 $$;
-comment on function tests.catalog__logins_write() is 'Vicinia_maintenance may execute what checks and triggers of the tables it writes call in its name.';
+comment on function tests.catalog__logins_write() is 'Vicinia_maintenance may execute what checks, triggers and indexes of the tables it writes call in its name.';
 
 -- Comments -----------------------------------------------------------------------------------------------------------
 
