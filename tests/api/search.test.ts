@@ -28,12 +28,13 @@ describe('for every kind of user, search finds exactly what they may see', async
     claims.set(actor, { withHook: minted!.claims, without: told });
   }
   await throwOut(stack.sql);
-  // Whatever anybody could look for, archived rows included.
-  const labels = (
+  // What everything anybody could look for begins with, archived rows included.
+  const beginnings = (
     await stack.adminSql<{ label: string }>(`
       select full_name as label from public.residents union select number from public.units union select plate from public.vehicles
       union select email from public.resident_details where email is not null union select name from public.buildings`)
-  ).map(({ label }) => label);
+  ).map(({ label }) => label.slice(0, 6));
+  const labels = [...new Set(beginnings)];
 
   const seenBy = async (token: object): Promise<{ found: string[]; visible: string[] }> => {
     await client.query('begin');
