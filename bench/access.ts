@@ -41,6 +41,8 @@ export const access: Bench = {
           figures.push(...(await ask(urls, asker, claims === 'claims', quick)));
         }
       }
+      progress('computing access from 50 memberships');
+      figures.push(await compute(urls, quick));
       progress('asking as an owner');
       figures.push(...(await askAsOwner(urls, quick)));
       return figures;
@@ -144,6 +146,19 @@ async function signedIn(urls: DatabaseUrls, name: string, withClaims: boolean): 
   await client.query('set role authenticated; set synchronous_commit = off');
   await client.query(`select set_config('request.jwt.claims', $1, false)`, [JSON.stringify(claims)]);
   return client;
+}
+
+/** What a sign-in costs, and every statement whose token cannot be believed. */
+async function compute(urls: DatabaseUrls, quick: boolean): Promise<Figure> {
+  return withClient(urls.owner, async (client) => {
+    const run = (name: string, text: string) => () => client.query({ name, text });
+    const { rows } = await client.query<{ id: string }>(`select id from bench.askers where name = 'fifty'`);
+    const times = await interleave(
+      { floor: run('nothing', 'select 1'), measured: run('compute', `select app.compute_access('${rows[0]?.id}')`) },
+      { rounds: quick ? 20 : 100, repeat: 5, warmup: 5 },
+    );
+    return atMostMore('access computed from 50 memberships', times, 5000);
+  });
 }
 
 /** Times every query on both tables in turns. */
