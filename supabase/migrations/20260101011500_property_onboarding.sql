@@ -211,12 +211,22 @@ volatile
 security definer -- reads auth.users, writes residents.user_id
 set search_path = ''
 as $$
+declare
+  -- Most numbers are no user's, and Auth knows that at once.
+  verified constant text[] := array(
+    select distinct ltrim(u.phone, '+')
+    from auth.users u
+    where u.phone in (select s.spelling from unnest(phones) p (phone) cross join lateral (values (p.phone), ('+' || p.phone)) s (spelling))
+      and u.phone_confirmed_at is not null and u.deleted_at is null);
 begin
+  if verified = '{}' then
+    return;
+  end if;
   update public.residents re
   set user_id = l.user_id
   from (
     select d.community_id, (array_agg(r.id))[1] as resident_id, u.id as user_id
-    from unnest(phones) p (phone)
+    from unnest(verified) p (phone)
     cross join lateral (
       select u.id from auth.users u
       where u.phone in (p.phone, '+' || p.phone) and u.phone_confirmed_at is not null and u.deleted_at is null offset 0) u
