@@ -117,13 +117,13 @@ begin
       select m.level, m.organization_id, m.community_id, r.key
       from public.memberships m
       join public.roles r on r.id = m.role_id and r.deleted_at is null
-      where m.user_id = app.user_id() and m.deleted_at is null and m.starts_at <= now() and (m.ends_at is null or m.ends_at > now())
+      where m.user_id = (select app.user_id()) and m.deleted_at is null and m.starts_at <= now() and (m.ends_at is null or m.ends_at > now())
       union
       select 'community', null, c.id, oc.role::text
       from public.residents re
       join public.occupancies oc on oc.community_id = re.community_id and oc.resident_id = re.id
       join public.communities c on c.id = re.community_id
-      where re.user_id = app.user_id() and re.deleted_at is null and oc.deleted_at is null
+      where re.user_id = (select app.user_id()) and re.deleted_at is null and oc.deleted_at is null
         and oc.starts_on <= (now() at time zone c.time_zone)::date
         and (oc.ends_on is null or oc.ends_on >= (now() at time zone c.time_zone)::date)
     )

@@ -117,7 +117,7 @@ set search_path = ''
 begin atomic
   select up.organization_id
   from public.user_permissions up
-  where up.user_id = app.user_id() and up.permission_key = extra_organizations.permission and up.organization_id is not null
+  where up.user_id = (select app.user_id()) and up.permission_key = extra_organizations.permission and up.organization_id is not null
     and up.deleted_at is null and up.starts_at <= now() and (up.ends_at is null or up.ends_at > now());
 end;
 
@@ -133,20 +133,20 @@ set search_path = ''
 begin atomic
   select up.community_id
   from public.user_permissions up
-  where up.user_id = app.user_id() and (extra_communities.permission is null or up.permission_key = extra_communities.permission)
+  where up.user_id = (select app.user_id()) and (extra_communities.permission is null or up.permission_key = extra_communities.permission)
     and up.community_id is not null and up.deleted_at is null and up.starts_at <= now() and (up.ends_at is null or up.ends_at > now())
   union
   select c.id
   from public.user_permissions up
   join public.communities c on c.organization_id = up.organization_id
-  where up.user_id = app.user_id() and extra_communities.permission is null
+  where up.user_id = (select app.user_id()) and extra_communities.permission is null
     and up.deleted_at is null and up.starts_at <= now() and (up.ends_at is null or up.ends_at > now())
   union
   select m.community_id
   from public.memberships m
   join public.communities c on c.id = m.community_id
   join public.roles r on r.id = m.role_id
-  where m.user_id = app.user_id() and m.restriction is not null and m.deleted_at is null and r.deleted_at is null and c.deleted_at is null
+  where m.user_id = (select app.user_id()) and m.restriction is not null and m.deleted_at is null and r.deleted_at is null and c.deleted_at is null
     and m.starts_at <= now() and (m.ends_at is null or m.ends_at > now())
     and app.restriction_holds_now(m.restriction, c.time_zone)
     and (extra_communities.permission is null or exists (
@@ -182,7 +182,7 @@ begin
   join public.role_permissions rp on rp.role_id = m.role_id and rp.permission_key || '_own' = extra_units.permission
   join public.units u on u.community_id = m.community_id
     and (m.restriction -> 'units' ? u.id::text or m.restriction -> 'buildings' ? u.building_id::text)
-  where m.user_id = app.user_id() and m.restriction is not null and m.deleted_at is null and r.deleted_at is null and c.deleted_at is null
+  where m.user_id = (select app.user_id()) and m.restriction is not null and m.deleted_at is null and r.deleted_at is null and c.deleted_at is null
     and m.starts_at <= now() and (m.ends_at is null or m.ends_at > now())
     and (lacking is null or c.organization_id <> all (lacking))
     and app.restriction_holds_now(m.restriction, c.time_zone);
@@ -453,13 +453,13 @@ begin
     select
     from public.memberships m
     join public.role_permissions rp on rp.role_id = m.role_id
-    where m.user_id = app.user_id() and rp.permission_key = permission and m.restriction -> 'amounts' -> permission is null
+    where m.user_id = (select app.user_id()) and rp.permission_key = permission and m.restriction -> 'amounts' -> permission is null
       and m.deleted_at is null and m.starts_at <= now() and (m.ends_at is null or m.ends_at > now())
       and (m.community_id = community or m.level = 'site'
         or m.organization_id = (select c.organization_id from public.communities c where c.id = community))
   ) or exists (
     select from public.user_permissions up
-    where up.user_id = app.user_id() and up.permission_key = permission and up.deleted_at is null
+    where up.user_id = (select app.user_id()) and up.permission_key = permission and up.deleted_at is null
       and up.starts_at <= now() and (up.ends_at is null or up.ends_at > now())
       and (up.community_id = community or up.organization_id = (select c.organization_id from public.communities c where c.id = community))
   ) then
@@ -470,7 +470,7 @@ begin
     from public.memberships m
     join public.role_permissions rp on rp.role_id = m.role_id
     join public.communities c on c.id = m.community_id
-    where m.user_id = app.user_id() and m.community_id = community and rp.permission_key = permission
+    where m.user_id = (select app.user_id()) and m.community_id = community and rp.permission_key = permission
       and m.deleted_at is null and m.starts_at <= now() and (m.ends_at is null or m.ends_at > now())
       and app.restriction_holds_now(m.restriction, c.time_zone));
 end;

@@ -102,7 +102,7 @@ begin
     select o.lease_id
     from public.residents re
     join public.occupancies o on o.community_id = re.community_id and o.resident_id = re.id
-    where re.user_id = app.user_id() and re.deleted_at is null and o.deleted_at is null and o.lease_id is not null
+    where re.user_id = (select app.user_id()) and re.deleted_at is null and o.deleted_at is null and o.lease_id is not null
     union
     select l.id
     from app.units_with('leases.read_own') u

@@ -206,7 +206,7 @@ security definer -- finds the caller's own records before any policy on them is 
 set search_path = ''
 as $$
 begin
-  return query select re.id from public.residents re where re.user_id = app.user_id() and re.deleted_at is null;
+  return query select re.id from public.residents re where re.user_id = (select app.user_id()) and re.deleted_at is null;
 end;
 $$;
 
@@ -242,7 +242,7 @@ begin
     select o.id
     from public.residents re
     join public.occupancies o on o.community_id = re.community_id and o.resident_id = re.id
-    where re.user_id = app.user_id() and re.deleted_at is null and o.deleted_at is null
+    where re.user_id = (select app.user_id()) and re.deleted_at is null and o.deleted_at is null
     union
     select o.id
     from app.units_with('residents.read_own') u

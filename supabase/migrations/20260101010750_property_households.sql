@@ -323,7 +323,7 @@ begin
     from public.occupancies o
     join public.residents r on r.community_id = o.community_id and r.id = o.resident_id
     where o.community_id = home and o.unit_id = household and o.role in ('owner', 'tenant') and o.deleted_at is null
-      and r.user_id = app.user_id() and r.deleted_at is null and o.starts_on <= today and (o.ends_on is null or o.ends_on >= today)
+      and r.user_id = (select app.user_id()) and r.deleted_at is null and o.starts_on <= today and (o.ends_on is null or o.ends_on >= today)
       and household in (select app.units_with('household.manage_own'))
     limit 1);
 end;

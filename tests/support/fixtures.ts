@@ -5,9 +5,15 @@ import type { Sql } from './database.ts';
 
 /** The id of whatever the fixtures call by this name; the same in every run. */
 export function idOf(name: string): string {
+  const known = ids.get(name);
+  if (known !== undefined) return known;
   const hash = createHash('md5').update(`vicinia test ${name}`).digest('hex');
-  return hash.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5');
+  const id = hash.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5');
+  ids.set(name, id);
+  return id;
 }
+// Rules ask for the same few hundred thousands of times.
+const ids = new Map<string, string>();
 
 /** The communities: two of one organization, and one of another. */
 export const places = ['alder', 'birch', 'cedar'] as const;
