@@ -92,16 +92,20 @@ declare
   claims constant jsonb := case when app.believes_claims() then nullif(current_setting('request.jwt.claims', true), '')::jsonb end;
   caller constant uuid := claims ->> 'sub';
   session constant text := claims ->> 'session_id';
+  is_live boolean;
 begin
-  if caller is null or not exists (
-    select from public.profiles p
-    where p.id = caller and p.status = 'active' and (session is null or exists (
-      select from auth.sessions s
-      where s.id = case when pg_input_is_valid(session, 'uuid') then session::uuid end and s.user_id = p.id and (s.not_after is null or s.not_after > now())))
-  ) or (session is null and not app.session_is_live(claims)) then
-    return null;
+  -- A query for each: one for both would be planned anew at every call.
+  if session is null then
+    is_live := exists (select from public.profiles p where p.id = caller and p.status = 'active') and app.session_is_live(claims);
+  else
+    is_live := exists (
+      select
+      from public.profiles p
+      join auth.sessions s on s.user_id = p.id
+      where p.id = caller and p.status = 'active'
+        and s.id = case when pg_input_is_valid(session, 'uuid') then session::uuid end and (s.not_after is null or s.not_after > now()));
   end if;
-  return caller;
+  return case when is_live then caller end;
 end;
 $$;
 
@@ -227,10 +231,13 @@ as $$
 declare
   claims constant jsonb := nullif(current_setting('request.jwt.claims', true), '')::jsonb;
 begin
+  if coalesce(claims ->> 'aal', '') not in ('aal2', 'aal3') then
+    return false;
+  elsif claims ->> 'session_id' is null then
+    return true;
+  end if;
   -- The session too, because a second factor that was removed lowers it at once, and the token only when it is renewed.
-  return coalesce(claims ->> 'aal' in ('aal2', 'aal3'), false) and (
-    claims ->> 'session_id' is null
-    or exists (select from auth.sessions s where s.id = (claims ->> 'session_id')::uuid and s.aal::text in ('aal2', 'aal3')));
+  return exists (select from auth.sessions s where s.id = (claims ->> 'session_id')::uuid and s.aal::text in ('aal2', 'aal3'));
 end;
 $$;
 
@@ -408,6 +415,7 @@ as $$
 declare
   access constant jsonb := app.access();
   lacking constant uuid[] := case when access ? 'unassured' then app.assurance_lacking(permission) end;
+  out_of_reach uuid[] := '{}';
   holders record;
 begin
   if array_position(lacking, null) is not null then
@@ -417,6 +425,11 @@ begin
     return;
   end if;
 
+  -- Apart, so that the queries below are planned once and not at every call.
+  if lacking is not null then
+    out_of_reach := array(select c.id from public.communities c where c.organization_id = any (lacking));
+  end if;
+
   if access -> 'organizations' <> '{}' or access ? 'extras' then
     return query
       select c.id from public.communities c where c.organization_id in (select app.organizations_with(permission));
@@ -424,8 +437,7 @@ begin
 
   if access ? 'extras' then
     return query
-      select e from app.extra_communities(permission) e
-      where lacking is null or e not in (select c.id from public.communities c where c.organization_id = any (lacking));
+      select e from app.extra_communities(permission) e where e <> all (out_of_reach);
   end if;
 
   -- Nearly everybody holds it by a system role, whose key means the same everywhere.
@@ -433,8 +445,7 @@ begin
   return query
     select h.key::uuid
     from jsonb_each(access -> 'communities') h
-    where h.value ?| holders.role_keys
-      and (lacking is null or h.key::uuid not in (select c.id from public.communities c where c.organization_id = any (lacking)));
+    where h.value ?| holders.role_keys and h.key::uuid <> all (out_of_reach);
   if holders.has_custom then
     return query
       select h.key::uuid
@@ -447,7 +458,7 @@ begin
           and (r.community_id = h.key::uuid
             or r.organization_id = (select c.organization_id from public.communities c where c.id = h.key::uuid))
       )
-      and (lacking is null or h.key::uuid not in (select c.id from public.communities c where c.organization_id = any (lacking)));
+      and h.key::uuid <> all (out_of_reach);
   end if;
 end;
 $$;

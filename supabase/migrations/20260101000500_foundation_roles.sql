@@ -449,11 +449,22 @@ stable
 security definer -- reads roles regardless of who may list them
 set search_path = ''
 as $$
+declare
+  access constant jsonb := app.access();
+  home constant uuid := coalesce((select c.organization_id from public.communities c where c.id = community), organization);
+  -- The caller's roles that reach here: none of another permission need be asked about.
+  reaching constant text[] := array(
+    select jsonb_array_elements_text(access -> 'site_roles')
+    union select jsonb_array_elements_text(access -> 'organizations' -> home::text)
+    union select jsonb_array_elements_text(access -> 'communities' -> community::text));
+  candidates constant text[] := array(
+    select rp.permission_key from public.roles r join public.role_permissions rp on rp.role_id = r.id where r.key = any (reaching));
 begin
   return query
     select p.key
     from public.permissions p
     where p.level <> 'unit' and case
+      when not access ? 'extras' and p.key <> all (candidates) then false
       when community is not null then app.can(p.key, community)
       when organization is not null then organization in (select app.organizations_with(p.key))
       else app.can_on_site(p.key)
