@@ -4,7 +4,8 @@
 -- RPCs        export_personal_data, erase_personal_data, erase_my_account, merge_residents
 -- Invariants  What is exported, erased and moved is what the registry says; this page says who may ask, and when it is refused.
 --             Nobody who owns or occupies a unit, or whose data is held, is erased. Erasing happens wholly or not at all, and the audit
---             log forgets with the tables. Of two records of one person that are merged nothing is lost; the duplicate points to the other.
+--             log forgets with the tables. Of two records of one person that are merged nothing is lost, a suspension neither; the
+--             duplicate points to the other.
 --             A resident is locked first, then the rest in one order, so that erasures and merges that cross wait for each other.
 
 select app.define_action('PERSONAL_DATA_EXPORTED', 'Everything about a person was handed out.');
@@ -535,6 +536,8 @@ begin
     perform app.fail(409, 'merge_refused', 'One of the two is a person, the other a company.');
   elsif kept.user_id <> merged.user_id then
     perform app.fail(409, 'merge_two_users', 'Two users sign in as these residents.', 'Correct the address of the one who should not, which takes the link away.');
+  elsif merged.onboarding = 'suspended' and kept.onboarding <> 'suspended' then
+    perform app.require('residents.suspend', community);
   end if;
 
   action_before := app.set_action('RESIDENTS_MERGED');
@@ -543,7 +546,9 @@ begin
   -- The account before the record: a user is one live resident of a community.
   update public.residents r set user_id = null, deleted_at = clock_timestamp(), merged_into_id = keep where r.id = duplicate;
   update public.residents r
-  set user_id = coalesce(kept.user_id, merged.user_id, r.user_id), reference = coalesce(r.reference, merged.reference), locale = coalesce(r.locale, merged.locale)
+  set user_id = coalesce(kept.user_id, merged.user_id, r.user_id), reference = coalesce(r.reference, merged.reference), locale = coalesce(r.locale, merged.locale),
+    -- A person who was barred by either name is barred.
+    onboarding = case when merged.onboarding = 'suspended' then 'suspended' else r.onboarding end
   where r.id = keep;
   perform set_config('app.reason', coalesce(reason_before, ''), true);
   perform app.set_action(action_before);
@@ -562,8 +567,8 @@ set search_path = ''
 as $$ select app.merge_residents(keep_id, duplicate_id, reason) $$;
 
 comment on function public.merge_residents(uuid, uuid, text) is
-  'Makes one resident of two records of one person: everything registered follows to keep_id, which takes over what it lacks (account, reference, language, details); the duplicate is archived and points to it. '
-  '{"resident_id", "duplicate_id", "changed", "rows": {"<table>": number}}; merged before: changed is false. Takes residents.manage and residents.archive; the audit log keeps the reason (RESIDENTS_MERGED). '
+  'Makes one resident of two records of one person: everything registered follows to keep_id, which takes over what it lacks (account, reference, language, details); the duplicate is archived and points to it. Suspended is who was suspended in either. '
+  '{"resident_id", "duplicate_id", "changed", "rows": {"<table>": number}}; merged before: changed is false. Takes residents.manage and residents.archive, and residents.suspend where a suspension comes along; the audit log keeps the reason (RESIDENTS_MERGED). '
   'Errors: permission_denied, reason_required, invalid_value, resident_not_found, resident_merged, resident_erased, row_archived, merge_two_users, merge_refused.';
 
 grant execute on function

@@ -55,6 +55,7 @@ insert into app.state_transitions (table_id, from_state, to_state, permission_ke
   ('public.residents', 'registered', 'moved_out', null, 'The last occupancy is over'),
   ('public.residents', 'verified', 'moved_out', null, 'The last occupancy is over'),
   ('public.residents', 'active', 'moved_out', null, 'The last occupancy is over'),
+  ('public.residents', 'moved_out', 'suspended', null, 'Another record of the person was suspended, and the two were merged'),
   ('public.residents', 'moved_out', 'entered', null, 'Moves in again, without a user'),
   ('public.residents', 'moved_out', 'registered', null, 'Moves in again'),
   ('public.residents', 'moved_out', 'verified', null, 'Moves in again; the identity had been checked');
@@ -475,6 +476,8 @@ begin
     perform app.fail(422, 'reason_required', 'A resident is suspended for a reason, of at most 2000 characters.');
   elsif person.user_id = auth.uid() then
     perform app.fail(409, 'own_account', 'Nobody suspends themselves.');
+  elsif person.onboarding = 'moved_out' then
+    perform app.fail(409, 'transition_refused', 'Who moved out has no access that could be taken.');
   end if;
   perform set_config('app.reason', btrim(reason), true);
   update public.residents re set onboarding = 'suspended' where re.id = person.id and re.onboarding <> 'suspended';

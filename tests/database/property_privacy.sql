@@ -2,7 +2,7 @@
 -- That every registered table is exported, erased and merged is proved table by table in tests/api/privacy-registry.test.ts.
 
 begin;
-select plan(70);
+select plan(82);
 
 select tests.create_community('Alder');
 select tests.create_community('Birch');
@@ -182,6 +182,53 @@ select is((select phone || ', ' || note || ', ' || email from public.resident_de
   'what the record lacked comes along, what it had stays');
 select is((select row(merged_into_id, user_id, deleted_at is null)::text from public.residents where id = tests.id('Boris again')), row(tests.id('Boris'), null, false)::text, 'the duplicate is archived and points to the other');
 select throws_ok($$update public.residents set deleted_at = null where id = tests.id('Boris again')$$, 'PT409', 'resident_merged', 'and does not come back');
+
+-- A suspension follows -------------------------------------------------------------------------------------------------
+
+select tests.create_supabase_user('clara');
+select tests.create_supabase_user('dora');
+select tests.create_supabase_user('clerk');
+select tests.create_resident('Clara', 'Alder', tests.email('clara'));
+select tests.create_resident('Clara again', 'Alder');
+select tests.create_resident('Dora', 'Alder');
+select tests.create_resident('Dora again', 'Alder', tests.email('dora'));
+select tests.create_resident('Emil', 'Alder');
+select tests.create_resident('Emil again', 'Alder');
+select tests.occupy('Clara', 'A1', 'tenant', '2024-01-01'), tests.occupy('Dora again', 'A1', 'family', '2024-01-01');
+select tests.occupy('Emil', 'A1', 'family', '2020-01-01', '2020-12-31');
+insert into public.roles (id, key, name, level, community_id) values (tests.id('clerk'), 'clerk', 'Clerk', 'community', tests.id('Alder'));
+insert into public.role_permissions (role_id, permission_key) values (tests.id('clerk'), 'residents.manage'), (tests.id('clerk'), 'residents.archive'), (tests.id('clerk'), 'residents.read');
+select tests.grant_role('clerk', 'clerk', community => 'Alder');
+select tests.authenticate_as('manager');
+select public.suspend_resident(tests.id(r), 'Lends the key to strangers') from unnest(array['Clara again', 'Dora', 'Emil again']) r;
+select tests.authenticate_as('clara');
+select is(tests.seen('public.units', 'number'), 'A1', '(Clara sees her unit)');
+select tests.as_studio();
+select tests.keep('token', tests.claims('clara'));
+select tests.keep('token_of_dora', tests.claims('dora'));
+
+select tests.authenticate_as('clerk');
+select throws_ok($$select public.merge_residents(tests.id('Clara'), tests.id('Clara again'), 'Entered twice')$$, 'PT403', 'permission_denied', 'who may suspend nobody merges no suspension into a record');
+select is((select onboarding || ' ' || (merged_into_id is null) from public.residents where id = tests.id('Clara')), 'registered true', 'which is as before');
+select is(public.merge_residents(tests.id('Dora'), tests.id('Dora again'), 'Entered twice') ->> 'changed', 'true', 'and merges into one that is suspended');
+select tests.authenticate_as('manager');
+select is(public.merge_residents(tests.id('Clara'), tests.id('Clara again'), 'Entered twice') ->> 'changed', 'true', 'a suspended duplicate is merged');
+select is(public.merge_residents(tests.id('Emil'), tests.id('Emil again'), 'Entered twice') ->> 'changed', 'true', '(also into one who has moved out)');
+select is((select string_agg(full_name || ' ' || onboarding, ', ' order by full_name) from public.residents where id in (tests.id('Clara'), tests.id('Dora'), tests.id('Emil'))),
+  'Clara suspended, Dora suspended, Emil suspended', 'who was suspended in either record is suspended');
+select tests.authenticate_with(tests.kept('token')::jsonb);
+select is(tests.seen('public.units', 'number'), 'nothing', 'and has no access by the record that stays, with a token from before');
+select tests.authenticate_with(tests.kept('token_of_dora')::jsonb);
+select is(tests.seen('public.units', 'number'), 'nothing', 'nor by an account that came along');
+select tests.as_studio();
+select is((select note from audit.log where row_id = tests.id('Clara') and changes #>> '{onboarding,1}' = 'suspended'), 'Entered twice', 'the step is in the audit log, with the reason of the merge');
+update public.occupancies set ends_on = null where resident_id = tests.id('Emil');
+select is((select onboarding::text from public.residents where id = tests.id('Emil')), 'suspended', 'moving in again does not lift it');
+select tests.authenticate_as('manager');
+select public.resume_resident(tests.id('Clara'));
+select tests.authenticate_as('clara');
+select is(tests.seen('public.units', 'number'), 'A1', 'resume_resident does');
+select tests.as_studio();
 
 select * from finish();
 rollback;
