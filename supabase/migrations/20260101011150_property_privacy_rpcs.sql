@@ -420,7 +420,7 @@ begin
       select h.unit_id, h.role, unnest(range_agg(h.days)) as days from held h group by h.unit_id, h.role
     )
     select
-      s.unit_id, s.role, min(h.starts_on) as starts_on, bool_or(h.is_living_in) as is_living_in, bool_or(h.is_primary_contact) as is_primary_contact,
+      s.unit_id, s.role, min(h.starts_on) as starts_on, range_agg(h.days_lived_in * datemultirange(daterange(h.starts_on, h.ends_on, '[]'))) as days_lived_in, bool_or(h.is_primary_contact) as is_primary_contact,
       count(h.ownership_share) as stated, count(distinct h.ownership_share) as shares, min(h.ownership_share) as share, sum(h.ownership_share) as together,
       count(distinct h.days) = 1 as is_same_days,
       (select sum(o.ownership_share) from public.occupancies o
@@ -443,7 +443,10 @@ begin
     end if;
     update public.occupancies o set deleted_at = clock_timestamp() where o.id = any (unified.ids) and o.id <> unified.stays;
     update public.occupancies o
-    set starts_on = unified.starts_on, is_living_in = unified.is_living_in, ownership_share = unified.share,
+    set starts_on = unified.starts_on,
+      -- To the end of the stay is until further notice.
+      days_lived_in = unified.days_lived_in + case when unified.days_lived_in @> o.ends_on then datemultirange(daterange(o.ends_on, null)) else '{}' end,
+      ownership_share = unified.share,
       is_primary_contact = unified.is_primary_contact and not exists (
         select from public.occupancies other
         where other.community_id = community and other.unit_id = unified.unit_id and other.is_primary_contact and other.deleted_at is null and other.id <> o.id
