@@ -156,7 +156,7 @@ begin
   for registered in
     select g.table_id, c.relname::text as table_name, count(*) as links, pg_catalog.obj_description(g.table_id, 'pg_class') as about,
       string_agg(
-        format('select t.id, jsonb_build_object(%s) as row from %s t where %s',
+        format('select t.%s as id, jsonb_build_object(%s) as row from %s t where %s', case when app.has_column(g.table_id, 'id') then 'id' else 'ctid' end,
           (select string_agg(format('%L, t.%I', e.name, e.name), ', ') from unnest(app.exported_columns(g)) e (name)),
           app.qualified(g.table_id), app.personal_condition(g, 't', (who).is_within)),
         ' union all ' order by g.person_column) as found_rows,
@@ -165,7 +165,7 @@ begin
        where a.attrelid = g.table_id and a.attname in (select unnest(app.exported_columns(o)) from app.personal_data_registry o where o.table_id = g.table_id)) as columns
     from app.personal_data_registry g
     join pg_catalog.pg_class c on c.oid = g.table_id
-    where g.whose <> 'nobody' and cardinality(app.exported_columns(g)) > 0 and app.has_column(g.table_id, 'id')
+    where g.whose <> 'nobody' and cardinality(app.exported_columns(g)) > 0
     group by g.table_id, c.relname
     order by c.relname
   loop
@@ -183,6 +183,26 @@ $$;
 
 comment on function app.export_rows(app.person) is
   'Everything registered of a person: [{"table", "about": its comment, "columns": {"<column>": its comment}, "rows": [{"<column>": value}]}]. Columns of a row that name or describe somebody else are left out.';
+
+create function app.export_security_events(subject uuid)
+returns jsonb
+language sql
+stable
+set search_path = ''
+return (
+  select jsonb_build_object(
+    'table', 'security_events', 'about', pg_catalog.obj_description('audit.security_events'::regclass, 'pg_class'),
+    'columns', (
+      select jsonb_object_agg(a.attname, pg_catalog.col_description(a.attrelid, a.attnum))
+      from pg_catalog.pg_attribute a
+      where a.attrelid = 'audit.security_events'::regclass and a.attnum > 0 and not a.attisdropped and a.attname <> 'actor_id'),
+    'rows', jsonb_agg(jsonb_strip_nulls(to_jsonb(e) - 'actor_id') order by e.recorded_at, e.id))
+  from audit.security_events e
+  where e.user_id = subject
+  having count(*) > 0);
+
+comment on function app.export_security_events(uuid) is
+  'What the log of security events tells of a user, as app.export_rows would; null: nothing. A log is not registered, because its rows are neither changed nor merged; app.erase_security_events erases what it tells.';
 
 -- What forbids erasing -----------------------------------------------------------------------------------------------
 

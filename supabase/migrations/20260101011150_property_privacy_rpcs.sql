@@ -175,7 +175,8 @@ begin
   return jsonb_build_object(
     'format', 'vicinia.personal-data/1', 'exported_at', now(),
     'subject', jsonb_strip_nulls(jsonb_build_object('user_id', case when resident is null then caller end, 'resident_id', resident, 'community_id', asked.community_id)),
-    'data', app.export_rows(who));
+    -- What happened to an account is told to its user, and to no community.
+    'data', app.export_rows(who) || case when resident is null then coalesce(app.export_security_events(caller), '[]') else '[]' end);
 end;
 $$;
 
@@ -353,6 +354,7 @@ begin
 
   perform app.erase_person_audit(who, erased -> 'found', why);
   perform app.erase_audit_origins(subject, why);
+  perform app.erase_security_events(subject, why);
   return jsonb_build_object('user_id', subject, 'changed', true, 'rows', erased -> 'rows');
 end;
 $$;
@@ -390,7 +392,7 @@ set search_path = ''
 as $$ select app.erase_my_account(confirmation) $$;
 
 comment on function public.erase_my_account(text) is
-  'Erases the caller''s account for good: sign-in, profile, roles, preferences, files, addresses in the audit log. confirmation: the account''s e-mail address. Residents'' records stay the communities'', without the link: ask those for erasure (request_privacy) before. '
+  'Erases the caller''s account for good: sign-in, profile, roles, preferences, files, addresses in the audit log and in the security events. confirmation: the account''s e-mail address. Residents'' records stay the communities'', without the link: ask those for erasure (request_privacy) before. '
   'Errors: account_unknown, confirmation_differs, last_administrator, retention_hold.';
 
 -- Merging ------------------------------------------------------------------------------------------------------------

@@ -2,7 +2,7 @@
 -- That every registered table is exported, erased and merged is proved table by table in tests/api/privacy-registry.test.ts.
 
 begin;
-select plan(82);
+select plan(95);
 
 select tests.create_community('Alder');
 select tests.create_community('Birch');
@@ -144,6 +144,34 @@ select is((select count(*) from public.profiles where id = tests.id('ana')), 1::
 select is((select note from public.resident_details where resident_id = tests.id('Boris')), 'Note on Boris', 'and the neighbour');
 select is((select payload from app.outbox where topic = 'resident.erased'), jsonb_build_object('resident_id', tests.id('Ana')), 'an event tells of it by id');
 
+-- What happened to an account --------------------------------------------------------------------------------------------
+
+select tests.as_studio();
+insert into auth.sessions (id, user_id, ip, user_agent)
+select tests.id('session of ' || u), tests.id(u), case u when 'ana' then '203.0.113.7' else '203.0.113.8' end::inet, 'Agent of ' || u from unnest(array['ana', 'boris']) u;
+insert into private.session_origins (session_id, user_id, device_name, address, city)
+select tests.id('session of ' || u), tests.id(u), 'Phone of ' || u, case u when 'ana' then '203.0.113.7' else '203.0.113.8' end::inet, 'Town of ' || u from unnest(array['ana', 'boris']) u;
+insert into audit.security_events (kind, user_id, actor_id, note) values
+  ('session_ended', tests.id('ana'), tests.id('manager'), 'Ended for ana'), ('assurance_changed', tests.id('ana'), null, 'aal2'), ('session_ended', tests.id('boris'), null, 'Ended for boris');
+create function pg_temp.told(export text, table_name text) returns text language sql as $$
+  select d ->> 'rows' from jsonb_array_elements(export::jsonb -> 'data') d where d ->> 'table' = table_name
+$$;
+grant execute on function pg_temp.told(text, text) to authenticated;
+select tests.authenticate_as('ana');
+select tests.keep('own', pg_temp.export());
+select ok(pg_temp.told(tests.kept('own'), 'session_origins') like '%Phone of ana%' and pg_temp.told(tests.kept('own'), 'session_origins') like '%Town of ana%', 'a user is told what is known of the own devices');
+select ok(pg_temp.told(tests.kept('own'), 'security_events') like '%203.0.113.7%' and pg_temp.told(tests.kept('own'), 'security_events') like '%Agent of ana%' and pg_temp.told(tests.kept('own'), 'security_events') like '%Ended for ana%',
+  'and of the security events');
+select ok(tests.kept('own') !~ 'of boris|203.0.113.8|for boris' and tests.kept('own') not like '%' || tests.id('manager') || '%', 'and of nobody else''s, nor who ended a session');
+select tests.authenticate_as('manager');
+select ok(pg_temp.told(pg_temp.export('Boris'), 'residents') like '%Boris%' and pg_temp.export('Boris') !~ 'of boris|203.0.113|for boris', 'a community is told none of it');
+select tests.as_studio();
+select throws_ok($$select app.erase_security_events(tests.id('ana'), ' ')$$, 'PT422', 'reason_required', 'the log is erased for a reason');
+select throws_ok($$update audit.security_events set address = null$$, 'PT409', 'append_only', 'and in no other way');
+select is((select count(*) from audit.security_events where user_id = tests.id('ana') and address = '203.0.113.7'), 2::bigint, '(nothing has changed)');
+select tests.keep('events', (select count(*) from audit.security_events where user_id = tests.id('ana')));
+select tests.keep('of_boris', (select jsonb_agg(to_jsonb(e) order by e.id)::text from audit.security_events e where e.user_id = tests.id('boris')));
+
 -- The own account ----------------------------------------------------------------------------------------------------
 
 select tests.authenticate_as('manager');
@@ -157,6 +185,13 @@ select tests.as_studio();
 select is((select count(*) from auth.users where id = tests.id('ana')) + (select count(*) from public.profiles where id = tests.id('ana')), 0::bigint, 'the account is gone');
 select is((select row(full_name, user_id)::text from public.residents where id = tests.id('Ana in Birch')), '("Ana in Birch",)', 'the record of a community that was not asked stays, unlinked');
 select is((select count(*) from audit.log where table_id = 'public.profiles'::regclass and row_id = tests.id('ana') and changes::text like '%' || tests.email('ana') || '%'), 0::bigint, 'the audit forgets the address');
+
+select is((select count(*) from private.session_origins where user_id = tests.id('ana')), 0::bigint, 'devices go with it');
+select is((select count(*) from audit.security_events where user_id = tests.id('ana') and (num_nonnulls(address, user_agent, country, region, city) > 0 or note <> 'aal2')), 0::bigint, 'of security events the addresses, devices and notes');
+select ok((select count(*) from audit.security_events where user_id = tests.id('ana')) >= tests.kept('events')::bigint, 'and that they happened stays');
+select is((select jsonb_agg(to_jsonb(e) order by e.id)::text from audit.security_events e where e.user_id = tests.id('boris')), tests.kept('of_boris'), 'nobody else''s change');
+select is((select row(note, changes ->> 'user_id')::text from audit.log where action = 'SECURITY_EVENTS_ERASED'), row('Asked for by the user.', tests.id('ana'))::text, 'the audit log tells that they were erased');
+select throws_ok($$delete from audit.security_events$$, 'PT409', 'append_only', 'and the log is append-only again');
 
 -- Merging ------------------------------------------------------------------------------------------------------------
 
