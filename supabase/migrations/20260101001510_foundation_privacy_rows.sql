@@ -9,10 +9,10 @@
 --
 -- None of these functions asks for permission or is executable by API roles: the RPCs ask, and say who is meant.
 
-create type app.person as (residents uuid[], users uuid[], emails text[], communities uuid[], is_within boolean);
+create type app.person as (residents uuid[], users uuid[], emails text[], phones text[], communities uuid[], is_within boolean);
 
 comment on type app.person is
-  'Who is meant: a user with everything (their residents'' records, the communities of those, verified addresses), or, is_within, a resident and what their user has in that community.';
+  'Who is meant: a user with everything (their residents'' records, the communities of those, verified address and number), or, is_within, a resident and what their user has in that community.';
 
 create type app.person_rows as (table_id regclass, person_column text, ids uuid[]);
 
@@ -61,7 +61,7 @@ begin
       ' union ' order by g.person_column)
     into parents
     from app.personal_data_registry g
-    where g.table_id = registered.parent_id and g.whose in ('resident', 'user', 'email', 'parent');
+    where g.table_id = registered.parent_id and g.whose in ('resident', 'user', 'email', 'phone', 'parent');
     return format('%s in (%s)',
       case when has_community and app.has_column(registered.parent_id, 'community_id') then format('(%s.community_id, %s)', alias, named) else named end,
       coalesce(parents, case when has_community and app.has_column(registered.parent_id, 'community_id') then 'select null::uuid, null::uuid' else 'select null::uuid' end));
@@ -71,6 +71,8 @@ begin
     return format('%s = any (($1).users)%s', named, here);
   elsif registered.whose = 'email' then
     return format('lower(%s) = any (($1).emails)%s', named, here);
+  elsif registered.whose = 'phone' then
+    return format('%s = any (($1).phones)%s', named, here);
   end if;
   return 'false';
 end;
@@ -289,7 +291,7 @@ as $$
 declare
   forgotten constant text[] := case when registered.on_erase in ('remove', 'cascade') then null else array(
     select c.key from jsonb_each(registered.columns) c where jsonb_typeof(c.value) <> 'object' or not c.value ? 'kept') end;
-  named text[] := case registered.whose when 'resident' then (who).residents::text[] when 'email' then (who).emails else (who).users::text[] end;
+  named text[] := case registered.whose when 'resident' then (who).residents::text[] when 'email' then (who).emails when 'phone' then (who).phones else (who).users::text[] end;
   gone uuid[];
 begin
   if forgotten = '{}' then
@@ -319,7 +321,7 @@ volatile
 set search_path = ''
 as $$
 declare
-  kinds constant app.personal_link[] := '{resident,related,user,actor,email,parent}';
+  kinds constant app.personal_link[] := '{resident,related,user,actor,email,phone,parent}';
   found_rows constant app.person_rows[] := array(select f from app.lock_person_rows(who, kinds) f);
   registered app.personal_data_registry;
   erased jsonb := '{}';
@@ -337,7 +339,7 @@ begin
         get stacked diagnostics refused = constraint_name;
         perform app.fail(409, 'erasure_refused', format('Rows of %s cannot be erased as they are registered (%s).', app.table_label(registered.table_id), refused));
       end;
-      if registered.whose in ('resident', 'user', 'email', 'parent') then
+      if registered.whose in ('resident', 'user', 'email', 'phone', 'parent') then
         erased := erased || jsonb_build_object(app.table_label(registered.table_id),
           greatest((erased ->> app.table_label(registered.table_id))::bigint, cardinality(ids)));
       end if;
@@ -360,7 +362,7 @@ as $$
 declare
   registered app.personal_data_registry;
 begin
-  for registered in select * from app.registrations('{resident,user,email,parent}') loop
+  for registered in select * from app.registrations('{resident,user,email,phone,parent}') loop
     perform app.erase_found_audit(registered, who,
       array(
         select i.id

@@ -46,6 +46,16 @@ declare
     select lower(d.email) from public.resident_details d where d.id = any (details) and d.email is not null
     union
     select app.verified_email(u) from unnest(users) u where app.verified_email(u) is not null);
+  -- A number is often a household's: one that somebody else of the community has too names nobody.
+  phones constant text[] := array(
+    select p.phone
+    from (
+      select app.phone_digits(d.phone) from public.resident_details d where d.id = any (details)
+      union
+      select app.verified_phone(u) from unnest(users) u) p (phone)
+    where p.phone is not null and not exists (
+      select from public.resident_details other
+      where app.phone_digits(other.phone) = p.phone and other.phone is not null and other.community_id = community and other.deleted_at is null and other.id <> all (details)));
 begin
   if with_former_addresses then
     emails := emails || array(
@@ -59,12 +69,12 @@ begin
           select from public.resident_details other
           where lower(other.email) = lower(f.email) and other.community_id = community and other.deleted_at is null and other.id <> all (details)));
   end if;
-  return row(records, users, emails, array[community], true)::app.person;
+  return row(records, users, emails, phones, array[community], true)::app.person;
 end;
 $$;
 
 comment on function app.person_of_resident(uuid, boolean) is
-  'A resident with the merged duplicates, the linked user and the addresses, in the one community; former addresses, if asked for, from the audit log. Not executable by API roles.';
+  'A resident with the merged duplicates, the linked user, the addresses and the numbers nobody else has, in the one community; former addresses, if asked for, from the audit log. Not executable by API roles.';
 
 create function app.person_of_user(subject uuid, with_residents boolean)
 returns app.person
@@ -76,7 +86,7 @@ declare
   records constant uuid[] := case when with_residents
     then app.records_of(array(select r.id from public.residents r where r.user_id = subject)) else '{}' end;
 begin
-  return row(records, array[subject], array_remove(array[app.verified_email(subject)], null),
+  return row(records, array[subject], array_remove(array[app.verified_email(subject)], null), array_remove(array[app.verified_phone(subject)], null),
     array(select distinct r.community_id from public.residents r where r.id = any (records)), false)::app.person;
 end;
 $$;

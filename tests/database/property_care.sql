@@ -1,7 +1,7 @@
 -- Emergency contacts; and what is medical: encrypted, read by the person and by the responders of a running alert, and every reading logged.
 
 begin;
-select plan(57);
+select plan(66);
 
 select tests.create_community('Alder'), tests.create_community('Birch');
 select tests.create_supabase_user(u) from unnest(array['manager', 'guard', 'second guard', 'foreign guard', 'superadmin', 'ana', 'bob']) u;
@@ -167,6 +167,33 @@ select is(pg_temp.reads('Ana'), 'granted: Diabetes type 1, Wheelchair', 'and the
 select public.set_medical(tests.id('Ana'), ' ', null);
 select tests.as_studio();
 select is((select count(*) from private.medical_records where resident_id = tests.id('Ana')), 0::bigint, 'what is taken away is gone');
+
+-- Two records of one person ----------------------------------------------------------------------------------------------
+
+select tests.create_resident('Old again', 'Alder'), tests.create_resident('Old thrice', 'Alder');
+select tests.authenticate_as('manager');
+select public.add_emergency_contact(tests.id('Old again'), 'Niece again', '00359 (0)88 555-0101', 'niece'), public.add_emergency_contact(tests.id('Old again'), 'Doctor', '+359 2 555 0102', 'doctor');
+select public.add_emergency_contact(tests.id('Old thrice'), 'Friend ' || n, '+359 88 777 01' || n, 'friend') from generate_series(10, 19) n;
+select public.set_medical(tests.id('Old again'), 'Pacemaker', 'Wheelchair');
+select public.merge_residents(tests.id('Old'), tests.id('Old again'), 'Entered twice');
+select is(pg_temp.contacts('Old'), '1 Niece, 2 Doctor', 'of two records that are merged the contacts of both are called, one number once');
+select public.merge_residents(tests.id('Old'), tests.id('Old thrice'), 'Entered again');
+select is(pg_temp.contacts('Old'), '1 Niece, 2 Doctor, ' || (select string_agg(n - 7 || ' Friend ' || n, ', ' order by n) from generate_series(10, 17) n), 'ten at most');
+select tests.as_studio();
+select is((select string_agg(full_name, ', ' order by full_name) from public.emergency_contacts where resident_id = tests.id('Old') and deleted_at is not null), 'Friend 18, Friend 19', 'the others are archived');
+select is((select app.decrypt_medical(m) from private.medical_records m where m.resident_id = tests.id('Old')), '{"medical_conditions": "Heart\nPacemaker", "accessibility_needs": "Wheelchair"}', 'what is medical of both is kept');
+select is((select count(*) from private.medical_records where resident_id = tests.id('Old again')), 0::bigint, 'in one record');
+
+-- Erasing ------------------------------------------------------------------------------------------------------------------
+
+select is((select count(*) from audit.log where table_id = 'public.emergency_contacts'::regclass and changes::text ~ 'Doctor|Niece again|Friend'), 12::bigint, '(the audit log knows the contacts)');
+update public.occupancies set starts_on = current_date - 9, ends_on = current_date - 2 where resident_id = tests.id('Old');
+select tests.authenticate_as('manager');
+select is(public.erase_personal_data(tests.id('Old'), 'Asked for') ->> 'changed', 'true', '(the person is erased)');
+select tests.as_studio();
+select is((select count(*) from public.emergency_contacts where resident_id = any (array[tests.id('Old'), tests.id('Old again'), tests.id('Old thrice')]))
+  + (select count(*) from private.medical_records where resident_id = tests.id('Old')), 0::bigint, 'contacts and what is medical are gone, those of the duplicates too');
+select is((select count(*) from audit.log where changes::text ~ 'Doctor|Niece|Friend'), 0::bigint, 'and the audit log forgets them');
 
 select * from finish();
 rollback;

@@ -2,7 +2,7 @@
 -- That every registered table is exported, erased and merged is proved table by table in tests/api/privacy-registry.test.ts.
 
 begin;
-select plan(95);
+select plan(100);
 
 select tests.create_community('Alder');
 select tests.create_community('Birch');
@@ -28,6 +28,9 @@ update public.resident_details set note = 'Birch note on Ana' where resident_id 
 update public.resident_details set note = 'Note on Boris' where resident_id = tests.id('Boris');
 insert into public.invitations (id, email, role_id, community_id)
 select tests.id('invitation of Ana'), tests.email('ana'), r.id, tests.id('Alder') from public.roles r where r.key = 'guard';
+insert into public.invitations (id, phone, role_id, community_id)
+select tests.id('call to ' || c.name), c.phone, r.id, tests.id('Alder')
+from public.roles r cross join (values ('Ana', '359881112222'), ('two', '359881113333')) c (name, phone) where r.key = 'guard';
 
 create function pg_temp.export(resident text default null) returns text language sql as $$ select public.export_personal_data(tests.id(resident))::text $$;
 grant execute on function pg_temp.export(text) to authenticated;
@@ -133,6 +136,9 @@ select is((select row(full_name, user_id, reference)::text from public.residents
 select is((select count(*) from public.resident_details where resident_id = tests.id('Ana')), 0::bigint, 'details are gone');
 select is((select count(*) from public.occupancies where resident_id = tests.id('Ana') and deleted_at is null), 1::bigint, 'who owned when can be counted');
 select is((select email from public.invitations where id = tests.id('invitation of Ana')), 'erased-' || tests.id('invitation of Ana') || '@erased.invalid', 'an invitation forgets the address, frozen as it is');
+select is((select row(email, phone)::text from public.invitations where id = tests.id('call to Ana')), row('erased-' || tests.id('call to Ana') || '@erased.invalid', null)::text, 'and one to a number forgets the number');
+select is((select phone from public.invitations where id = tests.id('call to two')), '359881113333', 'but no other');
+select is((select count(*) from audit.log where changes::text like '%359881112222%'), 0::bigint, 'nor does the audit remember it');
 select is((select status::text from public.privacy_requests where id = tests.kept('request')::uuid), 'done', 'the request is answered');
 select is((select count(*) from audit.log where changes::text ~ 'Alder note on Ana|111 2222' or (row_id = tests.id('Ana') and changes::text ~ '"Ana"')), 0::bigint, 'the audit forgets');
 select ok((select bool_or(l.changes ? 'note') from audit.log l where l.changes::text like '%erased%' and l.table_id = 'public.resident_details'::regclass and l.operation = 'update'),
@@ -171,6 +177,15 @@ select throws_ok($$update audit.security_events set address = null$$, 'PT409', '
 select is((select count(*) from audit.security_events where user_id = tests.id('ana') and address = '203.0.113.7'), 2::bigint, '(nothing has changed)');
 select tests.keep('events', (select count(*) from audit.security_events where user_id = tests.id('ana')));
 select tests.keep('of_boris', (select jsonb_agg(to_jsonb(e) order by e.id)::text from audit.security_events e where e.user_id = tests.id('boris')));
+
+-- A number of two ----------------------------------------------------------------------------------------------------
+
+select tests.create_resident(r, 'Alder') from unnest(array['Fay', 'Gil']) r;
+insert into public.resident_details (community_id, resident_id, phone) select tests.id('Alder'), tests.id(r), '+359 88 111 3333' from unnest(array['Fay', 'Gil']) r;
+select public.erase_personal_data(tests.id('Fay'), 'Asked for');
+select is((select phone from public.invitations where id = tests.id('call to two')), '359881113333', 'what went to a number that a housemate has too is not of the one who is erased');
+select public.erase_personal_data(tests.id('Gil'), 'Asked for');
+select is((select phone from public.invitations where id = tests.id('call to two')), null, 'but of the last who has it');
 
 -- The own account ----------------------------------------------------------------------------------------------------
 
