@@ -35,7 +35,7 @@ create table public.emergency_contacts (
 
 create index emergency_contacts_resident_idx on public.emergency_contacts (community_id, resident_id);
 
-comment on table public.emergency_contacts is 'Whom to call when something has happened to a resident, in which order. The resident and holders of emergency.read see them; a housemate does not.';
+comment on table public.emergency_contacts is 'Whom to call when something has happened to a resident, in which order. The resident, a minor''s guardian and holders of emergency.read see them; a housemate does not.';
 comment on column public.emergency_contacts.full_name is 'Name of the contact.';
 comment on column public.emergency_contacts.resident_id is 'The resident whose contact it is.';
 comment on column public.emergency_contacts.phone is 'Telephone number of the contact, as written.';
@@ -87,17 +87,18 @@ create policy emergency_contacts_select on public.emergency_contacts for select 
     and (
       community_id in (select app.communities_with('emergency.read'))
       or resident_id in (select app.my_residents())
+      or resident_id in (select app.my_wards())
     )
   );
 create policy emergency_contacts_update on public.emergency_contacts for update to authenticated
   using (
     community_id = any ((select app.my_communities())::uuid[])
     and deleted_at is null
-    and (community_id in (select app.communities_with('emergency.manage')) or resident_id in (select app.my_residents()))
+    and (community_id in (select app.communities_with('emergency.manage')) or resident_id in (select app.my_residents()) or resident_id in (select app.my_wards()))
   )
   with check (
     community_id = any ((select app.my_communities())::uuid[])
-    and (community_id in (select app.communities_with('emergency.manage')) or resident_id in (select app.my_residents()))
+    and (community_id in (select app.communities_with('emergency.manage')) or resident_id in (select app.my_residents()) or resident_id in (select app.my_wards()))
   );
 
 grant select, update (full_name, phone, relationship) on public.emergency_contacts to authenticated;
@@ -113,7 +114,7 @@ declare
   person public.residents;
 begin
   select re.* into person from public.residents re where re.id = resident and re.deleted_at is null for no key update;
-  if not coalesce(person.id in (select app.my_residents()) and person.community_id = any (app.my_communities()), false) then
+  if not coalesce(person.id in (select app.my_residents() union select app.my_wards()) and person.community_id = any (app.my_communities()), false) then
     perform app.require('emergency.manage', person.community_id);
   end if;
   if person.id is null then
@@ -124,7 +125,7 @@ end;
 $$;
 
 comment on function app.resident_with_own_contacts(uuid) is
-  'Locks a resident for themselves, or for a holder of emergency.manage: the lock under which priorities are given. Not executable by API roles.';
+  'Locks a resident for themselves, for a minor''s guardian, or for a holder of emergency.manage: the lock under which priorities are given. Not executable by API roles.';
 
 create function app.add_emergency_contact(resident uuid, full_name text, phone text, relationship text)
 returns uuid
@@ -209,7 +210,7 @@ set search_path = ''
 as $$ select app.add_emergency_contact(resident_id, full_name, phone, relationship) $$;
 
 comment on function public.add_emergency_contact(uuid, text, text, text) is
-  'Adds a contact, to be called last; at most ten. One''s own, or with emergency.manage. Errors: permission_denied, resident_not_found, too_many_contacts, invalid_value.';
+  'Adds a contact, to be called last; at most ten. One''s own, those of a minor whose guardian one is, or with emergency.manage. Errors: permission_denied, resident_not_found, too_many_contacts, invalid_value.';
 
 create function public.order_emergency_contacts(resident_id uuid, contact_ids uuid[])
 returns void
@@ -219,7 +220,7 @@ set search_path = ''
 as $$ select app.order_emergency_contacts(resident_id, contact_ids) $$;
 
 comment on function public.order_emergency_contacts(uuid, uuid[]) is
-  'Puts all contacts of a resident in this order. One''s own, or with emergency.manage. Errors: permission_denied, resident_not_found, invalid_value.';
+  'Puts all contacts of a resident in this order. One''s own, those of a minor whose guardian one is, or with emergency.manage. Errors: permission_denied, resident_not_found, invalid_value.';
 
 create function public.remove_emergency_contact(contact_id uuid)
 returns void
@@ -229,7 +230,7 @@ set search_path = ''
 as $$ select app.remove_emergency_contact(contact_id) $$;
 
 comment on function public.remove_emergency_contact(uuid) is
-  'Takes a contact away; those after it move up. One''s own, or with emergency.manage. Errors: permission_denied, resident_not_found.';
+  'Takes a contact away; those after it move up. One''s own, those of a minor whose guardian one is, or with emergency.manage. Errors: permission_denied, resident_not_found.';
 
 grant execute on function
   app.add_emergency_contact(uuid, text, text, text), public.add_emergency_contact(uuid, text, text, text),

@@ -359,7 +359,7 @@ declare
   key uuid;
 begin
   select re.* into person from public.residents re where re.id = resident and re.deleted_at is null for no key update;
-  if not coalesce(person.id in (select app.my_residents()), false) then
+  if not coalesce(person.id in (select app.my_residents() union select app.my_wards()), false) then
     perform app.require('emergency.manage', person.community_id);
     if person.id is null then
       perform app.fail(404, 'resident_not_found', 'There is no live resident with this id.');
@@ -397,7 +397,7 @@ set search_path = ''
 as $$ select app.set_medical(resident_id, medical_conditions, accessibility_needs) $$;
 
 comment on function public.set_medical(uuid, text, text) is
-  'Stores, encrypted, what the caller tells responders about their health and needs, in place of what was there; two nulls take it away. Holders of emergency.manage write it, and never read it, for residents without an account. '
+  'Stores, encrypted, what the caller tells responders about their health and needs, or a guardian about a minor''s, in place of what was there; two nulls take it away. Holders of emergency.manage write it, and never read it, for residents without an account. '
   'Errors: permission_denied, resident_not_found, invalid_value.';
 
 create function app.read_medical(resident uuid, reason text)
@@ -415,7 +415,7 @@ declare
 begin
   select re.* into person from public.residents re where re.id = resident and re.deleted_at is null;
   alert_id := case when caller is not null then app.emergency_of(person, caller) end;
-  outcome := case when person.user_id = caller or alert_id is not null then 'granted' else 'refused' end;
+  outcome := case when person.user_id = caller or person.id in (select app.my_wards()) or alert_id is not null then 'granted' else 'refused' end;
   perform app.record_action(case outcome when 'granted' then 'MEDICAL_READ' else 'MEDICAL_REFUSED' end,
     person.community_id, null, 'public.residents', resident, left(reason, 500), jsonb_strip_nulls(jsonb_build_object('alert_id', alert_id)));
   if outcome = 'granted' then
@@ -441,7 +441,7 @@ set search_path = ''
 as $$ select * from app.read_medical(resident_id, reason) $$;
 
 comment on function public.read_medical(uuid, text) is
-  'What a resident told about their health and needs: for the person, and for the responders of an emergency alert while it runs. outcome is granted, or refused for anybody else (the management and the secret key too) and for a resident who does not exist. '
+  'What a resident told about their health and needs: for the person, a minor''s guardian, and the responders of an emergency alert while it runs. outcome is granted, or refused for anybody else (the management and the secret key too) and for a resident who does not exist. '
   'Each call is in the audit log, with the reason given: the person sees it with medical_reads. Errors: medical_unreadable.';
 
 create function app.medical_reads()
@@ -456,7 +456,7 @@ begin
     select l.row_id, l.recorded_at, l.action, l.actor_id, coalesce(p.display_name, l.actor_label), l.note, (l.changes ->> 'alert_id')::uuid
     from audit.log l
     left join public.profiles p on p.id = l.actor_id
-    where l.row_id in (select app.my_residents()) and l.action in ('MEDICAL_READ', 'MEDICAL_REFUSED', 'MEDICAL_WRITTEN')
+    where l.row_id in (select app.my_residents() union select app.my_wards()) and l.action in ('MEDICAL_READ', 'MEDICAL_REFUSED', 'MEDICAL_WRITTEN')
     order by l.recorded_at desc, l.id desc
     limit 1000;
 end;
@@ -472,7 +472,7 @@ set search_path = ''
 as $$ select * from app.medical_reads() $$;
 
 comment on function public.medical_reads() is
-  'Who read, tried to read (MEDICAL_REFUSED) or wrote what is kept of the caller''s health, newest first, the last thousand.';
+  'Who read, tried to read (MEDICAL_REFUSED) or wrote what is kept of the caller''s health, or of a minor''s whose guardian the caller is, newest first, the last thousand.';
 
 grant execute on function
   app.set_medical(uuid, text, text), public.set_medical(uuid, text, text), app.read_medical(uuid, text), public.read_medical(uuid, text)
