@@ -265,7 +265,7 @@ set search_path = ''
 as $$
 begin
   if not app.is_trusted() and (subject is null or subject is distinct from app.user_id()) and not app.can_on_site('security.read') then
-    perform app.fail(403, 'permission_denied', 'This takes the permission security.read on the site.');
+    perform app.refuse('security.read');
   elsif to_regclass('auth.audit_log_entries') is null then
     return;
   end if;
