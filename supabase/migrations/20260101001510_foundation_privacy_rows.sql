@@ -91,11 +91,11 @@ as $$
   from app.personal_data_registry g
   join pg_catalog.pg_class c on c.oid = g.table_id
   where g.whose = any (registrations.whose)
-  order by app.reference_depth(g.table_id) desc, c.relname, g.person_column
+  order by app.reference_depth(g.table_id) desc, c.relname, g.whose, g.person_column
 $$;
 
 comment on function app.registrations(app.personal_link[]) is
-  'The registrations of these kinds in the order in which their rows are dealt with and locked: tables that lean on others first.';
+  'The registrations of these kinds in the order in which their rows are dealt with and locked: tables that lean on others first; of one table whose the rows are before to whom they are tied, so that a host has moved before the guests follow.';
 
 create function app.lock_person_rows(who app.person, whose app.personal_link[])
 returns setof app.person_rows

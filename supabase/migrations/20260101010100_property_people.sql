@@ -261,15 +261,17 @@ begin
     where re.user_id = app.user_id() and re.deleted_at is null and o.deleted_at is null
     union
     select o.id
-    from app.units_with('residents.read_own') u
-    join public.occupancies o on o.unit_id = u
-    join public.communities c on c.id = o.community_id
+    from app.units_with('residents.read_own') mine
+    join public.units u on u.id = mine
+    join public.occupancies o on o.community_id = u.community_id and o.unit_id = u.id
+    join public.communities c on c.id = u.community_id
     where o.deleted_at is null and (o.ends_on is null or o.ends_on >= (now() at time zone c.time_zone)::date)
     union
     select o.id
-    from app.units_with('residents.read_household') u
-    join public.occupancies o on o.unit_id = u
-    join public.communities c on c.id = o.community_id
+    from app.units_with('residents.read_household') mine
+    join public.units u on u.id = mine
+    join public.occupancies o on o.community_id = u.community_id and o.unit_id = u.id
+    join public.communities c on c.id = u.community_id
     where o.deleted_at is null and (o.ends_on is null or o.ends_on >= (now() at time zone c.time_zone)::date) and o.role <> 'owner';
 end;
 $$;

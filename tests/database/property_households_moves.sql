@@ -1,7 +1,7 @@
 -- Who comes by somebody goes with them: family, authorized persons, guests; minors; leases; moves.
 
 begin;
-select plan(77);
+select plan(84);
 
 select tests.create_community('Alder', time_zone => 'Europe/Sofia'), tests.create_community('Cedar');
 select tests.create_unit(u, 'Alder') from unnest(array['1', '2', '3', '4']) u;
@@ -192,6 +192,35 @@ select tests.authenticate_as('theo');
 select is(pg_temp.living(500), 'nobody', 'a neighbour is told of nobody''s past');
 select tests.authenticate_as('cedar manager');
 select is(pg_temp.living(500), 'nobody', 'nor is the manager of another community');
+
+-- A household stays together when its host turns out to be entered twice ------------------------------------------------------
+
+select tests.as_studio();
+select tests.create_unit(u, 'Alder') from unnest(array['7', '8']) u;
+select tests.create_resident(r, 'Alder') from unnest(array['Hal', 'Hal again', 'Wife', 'Cleaner', 'Guest', 'Gone']) r;
+select tests.occupy('Hal', '7', 'tenant', pg_temp.today() - 100, pg_temp.today() + 300), tests.occupy('Hal again', '7', 'tenant', pg_temp.today() - 50, pg_temp.today() + 100),
+  tests.occupy('Hal again', '8', 'owner', pg_temp.today() - 50);
+insert into public.occupancies (community_id, unit_id, resident_id, role, host_id, starts_on, ends_on)
+select tests.id('Alder'), tests.id(h.unit), tests.id(h.resident), h.role::public.occupancy_role, tests.id('Hal again'), pg_temp.today() - 40, pg_temp.today() + h.days
+from (values ('7', 'Wife', 'family', 100), ('7', 'Cleaner', 'authorized', 30), ('8', 'Guest', 'guest', 3)) h (unit, resident, role, days);
+insert into public.occupancies (community_id, unit_id, resident_id, role, host_id, starts_on, ends_on)
+values (tests.id('Alder'), tests.id('7'), tests.id('Gone'), 'guest', tests.id('Hal again'), pg_temp.today() - 40, pg_temp.today() - 35);
+create function pg_temp.household(unit text) returns text language sql as $$
+  select string_agg(concat_ws(' ', r.full_name, o.role, o.starts_on - pg_temp.today(), coalesce((o.ends_on - pg_temp.today())::text, 'open'), 'by ' || h.full_name), ', ' order by r.full_name)
+  from public.occupancies o join public.residents r on r.id = o.resident_id left join public.residents h on h.id = o.host_id
+  where o.unit_id = tests.id(unit) and o.deleted_at is null
+$$;
+grant execute on function pg_temp.household(text) to authenticated;
+select is(pg_temp.household('7'), 'Cleaner authorized -40 30 by Hal again, Gone guest -40 -35 by Hal again, Hal tenant -100 300, Hal again tenant -50 100, Wife family -40 100 by Hal again', '(as it was entered)');
+select tests.authenticate_as('manager');
+select is(public.merge_residents(tests.id('Hal'), tests.id('Hal again'), 'Entered twice') ->> 'changed', 'true', '(the host is merged)');
+select is(pg_temp.household('7'), 'Cleaner authorized -40 30 by Hal, Gone guest -40 -35 by Hal, Hal tenant -100 300, Wife family -40 100 by Hal', 'whoever came by the duplicate comes by the one who stays, and nobody leaves');
+select is(pg_temp.household('8'), 'Guest guest -40 3 by Hal, Hal owner -50 open', 'in the other unit too');
+select tests.as_studio();
+select is((select count(*) from public.occupancies where host_id = tests.id('Hal again') and deleted_at is null), 0::bigint, 'nothing live names the duplicate as host');
+select is(coalesce(current_setting('app.hosts_wait', true), ''), '', 'and households follow their hosts again');
+update public.occupancies set ends_on = pg_temp.today() + 5 where unit_id = tests.id('7') and resident_id = tests.id('Hal');
+select is(pg_temp.household('7'), 'Cleaner authorized -40 5 by Hal, Gone guest -40 -35 by Hal, Hal tenant -100 5, Wife family -40 5 by Hal', 'the end of the one ends theirs');
 
 select * from finish();
 rollback;
