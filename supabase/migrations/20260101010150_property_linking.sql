@@ -14,35 +14,21 @@
 -- Whoever enters an address and whoever verifies it at the same time do not see each other's row before both have committed: each locks
 -- the address before looking for the other, and then the users found. In few buckets, because an import names thousands.
 
-create function app.lock_addresses(addresses text[])
+create function app.lock_buckets(kind regclass, keys text[])
 returns void
 language plpgsql
 volatile
 set search_path = ''
 as $$
 begin
-  perform pg_advisory_xact_lock('public.resident_details'::regclass::oid::integer, b.bucket)
-  from (select distinct hashtext(a) & 255 as bucket from unnest(addresses) a where a is not null order by 1 offset 0) b;
+  perform pg_advisory_xact_lock(kind::oid::integer, b.bucket)
+  from (select distinct hashtext(k) & 255 as bucket from unnest(keys) k where k is not null order by 1 offset 0) b;
 end;
 $$;
 
-comment on function app.lock_addresses(text[]) is
-  'Locks lowercase addresses and numbers in digits until the transaction ends, in order, for app.link_residents and app.link_residents_by_phone. All that a statement concerns at once. Not executable by API roles.';
-
-create function app.lock_linked_users(users uuid[])
-returns void
-language plpgsql
-volatile
-set search_path = ''
-as $$
-begin
-  perform pg_advisory_xact_lock('public.residents'::regclass::oid::integer, b.bucket)
-  from (select distinct hashtext(u::text) & 255 as bucket from unnest(users) u order by 1 offset 0) b;
-end;
-$$;
-
-comment on function app.lock_linked_users(uuid[]) is
-  'Locks users who are about to be linked, in order, so that one who is found by an address and by a number at once is linked once. After app.lock_addresses. Not executable by API roles.';
+comment on function app.lock_buckets(regclass, text[]) is
+  'Locks the buckets of keys until the transaction ends, in order; kind, a table, tells keys of one meaning from those of another. Here: lowercase addresses and numbers in digits (resident_details), all that a statement concerns at once, '
+  'and then users (residents), so that one who is found by an address and by a number at once is linked once. Not executable by API roles.';
 
 -- By e-mail address ---------------------------------------------------------------------------------------------------
 
@@ -56,12 +42,12 @@ as $$
 declare
   users uuid[];
 begin
-  perform app.lock_addresses(emails);
+  perform app.lock_buckets('public.resident_details', emails);
   users := array(select p.id from unnest(emails) e (email) cross join lateral (select p.id from public.profiles p where lower(p.email) = e.email offset 0) p);
   if users = '{}' then
     return;
   end if;
-  perform app.lock_linked_users(users);
+  perform app.lock_buckets('public.residents', users::text[]);
   update public.residents re
   set user_id = l.user_id
   from (
@@ -109,7 +95,7 @@ begin
   end if;
   if current_setting('app.links_wait', true) is distinct from 'on' then
     -- The numbers too, which are linked next.
-    perform app.lock_addresses(array(select lower(n.email) from new_rows n union select app.phone_digits(n.phone) from new_rows n));
+    perform app.lock_buckets('public.resident_details', array(select lower(n.email) from new_rows n union select app.phone_digits(n.phone) from new_rows n));
     perform app.link_residents(array(select distinct lower(n.email) from new_rows n where n.email is not null));
   end if;
   return null;
@@ -141,17 +127,17 @@ comment on function app.tg_auth_users__link() is 'AFTER an address is verified i
 create function app.tg_auth_users__lock_addresses()
 returns trigger
 language plpgsql
-security definer -- calls app.lock_addresses
+security definer -- calls app.lock_buckets
 set search_path = ''
 as $$
 begin
-  perform app.lock_addresses(array[lower(new.email), ltrim(new.phone, '+')]);
+  perform app.lock_buckets('public.resident_details', array[lower(new.email), ltrim(new.phone, '+')]);
   return null;
 end;
 $$;
 
 comment on function app.tg_auth_users__lock_addresses() is
-  'AFTER an address or a number is verified in Auth, before anything else follows: locks both. Definer: calls app.lock_addresses.';
+  'AFTER an address or a number is verified in Auth, before anything else follows: locks both. Definer: calls app.lock_buckets.';
 
 create trigger _050_vicinia_addresses_new after insert on auth.users for each row
   when (new.email_confirmed_at is not null or new.phone_confirmed_at is not null) execute function app.tg_auth_users__lock_addresses();
@@ -178,7 +164,7 @@ declare
   verified text[];
   users uuid[];
 begin
-  perform app.lock_addresses(phones);
+  perform app.lock_buckets('public.resident_details', phones);
   -- Most numbers are no user's, and Auth knows that at once.
   select coalesce(array_agg(distinct ltrim(u.phone, '+')), '{}'), array_agg(u.id) into verified, users
   from auth.users u
@@ -187,7 +173,7 @@ begin
   if verified = '{}' then
     return;
   end if;
-  perform app.lock_linked_users(users);
+  perform app.lock_buckets('public.residents', users::text[]);
   update public.residents re
   set user_id = l.user_id
   from (

@@ -305,7 +305,7 @@ begin
   into emails, phones
   from pg_temp.roster_people p
   where p.is_detailed;
-  perform app.lock_addresses(emails || phones);
+  perform app.lock_buckets('public.resident_details', emails || phones);
   perform app.link_residents(emails), app.link_residents_by_phone(phones);
 end;
 $$;
