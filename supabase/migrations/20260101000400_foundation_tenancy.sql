@@ -125,7 +125,7 @@ declare
   action_before text;
 begin
   if not app.is_trusted() and not app.can_on_site('users.manage') then
-    perform app.fail(403, 'permission_denied', 'This takes the permission users.manage on the site.');
+    perform app.refuse('users.manage');
   elsif subject = auth.uid() then
     perform app.fail(409, 'own_account', 'Nobody changes the status of the own account.');
   end if;
@@ -316,7 +316,7 @@ declare
   refused text;
 begin
   if not app.is_trusted() and not app.can_on_site('organizations.create') then
-    perform app.fail(403, 'permission_denied', 'This takes the permission organizations.create on the site.');
+    perform app.refuse('organizations.create');
   end if;
   insert into public.organizations (name, slug, country_code)
   values (create_organization.name, create_organization.slug, create_organization.country_code)
@@ -358,7 +358,7 @@ declare
   refused text;
 begin
   if not app.is_trusted() and (create_community.organization_id in (select app.organizations_with('communities.create'))) is not true then
-    perform app.fail(403, 'permission_denied', 'This takes the permission communities.create in this organization.');
+    perform app.refuse('communities.create', create_community.organization_id);
   end if;
   insert into public.communities (organization_id, name, slug, country_code, currency_code, time_zone, locale, ideal_parts_total)
   select o.id, create_community.name, create_community.slug, create_community.country_code, create_community.currency_code,

@@ -489,7 +489,7 @@ begin
   if app.is_trusted() then
     return;
   elsif not 'memberships.manage' = any (held) then
-    perform app.fail(403, 'permission_denied', 'This takes the permission memberships.manage here.');
+    perform app.refuse('memberships.manage', organization, community);
   end if;
   select rp.permission_key into lacking
   from public.role_permissions rp

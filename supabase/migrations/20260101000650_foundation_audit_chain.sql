@@ -311,7 +311,7 @@ declare
   problems jsonb;
 begin
   if not app.is_trusted() and not app.can_on_site('audit.read') then
-    perform app.fail(403, 'permission_denied', 'This takes the permission audit.read on the site.');
+    perform app.refuse('audit.read');
   elsif expected_head !~* '^[0-9a-f]{64}$' then
     perform app.fail(422, 'invalid_value', 'expected_head is the hash of a seal: 64 hexadecimal digits.');
   end if;

@@ -150,7 +150,7 @@ begin
   execute format('select to_jsonb(t) from %s t where t.id = $1', rule.table_id) into told using id;
   if told is not null and not app.is_trusted() and not app.can_for_row(rule.permission_key, rule.table_id, told) then
     if is_visible then
-      perform app.fail(403, 'permission_denied', format('This takes the permission %s where the row belongs.', rule.permission_key));
+      perform app.refuse_for_row(rule.permission_key, rule.table_id, told);
     end if;
     told := null;
   end if;
@@ -281,7 +281,7 @@ declare
   removed jsonb;
 begin
   if not app.is_trusted() and not app.can_on_site('records.purge') then
-    perform app.fail(403, 'permission_denied', 'This takes the permission records.purge on the site.');
+    perform app.refuse('records.purge');
   elsif coalesce(btrim(reason), '') = '' then
     perform app.fail(422, 'reason_required', 'What is removed for good is removed for a reason, which the audit log keeps.');
   elsif length(reason) > 2000 then

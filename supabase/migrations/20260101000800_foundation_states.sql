@@ -69,14 +69,14 @@ begin
       case when present is null then format('It is made in: %s.', coalesce(allowed, 'nothing'))
         else format('From %s it goes to: %s.', present, coalesce(allowed, 'nothing')) end);
   elsif step.permission_key is not null and not app.is_trusted() and not app.can_for_row(step.permission_key, tracked, told) then
-    perform app.fail(403, 'permission_denied', format('This takes the permission %s where the row belongs.', step.permission_key));
+    perform app.refuse_for_row(step.permission_key, tracked, told);
   end if;
   return new;
 end;
 $$;
 
 comment on function app.tg__state() is
-  'BEFORE INSERT, and BEFORE UPDATE that changes the state (the column named by its argument): refuses what is no declared step (409 transition_refused), and users without its permission (403 permission_denied). '
+  'BEFORE INSERT, and BEFORE UPDATE that changes the state (the column named by its argument): refuses what is no declared step (409 transition_refused), and users without its permission (403 permission_denied, assurance_required). '
   'Definer: reads steps and roles, which the caller may not list.';
 
 create function app.state_column(tracked regclass)

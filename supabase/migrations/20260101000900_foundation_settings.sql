@@ -525,12 +525,12 @@ begin
     end if;
   elsif organization is not null then
     if not app.is_trusted() and organization not in (select app.organizations_with('organizations.update')) then
-      perform app.fail(403, 'permission_denied', 'This takes the permission organizations.update in this organization.');
+      perform app.refuse('organizations.update', organization);
     elsif not exists (select from public.organizations o where o.id = organization and o.deleted_at is null) then
       perform app.fail(404, 'organization_not_found', 'There is no live organization with this id.');
     end if;
   elsif not app.is_trusted() and not app.can_on_site('settings.manage') then
-    perform app.fail(403, 'permission_denied', 'This takes the permission settings.manage on the site.');
+    perform app.refuse('settings.manage');
   end if;
 
   definition := app.setting_definition(set_setting.key);

@@ -236,10 +236,10 @@ begin
     if community is not null then
       perform app.require('communities.update', community);
     elsif organization is null or organization not in (select app.organizations_with('organizations.update')) then
-      perform app.fail(403, 'permission_denied', 'This takes the permission features.manage on the site, or organizations.update in an organization.');
+      perform app.refuse(case when organization is null then 'features.manage' else 'organizations.update' end, organization);
     end if;
     if feature.id is not null and not feature.is_self_service or set_feature.is_locked then
-      perform app.fail(403, 'permission_denied', 'This takes the permission features.manage on the site.');
+      perform app.refuse('features.manage');
     end if;
   end if;
   if feature.id is null then

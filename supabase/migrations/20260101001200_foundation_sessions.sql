@@ -226,7 +226,7 @@ set search_path = ''
 as $$
 begin
   if not app.is_trusted() and subject is distinct from app.user_id() and not app.can_on_site('security.read') then
-    perform app.fail(403, 'permission_denied', 'This takes the permission security.read on the site.');
+    perform app.refuse('security.read');
   elsif subject is null then
     perform app.fail(403, 'permission_denied', 'Sessions belong to a user who is signed in.');
   end if;
@@ -379,7 +379,7 @@ set search_path = ''
 as $$
 begin
   if not app.is_trusted() and not app.can_on_site('users.manage') then
-    perform app.fail(403, 'permission_denied', 'This takes the permission users.manage on the site.');
+    perform app.refuse('users.manage');
   elsif length(btrim(reason)) between 3 and 500 is not true then
     perform app.fail(422, 'reason_required', 'Somebody else''s sessions are ended for a reason of 3 to 500 characters, which the user reads.');
   elsif not exists (select from public.profiles p where p.id = subject) then

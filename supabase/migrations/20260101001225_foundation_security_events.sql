@@ -7,7 +7,8 @@
 -- Invariants  Append-only. Told to its user and to holders of security.read on the site. Nothing here can keep anybody from
 --             signing in: what Auth's own statements fire never raises. An attempt that is refused is remembered, because
 --             the hook answers "reject" and does not raise. No more attempts fail in a window than the setting allows,
---             however many are made at once. Whole months go when they are older than the setting says.
+--             however many are made at once. Whole months go when they are older than the setting says; when an account is
+--             erased, that something happened stays, and from where does not.
 
 create type public.security_event_kind as enum (
   'signed_in', 'session_registered', 'assurance_changed', 'signed_out', 'session_ended', 'session_expired', 'sign_in_failed', 'sign_in_refused',
@@ -264,7 +265,7 @@ set search_path = ''
 as $$
 begin
   if not app.is_trusted() and (subject is null or subject is distinct from app.user_id()) and not app.can_on_site('security.read') then
-    perform app.fail(403, 'permission_denied', 'This takes the permission security.read on the site.');
+    perform app.refuse('security.read');
   elsif to_regclass('auth.audit_log_entries') is null then
     return;
   end if;
@@ -323,3 +324,37 @@ comment on function app.job_security_event_retention() is
 
 insert into app.scheduled_jobs (name, schedule, handler, description) values
   ('security-event-retention', '47 3 2 * *', 'app.job_security_event_retention()', 'Drops the months of security events that are kept no longer.');
+
+-- Erasing ------------------------------------------------------------------------------------------------------------
+
+select app.define_action('SECURITY_EVENTS_ERASED', 'Addresses, devices and notes were erased from the security events of an account.');
+
+create function app.erase_security_events(subject uuid, reason text)
+returns bigint
+language plpgsql
+volatile
+set search_path = ''
+as $$
+declare
+  erased bigint;
+begin
+  if coalesce(btrim(reason), '') = '' then
+    perform app.fail(422, 'reason_required', 'What is erased from the security events is erased for a reason, which the audit log keeps.');
+  end if;
+  perform set_config('app.erasing', 'audit.security_events'::regclass::oid::text, true);
+  update audit.security_events e
+  set address = null, user_agent = null, country = null, region = null, city = null, note = case when e.kind = 'assurance_changed' then e.note end
+  where e.user_id = subject
+    and num_nonnulls(e.address, e.user_agent, e.country, e.region, e.city, case when e.kind <> 'assurance_changed' then e.note end) > 0;
+  get diagnostics erased = row_count;
+  perform set_config('app.erasing', '', true);
+  if erased > 0 then
+    perform app.record_action('SECURITY_EVENTS_ERASED', note => reason, details => jsonb_build_object('user_id', subject, 'events', erased));
+  end if;
+  return erased;
+end;
+$$;
+
+comment on function app.erase_security_events(uuid, text) is
+  'Erases addresses, devices, places and notes from one user''s security events, and returns of how many; what happened and when stays, under an id that leads to nobody once the account is gone. '
+  'Leaves an entry in the audit log (SECURITY_EVENTS_ERASED). The one way past the log''s append-only guard; not executable by API roles. Errors: reason_required.';

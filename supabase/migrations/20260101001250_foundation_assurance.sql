@@ -58,6 +58,61 @@ comment on function app.tg_assurance_requirements__level() is 'BEFORE INSERT OR 
 create trigger _200_level before insert or update on public.assurance_requirements
   for each row execute function app.tg_assurance_requirements__level();
 
+create function app.refuse_without(permission text, place text, organization uuid, community uuid, tracked regclass, told jsonb)
+returns void
+language plpgsql
+volatile
+security definer -- asks as if the caller had proved a second factor
+set search_path = ''
+as $$
+declare
+  claims constant text := current_setting('request.jwt.claims', true);
+  would_hold boolean := false;
+begin
+  if app.user_id() is not null and not app.is_assured() and app.assurance_lacking(permission) is not null then
+    perform set_config('request.jwt.claims', ((claims::jsonb - 'session_id') || '{"aal": "aal2", "on_behalf": true}')::text, true);
+    would_hold := case
+      when told is not null then app.can_for_row(permission, tracked, told)
+      when community is not null then app.can(permission, community)
+      when organization is not null then organization in (select app.organizations_with(permission))
+      else app.can_on_site(permission)
+    end;
+    perform set_config('request.jwt.claims', claims, true);
+  end if;
+  if would_hold then
+    perform app.fail(403, 'assurance_required', format('The permission %s takes a second factor here.', permission),
+      'Sign in with a second factor (aal2): supabase.auth.mfa.challengeAndVerify.');
+  end if;
+  perform app.fail(403, 'permission_denied', format('This takes the permission %s %s.', permission, place));
+end;
+$$;
+
+comment on function app.refuse_without(text, text, uuid, uuid, regclass, jsonb) is
+  'What app.refuse and app.refuse_for_row do. Definer: asks the helpers as if the caller had proved a second factor; not executable by API roles.';
+
+create function app.refuse(permission text, organization uuid default null, community uuid default null)
+returns void
+language sql
+volatile
+set search_path = ''
+as $$
+  select app.refuse_without(permission,
+    case when community is not null then 'in this community' when organization is not null then 'in this organization' else 'on the site' end, organization, community, null, null)
+$$;
+
+comment on function app.refuse(text, uuid, uuid) is
+  'Refuses a caller who does not hold the permission in the community, the organization or (neither) on the site: 403 permission_denied, or assurance_required where only a second factor is missing. '
+  'For functions that have asked app.organizations_with or app.can_on_site; app.require asks and refuses in one. Not executable by API roles.';
+
+create function app.refuse_for_row(permission text, tracked regclass, told jsonb)
+returns void
+language sql
+volatile
+set search_path = ''
+as $$ select app.refuse_without(permission, 'where the row belongs', null, null, tracked, told) $$;
+
+comment on function app.refuse_for_row(text, regclass, jsonb) is 'As app.refuse, for functions that have asked app.can_for_row. Not executable by API roles.';
+
 create function app.require_assurance(permission text, organization uuid, required boolean)
 returns void
 language plpgsql

@@ -221,7 +221,7 @@ begin
 
   held := array(select app.permissions_in(organization, community));
   if not app.is_trusted() and not 'roles.manage' = any (held) then
-    perform app.fail(403, 'permission_denied', 'This takes the permission roles.manage here.');
+    perform app.refuse('roles.manage', organization, community);
   end if;
 
   -- What is added or taken away must be the caller's to give.
@@ -309,7 +309,7 @@ begin
   if num_nonnulls(organization, community) <> 1 then
     perform app.fail(422, 'invalid_scope', 'A permission is given in one organization or in one community.');
   elsif not app.is_trusted() and not 'memberships.manage' = any (held) then
-    perform app.fail(403, 'permission_denied', 'This takes the permission memberships.manage here.');
+    perform app.refuse('memberships.manage', organization, community);
   elsif not app.is_trusted() and permission is not null and permission <> all (held) then
     perform app.fail(403, 'role_above_own', format('You do not hold %s here.', permission), 'Nobody gives or takes more than they have.');
   elsif not exists (select from public.permissions p where p.key = permission) then

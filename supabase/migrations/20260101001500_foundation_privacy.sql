@@ -10,7 +10,7 @@
 -- One rule covers what is not registered one by one: created_by and updated_by of the row model, audit.log.actor_id and the ids in
 -- events are plain ids of users. They say who acted, outlive the user, and lead to nobody once the account is erased.
 
-create type app.personal_link as enum ('resident', 'related', 'user', 'actor', 'email', 'parent', 'nobody');
+create type app.personal_link as enum ('resident', 'related', 'user', 'actor', 'email', 'phone', 'parent', 'nobody');
 create type app.erasing as enum ('keep', 'archive', 'unlink', 'remove', 'cascade', 'function');
 create type app.merging as enum ('repoint', 'archive', 'fill', 'stay', 'function');
 
@@ -48,7 +48,7 @@ comment on table app.personal_data_registry is
   'For every column that names a person, whose data the row is and what becomes of it. Part of the system; each topic declares its own with app.register_personal_data, whose comment explains the columns.';
 comment on column app.personal_data_registry.table_id is 'The table.';
 comment on column app.personal_data_registry.person_column is 'The column that names the person, or (parent) the row of which this one is a part.';
-comment on column app.personal_data_registry.whose is 'resident, related, user, actor, email, parent or nobody: what the column holds.';
+comment on column app.personal_data_registry.whose is 'resident, related, user, actor, email, phone, parent or nobody: what the column holds.';
 comment on column app.personal_data_registry.parent_id is 'The registered table whose persons are this row''s.';
 comment on column app.personal_data_registry.columns is 'The personal columns of the row, each with what erasing writes into it.';
 comment on column app.personal_data_registry.exported is 'What of the row is exported; null: all but what is somebody else''s.';
@@ -164,7 +164,7 @@ declare
     select from pg_catalog.pg_attribute a where a.attrelid = tracked and a.attname = 'id' and a.atttypid = 'uuid'::regtype and not a.attisdropped);
   is_archivable constant boolean := exists (
     select from pg_catalog.pg_attribute a where a.attrelid = tracked and a.attname = 'deleted_at' and not a.attisdropped);
-  is_person constant boolean := whose in ('resident', 'user', 'email', 'parent');
+  is_person constant boolean := whose in ('resident', 'user', 'email', 'phone', 'parent');
   erased constant app.erasing := coalesce(on_erase, 'keep');
   merged constant app.merging := coalesce(on_merge, case when whose in ('resident', 'related') then 'repoint' else 'stay' end::app.merging);
   missing text;
@@ -173,7 +173,7 @@ begin
   where a.attrelid = tracked and a.attname = person_column and a.attnum > 0 and not a.attisdropped;
   if attribute.attnum is null then
     raise exception 'personal data of %: there is no column %', tracked, person_column;
-  elsif whose <> 'nobody' and attribute.atttypid <> (case when whose = 'email' then 'text' else 'uuid' end)::regtype then
+  elsif whose <> 'nobody' and attribute.atttypid <> (case when whose in ('email', 'phone') then 'text' else 'uuid' end)::regtype then
     raise exception 'personal data of %: % cannot name a person as %', tracked, person_column, whose;
   elsif whose in ('resident', 'related') and not has_community then
     raise exception 'personal data of %: a resident is named within a community_id', tracked;
@@ -192,7 +192,7 @@ begin
   then
     raise exception 'personal data of %: the rows do not go with the user: % is not on delete cascade', tracked, person_column;
   elsif whose = 'parent' and not exists (
-    select from app.personal_data_registry g where g.table_id = parent and g.whose in ('resident', 'user', 'email', 'parent') and g.table_id <> tracked)
+    select from app.personal_data_registry g where g.table_id = parent and g.whose in ('resident', 'user', 'email', 'phone', 'parent') and g.table_id <> tracked)
   then
     raise exception 'personal data of %: the parent % is not registered', tracked, parent;
   elsif merged in ('archive', 'fill') and not is_archivable then
@@ -228,7 +228,7 @@ begin
         when register_personal_data.whose in ('actor', 'related') then array_remove(array[case when has_id then 'id' end, register_personal_data.person_column], null) end),
     erased, register_personal_data.erase_with,
     coalesce(register_personal_data.is_with_resident,
-      has_community and erased <> 'cascade' and register_personal_data.whose in ('user', 'email')),
+      has_community and erased <> 'cascade' and register_personal_data.whose in ('user', 'email', 'phone')),
     merged, register_personal_data.clash_on, register_personal_data.merge_with, register_personal_data.held_by, register_personal_data.kept_because)
   on conflict on constraint personal_data_registry_pkey do update
   set whose = excluded.whose, parent_id = excluded.parent_id, columns = excluded.columns, exported = excluded.exported, on_erase = excluded.on_erase,
@@ -264,6 +264,7 @@ person_column, whose: what the column holds.
   user      a user's id: the row is about, or belongs to, that user
   actor     a user's id: who did something (approved_by); the row is not about them. Exported: the id of the row and no more
   email     an address (text): the row is about whoever has it
+  phone     a telephone number in digits with the country's code, as app.phone_digits writes it (text): the row is about whoever has it alone
   parent    the id of a row of a registered table (parent => …): a part, of the same person. Register the parent first
   nobody    looks like a person's but is not (communities.address): kept_because says whose it is instead
 columns: every personal column of the row, with what erasing writes; the audit log forgets the same columns.
@@ -287,7 +288,7 @@ on_merge: whose resident or related; how rows of the duplicate follow into the r
 exported: the columns of the row that the person gets. Default: all but created_by, updated_by and what another registration of the same table
   says of somebody else; '{}': none, because the row is exported through another column.
 held_by: f(person uuid) returns table (reason text, until_on date), given the id in person_column: while it returns rows, erasing is refused.
-is_with_resident: for user and email, whether rows in a community go when the user's resident is erased there; default: yes where the table has a community_id.$$;
+is_with_resident: for user, email and phone, whether rows in a community go when the user's resident is erased there; default: yes where the table has a community_id.$$;
 
 -- What the foundation holds ------------------------------------------------------------------------------------------
 
@@ -303,6 +304,8 @@ select app.register_personal_data('public.house_rule_acknowledgements', 'user_id
 
 select app.register_personal_data('public.invitations', 'email', 'email', columns => '{"email": {"each": "erased-%s@erased.invalid"}, "phone": null}',
   kept_because => 'Who was invited to which role by whom stays accountable; the address does not.');
+select app.register_personal_data('public.invitations', 'phone', 'phone', columns => '{"email": {"each": "erased-%s@erased.invalid"}, "phone": null}',
+  kept_because => 'Who was invited to which role by whom stays accountable; the number does not.');
 select app.register_personal_data('public.invitations', 'accepted_by', 'user', columns => '{"email": {"each": "erased-%s@erased.invalid"}, "phone": null}', is_with_resident => false,
   kept_because => 'That the invitation was used stays accountable; the id leads to nobody once the account is gone.');
 select app.register_personal_data('public.invitations', 'invited_by', 'actor', kept_because => 'Who invited stays accountable.');

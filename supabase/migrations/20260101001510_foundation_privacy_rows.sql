@@ -9,10 +9,10 @@
 --
 -- None of these functions asks for permission or is executable by API roles: the RPCs ask, and say who is meant.
 
-create type app.person as (residents uuid[], users uuid[], emails text[], communities uuid[], is_within boolean);
+create type app.person as (residents uuid[], users uuid[], emails text[], phones text[], communities uuid[], is_within boolean);
 
 comment on type app.person is
-  'Who is meant: a user with everything (their residents'' records, the communities of those, verified addresses), or, is_within, a resident and what their user has in that community.';
+  'Who is meant: a user with everything (their residents'' records, the communities of those, verified address and number), or, is_within, a resident and what their user has in that community.';
 
 create type app.person_rows as (table_id regclass, person_column text, ids uuid[]);
 
@@ -61,7 +61,7 @@ begin
       ' union ' order by g.person_column)
     into parents
     from app.personal_data_registry g
-    where g.table_id = registered.parent_id and g.whose in ('resident', 'user', 'email', 'parent');
+    where g.table_id = registered.parent_id and g.whose in ('resident', 'user', 'email', 'phone', 'parent');
     return format('%s in (%s)',
       case when has_community and app.has_column(registered.parent_id, 'community_id') then format('(%s.community_id, %s)', alias, named) else named end,
       coalesce(parents, case when has_community and app.has_column(registered.parent_id, 'community_id') then 'select null::uuid, null::uuid' else 'select null::uuid' end));
@@ -71,6 +71,8 @@ begin
     return format('%s = any (($1).users)%s', named, here);
   elsif registered.whose = 'email' then
     return format('lower(%s) = any (($1).emails)%s', named, here);
+  elsif registered.whose = 'phone' then
+    return format('%s = any (($1).phones)%s', named, here);
   end if;
   return 'false';
 end;
@@ -89,11 +91,11 @@ as $$
   from app.personal_data_registry g
   join pg_catalog.pg_class c on c.oid = g.table_id
   where g.whose = any (registrations.whose)
-  order by app.reference_depth(g.table_id) desc, c.relname, g.person_column
+  order by app.reference_depth(g.table_id) desc, c.relname, g.whose, g.person_column
 $$;
 
 comment on function app.registrations(app.personal_link[]) is
-  'The registrations of these kinds in the order in which their rows are dealt with and locked: tables that lean on others first.';
+  'The registrations of these kinds in the order in which their rows are dealt with and locked: tables that lean on others first; of one table whose the rows are before to whom they are tied, so that a host has moved before the guests follow.';
 
 create function app.lock_person_rows(who app.person, whose app.personal_link[])
 returns setof app.person_rows
@@ -156,7 +158,7 @@ begin
   for registered in
     select g.table_id, c.relname::text as table_name, count(*) as links, pg_catalog.obj_description(g.table_id, 'pg_class') as about,
       string_agg(
-        format('select t.id, jsonb_build_object(%s) as row from %s t where %s',
+        format('select t.%s as id, jsonb_build_object(%s) as row from %s t where %s', case when app.has_column(g.table_id, 'id') then 'id' else 'ctid' end,
           (select string_agg(format('%L, t.%I', e.name, e.name), ', ') from unnest(app.exported_columns(g)) e (name)),
           app.qualified(g.table_id), app.personal_condition(g, 't', (who).is_within)),
         ' union all ' order by g.person_column) as found_rows,
@@ -165,7 +167,7 @@ begin
        where a.attrelid = g.table_id and a.attname in (select unnest(app.exported_columns(o)) from app.personal_data_registry o where o.table_id = g.table_id)) as columns
     from app.personal_data_registry g
     join pg_catalog.pg_class c on c.oid = g.table_id
-    where g.whose <> 'nobody' and cardinality(app.exported_columns(g)) > 0 and app.has_column(g.table_id, 'id')
+    where g.whose <> 'nobody' and cardinality(app.exported_columns(g)) > 0
     group by g.table_id, c.relname
     order by c.relname
   loop
@@ -183,6 +185,26 @@ $$;
 
 comment on function app.export_rows(app.person) is
   'Everything registered of a person: [{"table", "about": its comment, "columns": {"<column>": its comment}, "rows": [{"<column>": value}]}]. Columns of a row that name or describe somebody else are left out.';
+
+create function app.export_security_events(subject uuid)
+returns jsonb
+language sql
+stable
+set search_path = ''
+return (
+  select jsonb_build_object(
+    'table', 'security_events', 'about', pg_catalog.obj_description('audit.security_events'::regclass, 'pg_class'),
+    'columns', (
+      select jsonb_object_agg(a.attname, pg_catalog.col_description(a.attrelid, a.attnum))
+      from pg_catalog.pg_attribute a
+      where a.attrelid = 'audit.security_events'::regclass and a.attnum > 0 and not a.attisdropped and a.attname <> 'actor_id'),
+    'rows', jsonb_agg(jsonb_strip_nulls(to_jsonb(e) - 'actor_id') order by e.recorded_at, e.id))
+  from audit.security_events e
+  where e.user_id = subject
+  having count(*) > 0);
+
+comment on function app.export_security_events(uuid) is
+  'What the log of security events tells of a user, as app.export_rows would; null: nothing. A log is not registered, because its rows are neither changed nor merged; app.erase_security_events erases what it tells.';
 
 -- What forbids erasing -----------------------------------------------------------------------------------------------
 
@@ -269,7 +291,7 @@ as $$
 declare
   forgotten constant text[] := case when registered.on_erase in ('remove', 'cascade') then null else array(
     select c.key from jsonb_each(registered.columns) c where jsonb_typeof(c.value) <> 'object' or not c.value ? 'kept') end;
-  named text[] := case registered.whose when 'resident' then (who).residents::text[] when 'email' then (who).emails else (who).users::text[] end;
+  named text[] := case registered.whose when 'resident' then (who).residents::text[] when 'email' then (who).emails when 'phone' then (who).phones else (who).users::text[] end;
   gone uuid[];
 begin
   if forgotten = '{}' then
@@ -299,7 +321,7 @@ volatile
 set search_path = ''
 as $$
 declare
-  kinds constant app.personal_link[] := '{resident,related,user,actor,email,parent}';
+  kinds constant app.personal_link[] := '{resident,related,user,actor,email,phone,parent}';
   found_rows constant app.person_rows[] := array(select f from app.lock_person_rows(who, kinds) f);
   registered app.personal_data_registry;
   erased jsonb := '{}';
@@ -317,7 +339,7 @@ begin
         get stacked diagnostics refused = constraint_name;
         perform app.fail(409, 'erasure_refused', format('Rows of %s cannot be erased as they are registered (%s).', app.table_label(registered.table_id), refused));
       end;
-      if registered.whose in ('resident', 'user', 'email', 'parent') then
+      if registered.whose in ('resident', 'user', 'email', 'phone', 'parent') then
         erased := erased || jsonb_build_object(app.table_label(registered.table_id),
           greatest((erased ->> app.table_label(registered.table_id))::bigint, cardinality(ids)));
       end if;
@@ -340,7 +362,7 @@ as $$
 declare
   registered app.personal_data_registry;
 begin
-  for registered in select * from app.registrations('{resident,user,email,parent}') loop
+  for registered in select * from app.registrations('{resident,user,email,phone,parent}') loop
     perform app.erase_found_audit(registered, who,
       array(
         select i.id

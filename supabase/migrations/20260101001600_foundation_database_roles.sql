@@ -344,7 +344,7 @@ declare
   home name;
 begin
   if not app.is_trusted() and not app.can_on_site('operations.read') then
-    perform app.fail(403, 'permission_denied', 'This takes the permission operations.read on the site.');
+    perform app.refuse('operations.read');
   elsif most is null or most not between 1 and 500 then
     perform app.fail(422, 'invalid_value', 'The value of most is not valid.', 'From 1 to 500.');
   end if;

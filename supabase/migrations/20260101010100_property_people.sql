@@ -3,11 +3,11 @@
 -- Purpose     Who owns, rents and lives in what, since when and until when.
 -- Tables      residents, resident_details, occupancies
 -- RPCs        set_unit_maintenance
--- Views       units_overview, residents_overview
 -- Invariants  A resident and the unit of an occupancy are of one community. A unit has at most one primary contact at a time,
 --             a resident one occupancy of a kind in a unit at a time. Only owners have shares, which make the whole (topic
 --             ownership). Two contracts never let a unit at one time. Who acts for a unit or is its guest has a last day. A user is
 --             linked to a resident by an address that Auth has verified, never by one that was only typed, and never to a minor.
+--             Since when and until when somebody lived in a unit whom a stay ties to it is kept: days_lived_in.
 --             A past ends_on moves the person out: access ends with that day in the community's time zone, by itself.
 
 create type public.resident_kind as enum ('person', 'company');
@@ -138,6 +138,7 @@ create table public.occupancies (
   lease_id uuid,
   ownership_share numeric(9, 6),
   is_living_in boolean not null default true,
+  days_lived_in datemultirange not null default '{(,)}',
   is_primary_contact boolean not null default false,
   starts_on date not null default current_date,
   ends_on date,
@@ -154,6 +155,7 @@ create table public.occupancies (
   constraint occupancies_ownership_share_check check (ownership_share > 0 and ownership_share <= 100),
   constraint occupancies_owner_share_check check (ownership_share is null or role = 'owner'),
   constraint occupancies_ends_on_check check (ends_on >= starts_on),
+  constraint occupancies_days_lived_in_check check (is_living_in = upper_inf(days_lived_in)),
   constraint occupancies_held_once_excl exclude using gist (
     community_id with =, unit_id with =, resident_id with =, role with =, daterange(starts_on, ends_on, '[]') with &&
   ) where (deleted_at is null),
@@ -177,6 +179,8 @@ comment on column public.occupancies.host_id is 'Whose family, authorized person
 comment on column public.occupancies.lease_id is 'The contract of a tenancy; of the same unit. Null: rented, by which contract is not known.';
 comment on column public.occupancies.ownership_share is 'Percent of the unit that an owner owns: above 0, at most 100, to six decimals (33.333333 is a third). Null: an equal part of what the stated shares leave.';
 comment on column public.occupancies.is_living_in is 'Whether the resident lives in the unit, or uses it as a company does; an owner who lets it does not.';
+comment on column public.occupancies.days_lived_in is
+  'The days of the stay on which is_living_in held: what came before the first day and comes after the last does not count. Kept by the database, from the day on which is_living_in is changed; a wrong entry is corrected here, in SQL.';
 comment on column public.occupancies.is_primary_contact is 'Whom to call about the unit; at most one at a time.';
 comment on column public.occupancies.starts_on is 'The first day, in the community''s time zone.';
 comment on column public.occupancies.ends_on is 'The last day, in the community''s time zone; null: until further notice. Authorized persons and guests have one.';
@@ -195,6 +199,18 @@ comment on function app.is_over(public.occupancies) is
 grant execute on function app.is_over(public.occupancies) to authenticated, service_role;
 
 select app.track('public.occupancies');
+
+create function app.today_in(community uuid)
+returns date
+language sql
+stable
+security definer -- which day it is where somebody lives is no secret
+set search_path = ''
+return (select (now() at time zone c.time_zone)::date from public.communities c where c.id = community);
+
+comment on function app.today_in(uuid) is 'Today, in the community''s time zone. Definer: which day it is where somebody lives is no secret.';
+
+grant execute on function app.today_in(uuid) to authenticated, service_role;
 
 -- Who sees whom ------------------------------------------------------------------------------------------------------
 
@@ -245,15 +261,17 @@ begin
     where re.user_id = (select app.user_id()) and re.deleted_at is null and o.deleted_at is null
     union
     select o.id
-    from app.units_with('residents.read_own') u
-    join public.occupancies o on o.unit_id = u
-    join public.communities c on c.id = o.community_id
+    from app.units_with('residents.read_own') mine
+    join public.units u on u.id = mine
+    join public.occupancies o on o.community_id = u.community_id and o.unit_id = u.id
+    join public.communities c on c.id = u.community_id
     where o.deleted_at is null and (o.ends_on is null or o.ends_on >= (now() at time zone c.time_zone)::date)
     union
     select o.id
-    from app.units_with('residents.read_household') u
-    join public.occupancies o on o.unit_id = u
-    join public.communities c on c.id = o.community_id
+    from app.units_with('residents.read_household') mine
+    join public.units u on u.id = mine
+    join public.occupancies o on o.community_id = u.community_id and o.unit_id = u.id
+    join public.communities c on c.id = u.community_id
     where o.deleted_at is null and (o.ends_on is null or o.ends_on >= (now() at time zone c.time_zone)::date) and o.role <> 'owner';
 end;
 $$;
@@ -343,94 +361,6 @@ insert into app.archive_rules (table_id, permission_key) values
   ('public.occupancies', 'residents.archive'),
   ('public.leases', 'residents.archive');
 
--- Linking users ------------------------------------------------------------------------------------------------------
-
-create function app.link_residents(emails text[])
-returns void
-language plpgsql
-volatile
-security definer -- reads auth.users, writes residents.user_id
-set search_path = ''
-as $$
-begin
-  update public.residents re
-  set user_id = l.user_id
-  from (
-    -- One resident per user and community: the first of several who share an address. Users are found by the copy of the
-    -- address in profiles, which is indexed, and believed by what Auth says. Lateral and offset 0 keep to this order, index by
-    -- index: of tables that were just filled the planner knows nothing, and compared each address with each.
-    select distinct on (d.community_id, u.id) d.resident_id, u.id as user_id
-    from unnest(emails) e (email)
-    cross join lateral (select p.id from public.profiles p where lower(p.email) = e.email offset 0) p
-    cross join lateral (
-      select u.id from auth.users u where u.id = p.id and lower(u.email) = e.email and u.email_confirmed_at is not null offset 0) u
-    cross join lateral (
-      select d.community_id, d.resident_id, d.adult_on from public.resident_details d where lower(d.email) = e.email and d.deleted_at is null offset 0) d
-    cross join lateral (select r.* from public.residents r where r.community_id = d.community_id and r.id = d.resident_id offset 0) r
-    where r.user_id is null and r.deleted_at is null and r.kind = 'person'
-      and (d.adult_on is null or d.adult_on <= (select (now() at time zone c.time_zone)::date from public.communities c where c.id = d.community_id))
-      and not exists (select from public.residents x where x.community_id = d.community_id and x.user_id = u.id and x.deleted_at is null)
-    order by d.community_id, u.id, r.created_at, r.id
-  ) l
-  where re.id = l.resident_id;
-end;
-$$;
-
-comment on function app.link_residents(text[]) is
-  'Links residents (persons of age) to the users who verified one of these lowercase addresses in Auth. Definer: reads auth.users and writes residents.user_id, which no API role may.';
-
-create function app.tg_resident_details__link()
-returns trigger
-language plpgsql
-security definer -- reads auth.users, writes residents.user_id
-set search_path = ''
-as $$
-begin
-  if tg_op = 'UPDATE' then
-    update public.residents re
-    set user_id = null
-    from new_rows n
-    join old_rows o on o.id = n.id
-    where re.community_id = n.community_id and re.id = n.resident_id and re.user_id is not null
-      and (lower(n.email), app.phone_digits(n.phone)) is distinct from (lower(o.email), app.phone_digits(o.phone))
-      and not exists (
-        select from auth.users u
-        where u.id = re.user_id
-          and (lower(u.email) = lower(n.email) or (u.phone_confirmed_at is not null and ltrim(u.phone, '+') = app.phone_digits(n.phone))));
-  end if;
-  perform app.link_residents(array(select distinct lower(n.email) from new_rows n where n.email is not null));
-  return null;
-end;
-$$;
-
-comment on function app.tg_resident_details__link() is
-  'AFTER INSERT OR UPDATE: links residents whose address a user has verified already. An address or number that the management corrects takes the link from the user who had the old one. Definer: reads auth.users, writes residents.user_id.';
-
-create trigger _500_link_insert after insert on public.resident_details
-  referencing new table as new_rows for each statement execute function app.tg_resident_details__link();
-create trigger _500_link_update after update on public.resident_details
-  referencing old table as old_rows new table as new_rows for each statement execute function app.tg_resident_details__link();
-
-create function app.tg_auth_users__link()
-returns trigger
-language plpgsql
-security definer -- calls app.link_residents
-set search_path = ''
-as $$
-begin
-  perform app.link_residents(array[lower(new.email)]);
-  return null;
-end;
-$$;
-
-comment on function app.tg_auth_users__link() is 'AFTER an address is verified in Auth: links the residents who were entered with it. Definer: calls app.link_residents.';
-
-create trigger _600_vicinia_link_new after insert on auth.users for each row
-  when (new.email_confirmed_at is not null) execute function app.tg_auth_users__link();
-create trigger _600_vicinia_link after update of email, email_confirmed_at on auth.users for each row
-  when (new.email_confirmed_at is not null and (old.email_confirmed_at is null or old.email is distinct from new.email))
-  execute function app.tg_auth_users__link();
-
 -- Access follows -----------------------------------------------------------------------------------------------------
 
 create function app.tg_residents__access()
@@ -470,6 +400,38 @@ comment on function app.tg_occupancies__reopen() is 'BEFORE UPDATE of the dates 
 create trigger _200_reopen before update of ends_on on public.occupancies for each row
   when (old.moved_out_at is not null and old.ends_on is distinct from new.ends_on) execute function app.tg_occupancies__reopen();
 
+create function app.tg_occupancies__living()
+returns trigger
+language plpgsql
+security definer -- the community's day, whoever writes
+set search_path = ''
+as $$
+declare
+  -- move_in and move_out know the day; everybody else means from today on.
+  turned constant date := coalesce(nullif(current_setting('app.living_turns_on', true), '')::date, app.today_in(new.community_id));
+begin
+  if tg_op = 'INSERT' and new.days_lived_in <> '{(,)}' or tg_op = 'UPDATE' and new.days_lived_in <> old.days_lived_in then
+    new.is_living_in := upper_inf(new.days_lived_in);
+  -- Of a stay that has yet to begin, or is over, it is a correction.
+  elsif tg_op = 'INSERT' or new.starts_on >= turned or new.ends_on < turned then
+    new.days_lived_in := case when new.is_living_in then '{(,)}' else '{}' end;
+  elsif new.is_living_in then
+    new.days_lived_in := old.days_lived_in + datemultirange(daterange(turned, null));
+  else
+    new.days_lived_in := old.days_lived_in - datemultirange(daterange(turned, null));
+  end if;
+  return new;
+end;
+$$;
+
+comment on function app.tg_occupancies__living() is
+  'BEFORE INSERT, and BEFORE UPDATE of is_living_in or days_lived_in: what was so until the day of the change stays known. Definer: the community''s day, whoever writes.';
+
+create trigger _210_living_insert before insert on public.occupancies for each row
+  when (not new.is_living_in or new.days_lived_in <> '{(,)}') execute function app.tg_occupancies__living();
+create trigger _210_living before update of is_living_in, days_lived_in on public.occupancies for each row
+  when (old.is_living_in <> new.is_living_in or old.days_lived_in <> new.days_lived_in) execute function app.tg_occupancies__living();
+
 create function app.refresh_unit_status(units uuid[])
 returns void
 language plpgsql
@@ -484,7 +446,8 @@ begin
   from (
     select w.id, case when exists (
       select from public.occupancies o
-      where o.community_id = w.community_id and o.unit_id = w.id and o.deleted_at is null and o.is_living_in
+      where o.community_id = w.community_id and o.unit_id = w.id and o.deleted_at is null
+        and o.days_lived_in @> (now() at time zone c.time_zone)::date
         and o.starts_on <= (now() at time zone c.time_zone)::date
         and (o.ends_on is null or o.ends_on >= (now() at time zone c.time_zone)::date)
     ) then 'occupied' else 'vacant' end::public.unit_status as status
@@ -558,7 +521,13 @@ begin
     select o.unit_id
     from public.occupancies o
     join public.units u on u.id = o.unit_id
-    where o.starts_on between current_date - 2 and current_date + 1 and o.deleted_at is null and u.status = 'vacant'));
+    where o.starts_on between current_date - 2 and current_date + 1 and o.deleted_at is null and u.status = 'vacant'
+    union
+    -- Owners who moved out and still own.
+    select o.unit_id
+    from public.occupancies o
+    join public.units u on u.id = o.unit_id
+    where not o.is_living_in and upper(o.days_lived_in) between current_date - 1 and current_date + 1 and o.deleted_at is null and u.status = 'occupied'));
 end;
 $$;
 
@@ -600,73 +569,3 @@ comment on function public.set_unit_maintenance(uuid, boolean) is
   'Takes a unit out of use for works, or back into it (occupied or vacant, as its occupancies say). Takes units.manage. Errors: permission_denied, unit_not_found.';
 
 grant execute on function app.set_unit_maintenance(uuid, boolean), public.set_unit_maintenance(uuid, boolean) to authenticated, service_role;
-
--- Overviews ----------------------------------------------------------------------------------------------------------
-
-create view public.units_overview with (security_invoker = true) as
-select
-  c.name as community, b.name as building, e.name as entrance, u.number, u.type, u.floor, u.area, u.ideal_parts, u.status,
-  (select string_agg(r.full_name || coalesce(' (' || trim_scale(o.ownership_share) || ' %)', ''), ', ' order by r.full_name)
-   from public.occupancies o join public.residents r on r.community_id = o.community_id and r.id = o.resident_id
-   where o.community_id = u.community_id and o.unit_id = u.id and o.role = 'owner' and o.deleted_at is null
-     and o.starts_on <= t.today and (o.ends_on is null or o.ends_on >= t.today)) as owners,
-  (select string_agg(r.full_name || ' (' || o.role || ')', ', ' order by o.role, r.full_name)
-   from public.occupancies o join public.residents r on r.community_id = o.community_id and r.id = o.resident_id
-   where o.community_id = u.community_id and o.unit_id = u.id and o.is_living_in and o.deleted_at is null
-     and o.starts_on <= t.today and (o.ends_on is null or o.ends_on >= t.today)) as living_in,
-  u.community_id, u.id as unit_id
-from public.units u
-join public.communities c on c.id = u.community_id
-cross join lateral (select (now() at time zone c.time_zone)::date as today) t
-left join public.buildings b on b.community_id = u.community_id and b.id = u.building_id
-left join public.entrances e on e.community_id = u.community_id and e.building_id = u.building_id and e.id = u.entrance_id
-where u.deleted_at is null;
-
-comment on view public.units_overview is 'Units with names instead of ids: building, entrance, owners with their shares, who lives there today. Shows what the reader may see.';
-comment on column public.units_overview.community is 'Name of the community.';
-comment on column public.units_overview.building is 'Name of the building; null for a house.';
-comment on column public.units_overview.entrance is 'Name of the entrance.';
-comment on column public.units_overview.number is 'What is on the door.';
-comment on column public.units_overview.type is 'Kind of unit.';
-comment on column public.units_overview.floor is '0 is the ground floor.';
-comment on column public.units_overview.area is 'Square metres.';
-comment on column public.units_overview.ideal_parts is 'Share of the common parts.';
-comment on column public.units_overview.status is 'vacant, occupied, under_maintenance.';
-comment on column public.units_overview.owners is 'Owners of today, each with the share owned.';
-comment on column public.units_overview.living_in is 'Who lives there today, each with the role.';
-comment on column public.units_overview.community_id is 'The community''s id.';
-comment on column public.units_overview.unit_id is 'The unit''s id.';
-
-create view public.residents_overview with (security_invoker = true) as
-select
-  c.name as community, r.full_name, r.kind, o.role, concat_ws(' / ', b.name, u.number) as unit, o.ownership_share, o.is_living_in,
-  o.is_primary_contact, o.starts_on, o.ends_on, d.email, d.phone, r.user_id is not null as has_account,
-  r.community_id, r.id as resident_id, u.id as unit_id, o.id as occupancy_id
-from public.residents r
-join public.communities c on c.id = r.community_id
-left join public.resident_details d on d.community_id = r.community_id and d.resident_id = r.id
-left join public.occupancies o on o.community_id = r.community_id and o.resident_id = r.id and o.deleted_at is null
-left join public.units u on u.community_id = o.community_id and u.id = o.unit_id
-left join public.buildings b on b.community_id = u.community_id and b.id = u.building_id
-where r.deleted_at is null;
-
-comment on view public.residents_overview is 'Who is tied to which unit, and how: one row per occupancy, or one for a resident without any. Shows what the reader may see.';
-comment on column public.residents_overview.community is 'Name of the community.';
-comment on column public.residents_overview.full_name is 'Name of the resident.';
-comment on column public.residents_overview.kind is 'person or company.';
-comment on column public.residents_overview.role is 'Role in the unit; null for a resident tied to none.';
-comment on column public.residents_overview.unit is 'Building and number.';
-comment on column public.residents_overview.ownership_share is 'Percent owned.';
-comment on column public.residents_overview.is_living_in is 'Whether the resident lives in the unit.';
-comment on column public.residents_overview.is_primary_contact is 'Whom to call about the unit.';
-comment on column public.residents_overview.starts_on is 'First day.';
-comment on column public.residents_overview.ends_on is 'Last day; null: until further notice.';
-comment on column public.residents_overview.email is 'For those who may see details.';
-comment on column public.residents_overview.phone is 'For those who may see details.';
-comment on column public.residents_overview.has_account is 'Whether a user is linked.';
-comment on column public.residents_overview.community_id is 'The community''s id.';
-comment on column public.residents_overview.resident_id is 'The resident''s id.';
-comment on column public.residents_overview.unit_id is 'The unit''s id.';
-comment on column public.residents_overview.occupancy_id is 'The occupancy''s id.';
-
-grant select on public.units_overview, public.residents_overview to authenticated, service_role, vicinia_reporting, vicinia_maintenance;

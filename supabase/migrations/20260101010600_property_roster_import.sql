@@ -198,6 +198,9 @@ language plpgsql
 volatile
 set search_path = ''
 as $$
+declare
+  emails text[];
+  phones text[];
 begin
   insert into public.buildings (id, community_id, name)
   select distinct on (u.building_key) u.building_id, community, u.building
@@ -246,6 +249,7 @@ begin
   ) c
   where c.id = d.id;
 
+  perform set_config('app.links_wait', 'on', true); -- addresses are locked last, and not for long
   insert into public.resident_details (community_id, resident_id, email, phone, identity_number, postal_address, note)
   select community, p.id, p.email, p.phone, p.identity_number, p.postal_address, p.note
   from pg_temp.roster_people p
@@ -295,6 +299,14 @@ begin
     select u.id from pg_temp.roster_units u
     where u.is_changed and u.status <> 'under_maintenance' and exists (
       select from pg_temp.roster_changes c where c.id = u.id and c.field = 'unit_status')));
+
+  perform set_config('app.links_wait', '', true);
+  select array_agg(distinct lower(p.email)) filter (where p.email is not null), array_agg(distinct app.phone_digits(p.phone)) filter (where app.phone_digits(p.phone) is not null)
+  into emails, phones
+  from pg_temp.roster_people p
+  where p.is_detailed;
+  perform app.lock_buckets('public.resident_details', emails || phones);
+  perform app.link_residents(emails), app.link_residents_by_phone(phones);
 end;
 $$;
 

@@ -3,6 +3,7 @@
 -- Purpose     Who owns which part of a unit on a day, what a sale changes, who lived there on a day.
 -- Tables      None of its own; owners are rows of occupancies.
 -- RPCs        unit_owners_on, community_owners_on, unit_occupants_on, community_occupants_on, sell_unit, transfer_units, set_ownership_shares
+-- Views       units_overview, residents_overview
 -- Invariants  On every day on which a unit has an owner, past or to come, its owners own the whole. A unit may have none (not known yet).
 --             A share is percent to six decimals, so the whole is reached when the sum of n shares is off by no more than n halves of
 --             the last decimal: what the exact parts (thirds, sevenths) would be off by once rounded, and no more. Shares that are not
@@ -152,7 +153,7 @@ as $$
   left join public.buildings b on b.community_id = u.community_id and b.id = u.building_id
   left join public.residents h on h.community_id = o.community_id and h.id = o.host_id
   where o.community_id = occupants_on.community and (occupants_on.only_unit is null or o.unit_id = occupants_on.only_unit)
-    and o.is_living_in and o.deleted_at is null
+    and o.days_lived_in @> occupants_on.day and o.deleted_at is null
     and o.starts_on <= occupants_on.day and (o.ends_on is null or o.ends_on >= occupants_on.day)
   order by b.name nulls first, u.number, o.role, r.full_name
 $$;
@@ -161,17 +162,17 @@ comment on function app.occupants_on(uuid, date, uuid) is 'What community_occupa
 
 grant execute on function app.owners_on(uuid, date, uuid), app.occupants_on(uuid, date, uuid) to authenticated, service_role;
 
-create function public.community_owners_on(community_id uuid, day date)
+create function public.community_owners_on(community_id uuid, day date default null)
 returns table (unit_id uuid, unit text, resident_id uuid, full_name text, kind public.resident_kind, share numeric, starts_on date, ends_on date, occupancy_id uuid)
 language sql
 stable
 set search_path = ''
-as $$ select * from app.owners_on(community_id, day) $$;
+as $$ select * from app.owners_on(community_id, coalesce(day, app.today_in(community_id))) $$;
 
 comment on function public.community_owners_on(uuid, date) is
-  'Who owned what in a community on a day, with the share in percent; one that is not stated is an equal part of what the stated ones leave. Shows what the caller may see.';
+  'Who owned what in a community on a day (today, where none is named), with the share in percent; one that is not stated is an equal part of what the stated ones leave. Shows what the caller may see.';
 
-create function public.unit_owners_on(unit_id uuid, day date)
+create function public.unit_owners_on(unit_id uuid, day date default null)
 returns table (resident_id uuid, full_name text, kind public.resident_kind, share numeric, starts_on date, ends_on date, occupancy_id uuid)
 language sql
 stable
@@ -179,13 +180,13 @@ set search_path = ''
 as $$
   select o.resident_id, o.full_name, o.kind, o.share, o.starts_on, o.ends_on, o.occupancy_id
   from public.units u
-  cross join lateral app.owners_on(u.community_id, unit_owners_on.day, u.id) o
+  cross join lateral app.owners_on(u.community_id, coalesce(unit_owners_on.day, app.today_in(u.community_id)), u.id) o
   where u.id = unit_owners_on.unit_id
 $$;
 
-comment on function public.unit_owners_on(uuid, date) is 'Who owned a unit on a day, with the share in percent. Shows what the caller may see.';
+comment on function public.unit_owners_on(uuid, date) is 'Who owned a unit on a day (today, where none is named), with the share in percent. Shows what the caller may see.';
 
-create function public.community_occupants_on(community_id uuid, day date)
+create function public.community_occupants_on(community_id uuid, day date default null)
 returns table (
   unit_id uuid, unit text, resident_id uuid, full_name text, role public.occupancy_role, host text, is_primary_contact boolean, starts_on date, ends_on date,
   occupancy_id uuid
@@ -193,12 +194,12 @@ returns table (
 language sql
 stable
 set search_path = ''
-as $$ select * from app.occupants_on(community_id, day) $$;
+as $$ select * from app.occupants_on(community_id, coalesce(day, app.today_in(community_id))) $$;
 
 comment on function public.community_occupants_on(uuid, date) is
-  'Who lived where in a community on a day: owners who live in, tenants, family, guests. Whether an owner lives in is known as of today only. Shows what the caller may see.';
+  'Who lived where in a community on a day (today, where none is named): owners who lived in, tenants, family, guests. Shows what the caller may see.';
 
-create function public.unit_occupants_on(unit_id uuid, day date)
+create function public.unit_occupants_on(unit_id uuid, day date default null)
 returns table (
   resident_id uuid, full_name text, role public.occupancy_role, host text, is_primary_contact boolean, starts_on date, ends_on date, occupancy_id uuid
 )
@@ -208,11 +209,11 @@ set search_path = ''
 as $$
   select o.resident_id, o.full_name, o.role, o.host, o.is_primary_contact, o.starts_on, o.ends_on, o.occupancy_id
   from public.units u
-  cross join lateral app.occupants_on(u.community_id, unit_occupants_on.day, u.id) o
+  cross join lateral app.occupants_on(u.community_id, coalesce(unit_occupants_on.day, app.today_in(u.community_id)), u.id) o
   where u.id = unit_occupants_on.unit_id
 $$;
 
-comment on function public.unit_occupants_on(uuid, date) is 'Who lived in a unit on a day. Shows what the caller may see.';
+comment on function public.unit_occupants_on(uuid, date) is 'Who lived in a unit on a day (today, where none is named), owners who lived elsewhere by then excepted. Shows what the caller may see.';
 
 grant execute on function
   public.community_owners_on(uuid, date), public.unit_owners_on(uuid, date), public.community_occupants_on(uuid, date), public.unit_occupants_on(uuid, date)
@@ -524,3 +525,86 @@ grant execute on function
   app.sell_units(uuid[], date, jsonb, uuid[], boolean), public.sell_unit(uuid, date, jsonb, uuid[]), public.transfer_units(uuid[], date, jsonb, uuid[]),
   app.set_ownership_shares(uuid, jsonb), public.set_ownership_shares(uuid, jsonb)
 to authenticated, service_role;
+
+-- Overviews ----------------------------------------------------------------------------------------------------------
+-- Database logins read these, and execute no function of ours: the rule of app.owner_shares stands here again.
+
+create view public.units_overview with (security_invoker = true) as
+select
+  c.name as community, b.name as building, e.name as entrance, u.number, u.type, u.floor, u.area, u.ideal_parts, u.status,
+  (select string_agg(format('%s (%s %%)', w.full_name, trim_scale(w.share)), ', ' order by w.full_name)
+   from (
+     select r.full_name, coalesce(o.ownership_share,
+       round((100 - coalesce(sum(o.ownership_share) over (), 0)) / nullif(count(*) over () - count(o.ownership_share) over (), 0), 6)) as share
+     from public.occupancies o join public.residents r on r.community_id = o.community_id and r.id = o.resident_id
+     where o.community_id = u.community_id and o.unit_id = u.id and o.role = 'owner' and o.deleted_at is null
+       and o.starts_on <= t.today and (o.ends_on is null or o.ends_on >= t.today)
+   ) w) as owners,
+  (select string_agg(r.full_name || ' (' || o.role || ')', ', ' order by o.role, r.full_name)
+   from public.occupancies o join public.residents r on r.community_id = o.community_id and r.id = o.resident_id
+   where o.community_id = u.community_id and o.unit_id = u.id and o.days_lived_in @> t.today and o.deleted_at is null
+     and o.starts_on <= t.today and (o.ends_on is null or o.ends_on >= t.today)) as living_in,
+  u.community_id, u.id as unit_id
+from public.units u
+join public.communities c on c.id = u.community_id
+cross join lateral (select (now() at time zone c.time_zone)::date as today) t
+left join public.buildings b on b.community_id = u.community_id and b.id = u.building_id
+left join public.entrances e on e.community_id = u.community_id and e.building_id = u.building_id and e.id = u.entrance_id
+where u.deleted_at is null;
+
+comment on view public.units_overview is 'Units with names instead of ids: building, entrance, owners with their shares, who lives there today. Shows what the reader may see.';
+comment on column public.units_overview.community is 'Name of the community.';
+comment on column public.units_overview.building is 'Name of the building; null for a house.';
+comment on column public.units_overview.entrance is 'Name of the entrance.';
+comment on column public.units_overview.number is 'What is on the door.';
+comment on column public.units_overview.type is 'Kind of unit.';
+comment on column public.units_overview.floor is '0 is the ground floor.';
+comment on column public.units_overview.area is 'Square metres.';
+comment on column public.units_overview.ideal_parts is 'Share of the common parts.';
+comment on column public.units_overview.status is 'vacant, occupied, under_maintenance.';
+comment on column public.units_overview.owners is 'Owners of today, each with the share owned; one that is not stated is the equal part of what the stated ones leave.';
+comment on column public.units_overview.living_in is 'Who lives there today, each with the role.';
+comment on column public.units_overview.community_id is 'The community''s id.';
+comment on column public.units_overview.unit_id is 'The unit''s id.';
+
+create view public.residents_overview with (security_invoker = true) as
+select
+  c.name as community, r.full_name, r.kind, o.role, concat_ws(' / ', b.name, u.number) as unit,
+  case when o.role = 'owner' then coalesce(o.ownership_share, (
+    select round((100 - coalesce(sum(w.ownership_share), 0)) / nullif(count(*) - count(w.ownership_share), 0), 6)
+    from public.occupancies w
+    where w.community_id = o.community_id and w.unit_id = o.unit_id and w.role = 'owner' and w.deleted_at is null
+      and w.starts_on <= nearest.day and (w.ends_on is null or w.ends_on >= nearest.day))) end as ownership_share,
+  case when o.role = 'owner' then o.ownership_share is not null end as is_share_stated, o.is_living_in, o.is_primary_contact, o.starts_on, o.ends_on, d.email, d.phone, r.user_id is not null as has_account,
+  r.community_id, r.id as resident_id, u.id as unit_id, o.id as occupancy_id
+from public.residents r
+join public.communities c on c.id = r.community_id
+cross join lateral (select (now() at time zone c.time_zone)::date as today) t
+left join public.resident_details d on d.community_id = r.community_id and d.resident_id = r.id
+left join public.occupancies o on o.community_id = r.community_id and o.resident_id = r.id and o.deleted_at is null
+cross join lateral (select greatest(o.starts_on, least(o.ends_on, t.today)) as day) nearest
+left join public.units u on u.community_id = o.community_id and u.id = o.unit_id
+left join public.buildings b on b.community_id = u.community_id and b.id = u.building_id
+where r.deleted_at is null;
+
+comment on view public.residents_overview is 'Who is tied to which unit, and how: one row per occupancy, or one for a resident without any. Shows what the reader may see.';
+comment on column public.residents_overview.community is 'Name of the community.';
+comment on column public.residents_overview.full_name is 'Name of the resident.';
+comment on column public.residents_overview.kind is 'person or company.';
+comment on column public.residents_overview.role is 'Role in the unit; null for a resident tied to none.';
+comment on column public.residents_overview.unit is 'Building and number.';
+comment on column public.residents_overview.ownership_share is 'Percent owned: as stated, or else the equal part of what the stated shares leave today (of a stay that is over or to come, on its nearest day).';
+comment on column public.residents_overview.is_share_stated is 'Whether that share is stated; null for who owns nothing here.';
+comment on column public.residents_overview.is_living_in is 'Whether the resident lives in the unit, or did to the end of the stay.';
+comment on column public.residents_overview.is_primary_contact is 'Whom to call about the unit.';
+comment on column public.residents_overview.starts_on is 'First day.';
+comment on column public.residents_overview.ends_on is 'Last day; null: until further notice.';
+comment on column public.residents_overview.email is 'For those who may see details.';
+comment on column public.residents_overview.phone is 'For those who may see details.';
+comment on column public.residents_overview.has_account is 'Whether a user is linked.';
+comment on column public.residents_overview.community_id is 'The community''s id.';
+comment on column public.residents_overview.resident_id is 'The resident''s id.';
+comment on column public.residents_overview.unit_id is 'The unit''s id.';
+comment on column public.residents_overview.occupancy_id is 'The occupancy''s id.';
+
+grant select on public.units_overview, public.residents_overview to authenticated, service_role, vicinia_reporting, vicinia_maintenance;

@@ -308,6 +308,28 @@ comment on function app.job_coming_of_age() is 'Job coming-of-age: links the acc
 insert into app.scheduled_jobs (name, schedule, handler, description) values
   ('coming-of-age', '12,42 * * * *', 'app.job_coming_of_age()', 'Links the accounts of residents who came of age, in every time zone.');
 
+create function app.my_wards()
+returns setof uuid
+language plpgsql
+stable
+security definer -- finds the children before any policy on them is decided
+set search_path = ''
+as $$
+begin
+  return query
+    select ward.id
+    from public.residents re
+    join public.residents ward on ward.community_id = re.community_id and ward.guardian_id = re.id
+    where re.user_id = app.user_id() and re.deleted_at is null and ward.deleted_at is null and re.community_id = any (app.my_communities())
+      and app.is_minor_on(ward.community_id, ward.id, app.today_in(ward.community_id));
+end;
+$$;
+
+comment on function app.my_wards() is
+  'The minors whose guardian the caller is, where the caller has to do with the community: until they come of age. Definer: reads residents.';
+
+grant execute on function app.my_wards() to authenticated;
+
 -- The own household --------------------------------------------------------------------------------------------------
 
 create function app.household_host(home uuid, household uuid, today date)

@@ -294,8 +294,9 @@ begin
       select from public.occupancies o
       where o.community_id = home and o.unit_id = entered and o.role = 'owner' and o.deleted_at is null and o.resident_id = (m.mover ->> 'resident_id')::uuid
         and o.starts_on <= today and (o.ends_on is null or o.ends_on >= today)))) then
-    perform app.fail(422, 'not_an_owner', 'Who moves in as an owner owns the unit today; since when an owner lives in is not stored, so the day is not one to come.', 'sell_unit makes owners.');
+    perform app.fail(422, 'not_an_owner', 'Who moves in as an owner owns the unit today, and the day is not one to come.', 'sell_unit makes owners.');
   end if;
+  perform set_config('app.living_turns_on', first_on::text, true);
   return query
     update public.occupancies o
     set is_living_in = true
@@ -303,6 +304,7 @@ begin
     where m.mover ->> 'role' = 'owner' and o.community_id = home and o.unit_id = entered and o.role = 'owner' and o.deleted_at is null
       and o.resident_id = (m.mover ->> 'resident_id')::uuid and r.id = o.resident_id and o.starts_on <= today and (o.ends_on is null or o.ends_on >= today)
     returning o.resident_id, r.full_name, o.role, 'lives_in', o.starts_on, o.ends_on, o.id;
+  perform set_config('app.living_turns_on', '', true);
   -- First those whom others come by.
   for pass in 1 .. 2 loop
     return query
@@ -379,7 +381,7 @@ begin
   if last_on > today and exists (
     select from public.occupancies o
     where o.community_id = home and o.unit_id = left_unit and o.deleted_at is null and o.role = 'owner' and o.is_living_in and o.resident_id = any (movers)) then
-    perform app.fail(422, 'invalid_period', 'Since when an owner lives elsewhere is not stored, so the day is not one to come.');
+    perform app.fail(422, 'invalid_period', 'An owner moves out and still owns: on a day that has come, not on one to come.');
   end if;
   if why is not null then
     perform set_config('app.reason', left(why, 500), true);
@@ -392,10 +394,12 @@ begin
     select from public.occupancies o
     where o.community_id = home and o.unit_id = left_unit and o.deleted_at is null and o.role in ('owner', 'tenant') and o.is_living_in and o.resident_id <> all (movers)
       and (o.ends_on is null or o.ends_on > last_on));
+  perform set_config('app.living_turns_on', (last_on + 1)::text, true);
   update public.occupancies o
   set is_living_in = false
   where o.community_id = home and o.unit_id = left_unit and o.deleted_at is null and o.role = 'owner' and o.is_living_in and o.resident_id = any (movers)
     and (o.ends_on is null or o.ends_on >= today);
+  perform set_config('app.living_turns_on', '', true);
   update public.occupancies o
   set ends_on = case when o.starts_on <= last_on then last_on else o.ends_on end, deleted_at = case when o.starts_on > last_on then now() end
   where o.community_id = home and o.unit_id = left_unit and o.deleted_at is null and (o.ends_on is null or o.ends_on > last_on)
@@ -446,12 +450,14 @@ to authenticated, service_role;
 create view public.vacant_units with (security_invoker = true) as
 select
   u.community, u.building, u.entrance, u.number, u.type, u.floor, u.area, u.owners,
-  (select max(o.ends_on) from public.occupancies o
-   where o.community_id = u.community_id and o.unit_id = u.unit_id and o.is_living_in and o.deleted_at is null and o.ends_on < current_date) as last_lived_in_on,
+  (select max(least(o.ends_on, upper(o.days_lived_in) - 1)) from public.occupancies o
+   where o.community_id = u.community_id and o.unit_id = u.unit_id and o.deleted_at is null and o.days_lived_in && datemultirange(daterange(o.starts_on, o.ends_on, '[]'))
+     and o.starts_on < t.today and least(o.ends_on, upper(o.days_lived_in) - 1) < t.today) as last_lived_in_on,
   (select min(o.starts_on) from public.occupancies o
-   where o.community_id = u.community_id and o.unit_id = u.unit_id and o.is_living_in and o.deleted_at is null and o.starts_on >= current_date) as next_lived_in_on,
+   where o.community_id = u.community_id and o.unit_id = u.unit_id and o.is_living_in and o.deleted_at is null and o.starts_on > t.today) as next_lived_in_on,
   u.community_id, u.unit_id
 from public.units_overview u
+cross join lateral (select app.today_in(u.community_id) as today) t
 where u.status = 'vacant' and u.type in ('house', 'apartment', 'shop', 'office');
 
 comment on view public.vacant_units is 'Houses, flats, shops and offices in which nobody lives or works, with their owners, since when and until when. Shows what the reader may see.';

@@ -4,7 +4,8 @@
 -- RPCs        export_personal_data, erase_personal_data, erase_my_account, merge_residents
 -- Invariants  What is exported, erased and moved is what the registry says; this page says who may ask, and when it is refused.
 --             Nobody who owns or occupies a unit, or whose data is held, is erased. Erasing happens wholly or not at all, and the audit
---             log forgets with the tables. Of two records of one person that are merged nothing is lost; the duplicate points to the other.
+--             log forgets with the tables. Of two records of one person that are merged nothing is lost, a suspension neither; the
+--             duplicate points to the other.
 --             A resident is locked first, then the rest in one order, so that erasures and merges that cross wait for each other.
 
 select app.define_action('PERSONAL_DATA_EXPORTED', 'Everything about a person was handed out.');
@@ -45,6 +46,16 @@ declare
     select lower(d.email) from public.resident_details d where d.id = any (details) and d.email is not null
     union
     select app.verified_email(u) from unnest(users) u where app.verified_email(u) is not null);
+  -- A number is often a household's: one that somebody else of the community has too names nobody.
+  phones constant text[] := array(
+    select p.phone
+    from (
+      select app.phone_digits(d.phone) from public.resident_details d where d.id = any (details)
+      union
+      select app.verified_phone(u) from unnest(users) u) p (phone)
+    where p.phone is not null and not exists (
+      select from public.resident_details other
+      where app.phone_digits(other.phone) = p.phone and other.phone is not null and other.community_id = community and other.deleted_at is null and other.id <> all (details)));
 begin
   if with_former_addresses then
     emails := emails || array(
@@ -58,12 +69,12 @@ begin
           select from public.resident_details other
           where lower(other.email) = lower(f.email) and other.community_id = community and other.deleted_at is null and other.id <> all (details)));
   end if;
-  return row(records, users, emails, array[community], true)::app.person;
+  return row(records, users, emails, phones, array[community], true)::app.person;
 end;
 $$;
 
 comment on function app.person_of_resident(uuid, boolean) is
-  'A resident with the merged duplicates, the linked user and the addresses, in the one community; former addresses, if asked for, from the audit log. Not executable by API roles.';
+  'A resident with the merged duplicates, the linked user, the addresses and the numbers nobody else has, in the one community; former addresses, if asked for, from the audit log. Not executable by API roles.';
 
 create function app.person_of_user(subject uuid, with_residents boolean)
 returns app.person
@@ -75,7 +86,7 @@ declare
   records constant uuid[] := case when with_residents
     then app.records_of(array(select r.id from public.residents r where r.user_id = subject)) else '{}' end;
 begin
-  return row(records, array[subject], array_remove(array[app.verified_email(subject)], null),
+  return row(records, array[subject], array_remove(array[app.verified_email(subject)], null), array_remove(array[app.verified_phone(subject)], null),
     array(select distinct r.community_id from public.residents r where r.id = any (records)), false)::app.person;
 end;
 $$;
@@ -174,7 +185,8 @@ begin
   return jsonb_build_object(
     'format', 'vicinia.personal-data/1', 'exported_at', now(),
     'subject', jsonb_strip_nulls(jsonb_build_object('user_id', case when resident is null then caller end, 'resident_id', resident, 'community_id', asked.community_id)),
-    'data', app.export_rows(who));
+    -- What happened to an account is told to its user, and to no community.
+    'data', app.export_rows(who) || case when resident is null then coalesce(app.export_security_events(caller), '[]') else '[]' end);
 end;
 $$;
 
@@ -352,6 +364,7 @@ begin
 
   perform app.erase_person_audit(who, erased -> 'found', why);
   perform app.erase_audit_origins(subject, why);
+  perform app.erase_security_events(subject, why);
   return jsonb_build_object('user_id', subject, 'changed', true, 'rows', erased -> 'rows');
 end;
 $$;
@@ -389,7 +402,7 @@ set search_path = ''
 as $$ select app.erase_my_account(confirmation) $$;
 
 comment on function public.erase_my_account(text) is
-  'Erases the caller''s account for good: sign-in, profile, roles, preferences, files, addresses in the audit log. confirmation: the account''s e-mail address. Residents'' records stay the communities'', without the link: ask those for erasure (request_privacy) before. '
+  'Erases the caller''s account for good: sign-in, profile, roles, preferences, files, addresses in the audit log and in the security events. confirmation: the account''s e-mail address. Residents'' records stay the communities'', without the link: ask those for erasure (request_privacy) before. '
   'Errors: account_unknown, confirmation_differs, last_administrator, retention_hold.';
 
 -- Merging ------------------------------------------------------------------------------------------------------------
@@ -419,7 +432,7 @@ begin
       select h.unit_id, h.role, unnest(range_agg(h.days)) as days from held h group by h.unit_id, h.role
     )
     select
-      s.unit_id, s.role, min(h.starts_on) as starts_on, bool_or(h.is_living_in) as is_living_in, bool_or(h.is_primary_contact) as is_primary_contact,
+      s.unit_id, s.role, min(h.starts_on) as starts_on, range_agg(h.days_lived_in * datemultirange(daterange(h.starts_on, h.ends_on, '[]'))) as days_lived_in, bool_or(h.is_primary_contact) as is_primary_contact,
       count(h.ownership_share) as stated, count(distinct h.ownership_share) as shares, min(h.ownership_share) as share, sum(h.ownership_share) as together,
       count(distinct h.days) = 1 as is_same_days,
       (select sum(o.ownership_share) from public.occupancies o
@@ -442,7 +455,10 @@ begin
     end if;
     update public.occupancies o set deleted_at = clock_timestamp() where o.id = any (unified.ids) and o.id <> unified.stays;
     update public.occupancies o
-    set starts_on = unified.starts_on, is_living_in = unified.is_living_in, ownership_share = unified.share,
+    set starts_on = unified.starts_on,
+      -- To the end of the stay is until further notice.
+      days_lived_in = unified.days_lived_in + case when unified.days_lived_in @> o.ends_on then datemultirange(daterange(o.ends_on, null)) else '{}' end,
+      ownership_share = unified.share,
       is_primary_contact = unified.is_primary_contact and not exists (
         select from public.occupancies other
         where other.community_id = community and other.unit_id = unified.unit_id and other.is_primary_contact and other.deleted_at is null and other.id <> o.id
@@ -535,6 +551,8 @@ begin
     perform app.fail(409, 'merge_refused', 'One of the two is a person, the other a company.');
   elsif kept.user_id <> merged.user_id then
     perform app.fail(409, 'merge_two_users', 'Two users sign in as these residents.', 'Correct the address of the one who should not, which takes the link away.');
+  elsif merged.onboarding = 'suspended' and kept.onboarding <> 'suspended' then
+    perform app.require('residents.suspend', community);
   end if;
 
   action_before := app.set_action('RESIDENTS_MERGED');
@@ -543,7 +561,9 @@ begin
   -- The account before the record: a user is one live resident of a community.
   update public.residents r set user_id = null, deleted_at = clock_timestamp(), merged_into_id = keep where r.id = duplicate;
   update public.residents r
-  set user_id = coalesce(kept.user_id, merged.user_id, r.user_id), reference = coalesce(r.reference, merged.reference), locale = coalesce(r.locale, merged.locale)
+  set user_id = coalesce(kept.user_id, merged.user_id, r.user_id), reference = coalesce(r.reference, merged.reference), locale = coalesce(r.locale, merged.locale),
+    -- A person who was barred by either name is barred.
+    onboarding = case when merged.onboarding = 'suspended' then 'suspended' else r.onboarding end
   where r.id = keep;
   perform set_config('app.reason', coalesce(reason_before, ''), true);
   perform app.set_action(action_before);
@@ -562,8 +582,8 @@ set search_path = ''
 as $$ select app.merge_residents(keep_id, duplicate_id, reason) $$;
 
 comment on function public.merge_residents(uuid, uuid, text) is
-  'Makes one resident of two records of one person: everything registered follows to keep_id, which takes over what it lacks (account, reference, language, details); the duplicate is archived and points to it. '
-  '{"resident_id", "duplicate_id", "changed", "rows": {"<table>": number}}; merged before: changed is false. Takes residents.manage and residents.archive; the audit log keeps the reason (RESIDENTS_MERGED). '
+  'Makes one resident of two records of one person: everything registered follows to keep_id, which takes over what it lacks (account, reference, language, details); the duplicate is archived and points to it. Suspended is who was suspended in either. '
+  '{"resident_id", "duplicate_id", "changed", "rows": {"<table>": number}}; merged before: changed is false. Takes residents.manage and residents.archive, and residents.suspend where a suspension comes along; the audit log keeps the reason (RESIDENTS_MERGED). '
   'Errors: permission_denied, reason_required, invalid_value, resident_not_found, resident_merged, resident_erased, row_archived, merge_two_users, merge_refused.';
 
 grant execute on function

@@ -55,6 +55,7 @@ insert into app.state_transitions (table_id, from_state, to_state, permission_ke
   ('public.residents', 'registered', 'moved_out', null, 'The last occupancy is over'),
   ('public.residents', 'verified', 'moved_out', null, 'The last occupancy is over'),
   ('public.residents', 'active', 'moved_out', null, 'The last occupancy is over'),
+  ('public.residents', 'moved_out', 'suspended', null, 'Another record of the person was suspended, and the two were merged'),
   ('public.residents', 'moved_out', 'entered', null, 'Moves in again, without a user'),
   ('public.residents', 'moved_out', 'registered', null, 'Moves in again'),
   ('public.residents', 'moved_out', 'verified', null, 'Moves in again; the identity had been checked');
@@ -201,101 +202,6 @@ create trigger _510_onboarding_insert after insert on public.occupancies
   referencing new table as new_rows for each statement execute function app.tg_occupancies__onboarding();
 create trigger _510_onboarding_update after update on public.occupancies
   referencing new table as new_rows for each statement execute function app.tg_occupancies__onboarding();
-
--- Linking by telephone number ------------------------------------------------------------------------------------------
-
-create function app.link_residents_by_phone(phones text[])
-returns void
-language plpgsql
-volatile
-security definer -- reads auth.users, writes residents.user_id
-set search_path = ''
-as $$
-declare
-  -- Most numbers are no user's, and Auth knows that at once.
-  verified constant text[] := array(
-    select distinct ltrim(u.phone, '+')
-    from auth.users u
-    where u.phone in (select s.spelling from unnest(phones) p (phone) cross join lateral (values (p.phone), ('+' || p.phone)) s (spelling))
-      and u.phone_confirmed_at is not null and u.deleted_at is null);
-begin
-  if verified = '{}' then
-    return;
-  end if;
-  update public.residents re
-  set user_id = l.user_id
-  from (
-    select d.community_id, (array_agg(r.id))[1] as resident_id, u.id as user_id
-    from unnest(verified) p (phone)
-    cross join lateral (
-      select u.id from auth.users u
-      where u.phone in (p.phone, '+' || p.phone) and u.phone_confirmed_at is not null and u.deleted_at is null offset 0) u
-    cross join lateral (
-      select d.community_id, d.resident_id from public.resident_details d
-      where app.phone_digits(d.phone) = p.phone and d.phone is not null and d.deleted_at is null offset 0) d
-    join public.residents r on r.community_id = d.community_id and r.id = d.resident_id and r.deleted_at is null and r.kind = 'person'
-    where exists (select from public.profiles pr where pr.id = u.id)
-      and not app.is_minor_on(d.community_id, d.resident_id, (select (now() at time zone c.time_zone)::date from public.communities c where c.id = d.community_id))
-    group by d.community_id, u.id
-    -- One number, one resident: who shares a number with a housemate is told apart by an address or an invitation.
-    having count(*) = 1 and bool_and(r.user_id is null)
-      and not exists (select from public.residents x where x.community_id = d.community_id and x.user_id = u.id and x.deleted_at is null)
-  ) l
-  where re.id = l.resident_id;
-end;
-$$;
-
-comment on function app.link_residents_by_phone(text[]) is
-  'Links residents (persons) to the users who verified one of these numbers (digits, with the country''s code) in Auth, where one resident of the community alone has it. '
-  'Definer: reads auth.users and writes residents.user_id, which no API role may.';
-
-create function app.tg_resident_details__link_phone()
-returns trigger
-language plpgsql
-security definer -- calls app.link_residents_by_phone
-set search_path = ''
-as $$
-begin
-  if tg_op = 'UPDATE' then
-    update public.invitations i
-    set status = 'revoked'
-    from new_rows n
-    where i.community_id = n.community_id and i.resident_id = n.resident_id and i.status = 'pending' and i.deleted_at is null
-      and (i.email = lower(n.email) or i.phone = app.phone_digits(n.phone)) is not true;
-  end if;
-  perform app.link_residents_by_phone(array(select distinct app.phone_digits(n.phone) from new_rows n where app.phone_digits(n.phone) is not null));
-  return null;
-end;
-$$;
-
-comment on function app.tg_resident_details__link_phone() is
-  'AFTER INSERT OR UPDATE: links residents whose number a user has verified already; revokes an invitation to sign up that went to an address which is not the resident''s any more. Definer: calls app.link_residents_by_phone, writes invitations.';
-
-create trigger _510_link_phone_insert after insert on public.resident_details
-  referencing new table as new_rows for each statement execute function app.tg_resident_details__link_phone();
-create trigger _510_link_phone_update after update on public.resident_details
-  referencing new table as new_rows for each statement execute function app.tg_resident_details__link_phone();
-
-create function app.tg_auth_users__link_phone()
-returns trigger
-language plpgsql
-security definer -- calls app.link_residents_by_phone
-set search_path = ''
-as $$
-begin
-  perform app.link_residents_by_phone(array[ltrim(new.phone, '+')]);
-  return null;
-end;
-$$;
-
-comment on function app.tg_auth_users__link_phone() is
-  'AFTER a number is verified in Auth: links the resident who was entered with it. Definer: calls app.link_residents_by_phone.';
-
-create trigger _600_vicinia_link_phone_new after insert on auth.users for each row
-  when (new.phone_confirmed_at is not null) execute function app.tg_auth_users__link_phone();
-create trigger _600_vicinia_link_phone after update of phone, phone_confirmed_at on auth.users for each row
-  when (new.phone_confirmed_at is not null and (old.phone_confirmed_at is null or old.phone is distinct from new.phone))
-  execute function app.tg_auth_users__link_phone();
 
 -- Inviting -----------------------------------------------------------------------------------------------------------
 
@@ -475,6 +381,8 @@ begin
     perform app.fail(422, 'reason_required', 'A resident is suspended for a reason, of at most 2000 characters.');
   elsif person.user_id = auth.uid() then
     perform app.fail(409, 'own_account', 'Nobody suspends themselves.');
+  elsif person.onboarding = 'moved_out' then
+    perform app.fail(409, 'transition_refused', 'Who moved out has no access that could be taken.');
   end if;
   perform set_config('app.reason', btrim(reason), true);
   update public.residents re set onboarding = 'suspended' where re.id = person.id and re.onboarding <> 'suspended';

@@ -10,7 +10,7 @@ import { createFixtures, idOf } from '../support/fixtures.ts';
 type Registration = {
   tableName: string;
   personColumn: string;
-  whose: 'resident' | 'user' | 'email' | 'parent';
+  whose: 'resident' | 'user' | 'email' | 'phone' | 'parent';
   columns: Record<string, unknown>;
   onErase: string;
   onMerge: string;
@@ -22,8 +22,8 @@ type Registration = {
 type Planted = Registration & { id: string; words: string[]; short: string[] };
 
 const place = 'alder';
-const person = { resident: idOf('alder tenant'), user: idOf('tenant by occupancy'), email: 'planted.person@planted.example', word: 'plantedword' };
-const neighbour = { resident: idOf('alder owner'), user: idOf('owner by occupancy'), email: 'other.person@other.example', word: 'otherword' };
+const person = { resident: idOf('alder tenant'), user: idOf('tenant by occupancy'), email: 'planted.person@planted.example', phone: '359888777001', word: 'plantedword' };
+const neighbour = { resident: idOf('alder owner'), user: idOf('owner by occupancy'), email: 'other.person@other.example', phone: '359888777002', word: 'otherword' };
 
 let sql: Sql;
 let admin: Sql;
@@ -48,7 +48,7 @@ async function registrations(run: Sql): Promise<Registration[]> {
       g.on_merge::text as "onMerge", cardinality(app.exported_columns(g)) > 0 as "isExported", g.is_with_resident as "isWithResident",
       app.has_column(g.table_id, 'community_id') as "hasCommunity",
       (select jsonb_object_agg(a.attname, format_type(a.atttypid, null)) from pg_attribute a where a.attrelid = g.table_id and a.attnum > 0 and not a.attisdropped) as "columnTypes"
-    from app.personal_data_registry g where g.whose in ('resident', 'user', 'email', 'parent') and app.has_column(g.table_id, 'id')
+    from app.personal_data_registry g where g.whose in ('resident', 'user', 'email', 'phone', 'parent') and app.has_column(g.table_id, 'id')
     order by app.reference_depth(g.table_id), g.table_id::text, g.person_column`);
 }
 
@@ -71,7 +71,11 @@ async function plant(run: Sql, url: string, registration: Registration, who: typ
   await withClient(url, async (client) => {
     await client.query(`set session_replication_role = replica`);
     if (tableName === 'public.invitations' && personColumn === 'accepted_by') await client.query(`update ${tableName} set status = 'accepted', accepted_at = now(), accepted_by = $1 where id = $2`, [who[whose], id]);
+    // An invitation went to an address or to a number: those of a resident, here, to a number.
+    const isToNumber = tableName === 'public.invitations' && ['resident', 'phone'].includes(whose);
+    if (isToNumber) await client.query(`update ${tableName} set email = null, phone = $1 where id = $2`, [whose === 'phone' ? who.phone : `35987${digits(who.word, 7)}`, id]);
     if (!isKey) await client.query(`update ${tableName} set ${personColumn} = $1 where id = $2`, [who[whose], id]);
+    if (isToNumber && whose === 'resident') words.push(`35987${digits(who.word, 7)}`);
     // Nothing that is over keeps the person from being erased.
     if (tableName === 'public.retention_holds') await client.query(`update ${tableName} set lifted_at = now(), lift_reason = 'Lifted' where id = $1`, [id]);
     if (tableName === 'public.occupancies') await client.query(`update ${tableName} set starts_on = '2019-01-01', ends_on = '2019-12-31' where id = $1`, [id]);
@@ -81,8 +85,7 @@ async function plant(run: Sql, url: string, registration: Registration, who: typ
       const type = registration.columnTypes[column];
       // Ids and numbers say nothing that could be searched for.
       if (!['text', 'jsonb', 'inet', 'date'].includes(type ?? '')) continue;
-      // An invitation went to an address or to a number, never to both.
-      if (tableName === 'public.invitations' && column === 'phone') continue;
+      if (tableName === 'public.invitations' && (column === 'phone' || isToNumber)) continue;
       const candidates =
         type === 'jsonb' ? [JSON.stringify(word)] : type === 'inet' ? [who === person ? '203.0.113.77' : '198.51.100.66'] : type === 'date' ? [who === person ? '1931-02-03' : '1932-03-04'] : [word, `${word}@planted.example`, word.slice(-40), word.slice(-20), `+359 88 ${who.word.length}77 1234`, `qtz-Qaaa-${who === person ? 997 : 998}`, createHash('sha256').update(word).digest('hex'), `+35988${digits(word, 7)}`, digits(word, 15), digits(word, 10), `Q${digits(word, 7)}`, 'XK', 'QZ1', `Antarctica/${who === person ? 'Vostok' : 'Troll'}`];
       let planted = false;
@@ -151,8 +154,7 @@ test('an export tells what is the person\'s in every registered table, and nothi
   const taken: string[] = [];
   await sql(`update public.residents set user_id = null where user_id in ($1, $2)`, [person.user, neighbour.user]);
   await sql(`update public.residents set user_id = case id when $1 then $2::uuid when $3 then $4::uuid end where id in ($1, $3)`, [person.resident, person.user, neighbour.resident, neighbour.user]);
-  await admin(`update auth.users set email = $1 where id = $2`, [person.email, person.user]);
-  await admin(`update auth.users set email = $1 where id = $2`, [neighbour.email, neighbour.user]);
+  for (const { email, phone, user } of [person, neighbour]) await admin(`update auth.users set email = $1, phone = $2, phone_confirmed_at = now() where id = $3`, [email, phone, user]);
   for (const registration of all.filter(isOfResident)) {
     const planted = await plant(admin, adminUrl, registration, person, registration.tableName === 'public.residents' ? [] : taken);
     if (planted) theirs.push(planted);
@@ -187,7 +189,8 @@ test('an export tells what is the person\'s in every registered table, and nothi
   expect(await leftInRows(admin, theirs)).toEqual([]);
   expect((await findAnywhere(admin, foreign)).sort(), 'the neighbour is as before').toEqual(foreignBefore.sort());
   // The account is another matter: it is not the community's.
-  expect((await findAnywhere(admin, [person.email])).filter((hit) => !/^(auth|public\.profiles|audit)/.test(hit))).toEqual([]);
+  expect(await sql(`select from public.invitations where phone = $1`, [neighbour.phone]), 'nor is a number that is somebody else\'s').not.toEqual([]);
+  expect((await findAnywhere(admin, [person.email, person.phone])).filter((hit) => !/^(auth|public\.profiles|audit)/.test(hit))).toEqual([]);
   const [after] = await sql<{ n: number }>('select count(*)::int as n from public.occupancies where resident_id = $1', [person.resident]);
   expect(after?.n, 'the history can still be counted').toBeGreaterThan(0);
 });
@@ -197,14 +200,14 @@ test('an account that is erased leaves no word in any registered table, nor in A
   try {
     const taken: string[] = [];
     const planted: Planted[] = [];
-    await own.admin(`update auth.users set email = $1 where id = $2`, [person.email, person.user]);
-    for (const registration of (await registrations(own.sql)).filter(({ whose }) => whose === 'user' || whose === 'email')) {
+    await own.admin(`update auth.users set email = $1, phone = $2, phone_confirmed_at = now() where id = $3`, [person.email, person.phone, person.user]);
+    for (const registration of (await registrations(own.sql)).filter(({ whose }) => ['user', 'email', 'phone'].includes(whose))) {
       if (registration.tableName === 'public.profiles' || registration.tableName === 'public.residents') continue;
       const one = await plant(own.admin, own.adminUrl, registration, person, taken);
       if (one) planted.push(one);
     }
     await own.sql(`update public.profiles set display_name = 'plantedword of the profile' where id = $1`, [person.user]);
-    const words = [...planted.flatMap((one) => one.words), 'plantedword of the profile', person.email];
+    const words = [...planted.flatMap((one) => one.words), 'plantedword of the profile', person.email, person.phone];
     expect((await findAnywhere(own.admin, words)).length).toBeGreaterThan(words.length);
     await own.sql(`select app.erase_account($1, 'Asked for by the user')`, [person.user]);
     expect(await findAnywhere(own.admin, words)).toEqual([]);

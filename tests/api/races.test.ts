@@ -165,3 +165,75 @@ test('of two who start one job at once, one runs it', async () => {
   expect(await stack.sql('select from tests.runs')).toHaveLength(1);
   await gate.end();
 });
+
+/** Runs the second while the first has yet to commit; both commit, the first as soon as the second is done or waits for it. */
+async function overlapping(first: [text: string, params: unknown[]], second: [text: string, params: unknown[]]): Promise<void> {
+  const clients = [new pg.Client({ connectionString: stack.databaseUrl }), new pg.Client({ connectionString: stack.databaseUrl })] as const;
+  try {
+    await Promise.all(clients.map((client) => client.connect()));
+    const [one, two] = clients;
+    await one.query('begin');
+    await one.query(...first);
+    const { rows } = await two.query<{ pid: number }>('select pg_backend_pid() as pid');
+    let isDone = false;
+    const done = two.query(...second).finally(() => (isDone = true));
+    // Whatever becomes of it is looked at below.
+    done.catch(() => undefined);
+    while (!isDone) {
+      const waiting = await stack.sql(`select from pg_locks where pid = $1 and not granted`, [rows[0]?.pid]);
+      if (waiting.length > 0) break;
+    }
+    await one.query('commit');
+    await done;
+  } finally {
+    await Promise.all(clients.map((client) => client.end()));
+  }
+}
+
+const enterResident = async (name: string): Promise<string> =>
+  String((await stack.sql<{ id: string }>('insert into public.residents (community_id, full_name) values ($1, $2) returning id', [communityId, name]))[0]?.id);
+const userOf = async (resident: string) => (await stack.sql<{ user_id: string | null }>('select user_id from public.residents where id = $1', [resident]))[0]?.user_id;
+
+test.each(['email', 'phone'] as const)('who is entered by %s, and who verifies it at the same time, are linked, whichever of the two is first', async (kind) => {
+  for (const isEnteredFirst of [true, false]) {
+    const name = `linked-${kind}-${isEnteredFirst}`;
+    const value = kind === 'email' ? `${name}@test.example` : `+35988900000${Number(isEnteredFirst)}`;
+    const { id } = await stack.createUser({ email: kind === 'email' ? `${name}-before@test.example` : `${name}@test.example` });
+    const resident = await enterResident(name);
+    const entering: [string, unknown[]] = [`insert into public.resident_details (community_id, resident_id, ${kind}) values ($1, $2, $3)`, [communityId, resident, value]];
+    const verifying: [string, unknown[]] = [`update auth.users set ${kind} = $1, ${kind}_confirmed_at = now() where id = $2`, [value.replace('+', ''), id]];
+    await (isEnteredFirst ? overlapping(entering, verifying) : overlapping(verifying, entering));
+    expect(await userOf(resident), isEnteredFirst ? 'entered first' : 'verified first').toBe(id);
+  }
+});
+
+test('a user who is found by the address and by the number of two residents at once is linked to one, and both are entered', async () => {
+  const { id } = await stack.createUser({ email: 'found-twice@test.example' });
+  await stack.sql(`update auth.users set phone = '359889000009', phone_confirmed_at = now() where id = $1`, [id]);
+  const [byAddress, byNumber] = [await enterResident('By Address'), await enterResident('By Number')];
+  await overlapping(
+    ['insert into public.resident_details (community_id, resident_id, email) values ($1, $2, $3)', [communityId, byAddress, 'found-twice@test.example']],
+    ['insert into public.resident_details (community_id, resident_id, phone) values ($1, $2, $3)', [communityId, byNumber, '+359 88 900 0009']],
+  );
+  expect([await userOf(byAddress), await userOf(byNumber)]).toEqual([id, null]);
+});
+
+test('many who are entered and verify in any order at once are all linked', async () => {
+  const people = await Promise.all(
+    Array.from({ length: 24 }, async (_, n) => ({
+      email: `crowd-${n}@test.example`,
+      user: (await stack.createUser({ email: `crowd-${n}-before@test.example` })).id,
+      resident: await enterResident(`Crowd ${n}`),
+    })),
+  );
+  const changes = people.flatMap(({ email, user, resident }, n) => {
+    const both = [
+      () => stack.sql('insert into public.resident_details (community_id, resident_id, email) values ($1, $2, $3)', [communityId, resident, email]),
+      () => stack.sql('update auth.users set email = $1, email_confirmed_at = now() where id = $2', [email, user]),
+    ];
+    return n % 2 === 0 ? both : both.reverse();
+  });
+  await Promise.all(changes.map((change) => change()));
+  const linked = await stack.sql<{ n: number }>('select count(*)::int as n from public.residents where user_id = any ($1)', [people.map(({ user }) => user)]);
+  expect(linked[0]?.n).toBe(24);
+});

@@ -3,7 +3,7 @@
 -- North runs Alder and Birch, South runs Cedar; each has one unit, called after it.
 
 begin;
-select plan(43);
+select plan(60);
 
 select tests.create_organization('North'), tests.create_organization('South');
 select tests.create_community('Alder', 'North'), tests.create_community('Birch', 'North'), tests.create_community('Cedar', 'South');
@@ -103,6 +103,54 @@ select is(pg_temp.sees('manager', 'aal1') || ' / ' || pg_temp.sees('owner', 'aal
 select tests.as_studio();
 select is((select count(*)::integer from audit.log l where l.table_id = 'public.assurance_requirements'::regclass), 6, 'and each change is in the audit log');
 select is((select count(*)::integer from audit.log l where l.table_id = 'public.assurance_requirements'::regclass and l.actor_id is null), 0, 'with who made it');
+
+-- Where an RPC asks for an organization, the site or a row ----------------------------------------------------------------
+
+select public.require_assurance(p, tests.id('North')) from unnest(array['communities.create', 'organizations.update', 'memberships.manage', 'roles.manage', 'units.archive', 'organizations.archive']) p;
+select public.require_assurance(p) from unnest(array['users.manage', 'records.purge', 'security.read', 'settings.manage']) p;
+create table pg_temp.refusals (what text, call text, of_whom text);
+insert into pg_temp.refusals values
+  ('founding a community', $$select public.create_community(tests.id('North'), 'Elm', 'test-elm', 'BG', 'EUR', 'Europe/Sofia', 'bg', 1000)$$, 'admin'),
+  ('a setting of the organization', $$select public.set_setting('general.privacy_answer_days', '20', organization_id => tests.id('North'))$$, 'admin'),
+  ('a feature of the organization', $$select public.set_feature('directory', true, organization_id => tests.id('North'))$$, 'admin'),
+  ('giving a role there', $$select public.grant_role(tests.id('stranger'), 'viewer', tests.id('North'))$$, 'admin'),
+  ('giving a permission there', $$select public.grant_permission(tests.id('stranger'), 'units.read', 'Needs it', tests.id('North'))$$, 'admin'),
+  ('archiving a row', $$select public.archive('units', tests.id('alder'))$$, 'admin'),
+  ('an account', $$select public.set_account_status(tests.id('stranger'), 'suspended', 'Left')$$, 'root'),
+  ('removing for good', $$select public.purge('units', tests.id('alder'), 'Gone')$$, 'root'),
+  ('somebody''s sessions', $$select * from public.user_sessions(tests.id('manager'))$$, 'root'),
+  ('a setting of the site', $$select public.set_setting('general.privacy_answer_days', '20')$$, 'root');
+create function pg_temp.refused(who text, call text) returns text language plpgsql as $$
+begin
+  execute call;
+  return 'done';
+exception when others then
+  return sqlerrm;
+end;
+$$;
+grant execute on function pg_temp.refused(text, text) to authenticated;
+select tests.keep('refusals', (select jsonb_agg(r) from pg_temp.refusals r));
+create function pg_temp.answers(who text) returns text language sql as $$
+  select string_agg(distinct answer, ', ' order by answer) from (
+    select pg_temp.refused(who, r.call) as answer from jsonb_to_recordset(tests.kept('refusals')::jsonb) r (call text, of_whom text) where r.of_whom = who or who = 'stranger' offset 0) a
+$$;
+grant execute on function pg_temp.answers(text) to authenticated;
+select tests.authenticate_as('admin');
+select is(pg_temp.refused('admin', r.call), 'assurance_required', r.what || ': only a second factor is missing, and that is said') from jsonb_to_recordset(tests.kept('refusals')::jsonb) r (what text, call text, of_whom text) where r.of_whom = 'admin';
+select tests.authenticate_as('root');
+select is(pg_temp.refused('root', r.call), 'assurance_required', r.what || ': on the site too') from jsonb_to_recordset(tests.kept('refusals')::jsonb) r (what text, call text, of_whom text) where r.of_whom = 'root';
+select is(current_setting('request.jwt.claims')::jsonb ->> 'aal', 'aal1', '(the claims are as before)');
+select tests.authenticate_as('stranger');
+select is(pg_temp.answers('stranger'), 'permission_denied, row_not_found', 'a stranger is not told');
+select tests.authenticate_with(tests.assured_claims('stranger'));
+select is(pg_temp.answers('stranger'), 'permission_denied, row_not_found', 'nor one with a second factor');
+select tests.as_studio();
+select is((select row(u.deleted_at, p.status)::text from public.units u, public.profiles p where u.id = tests.id('alder') and p.id = tests.id('stranger')), '(,active)', '(nothing was done)');
+select is((select count(*) from public.memberships where user_id = tests.id('stranger')) + (select count(*) from public.user_permissions where user_id = tests.id('stranger')) + (select count(*) from public.communities where slug = 'test-elm'), 0::bigint, '(nor given or founded)');
+select tests.authenticate_with(tests.assured_claims('admin'));
+select is(pg_temp.answers('admin') !~ 'assurance_required|permission_denied', true, 'with a second factor it is done');
+select tests.authenticate_with(tests.assured_claims('root'));
+select is(pg_temp.answers('root') !~ 'assurance_required|permission_denied', true, 'on the site too');
 
 select * from finish();
 rollback;

@@ -1,7 +1,7 @@
 -- Emergency contacts; and what is medical: encrypted, read by the person and by the responders of a running alert, and every reading logged.
 
 begin;
-select plan(57);
+select plan(88);
 
 select tests.create_community('Alder'), tests.create_community('Birch');
 select tests.create_supabase_user(u) from unnest(array['manager', 'guard', 'second guard', 'foreign guard', 'superadmin', 'ana', 'bob']) u;
@@ -167,6 +167,91 @@ select is(pg_temp.reads('Ana'), 'granted: Diabetes type 1, Wheelchair', 'and the
 select public.set_medical(tests.id('Ana'), ' ', null);
 select tests.as_studio();
 select is((select count(*) from private.medical_records where resident_id = tests.id('Ana')), 0::bigint, 'what is taken away is gone');
+
+-- Minors -------------------------------------------------------------------------------------------------------------------
+-- Ana is guardian of Kim, Bob lives with them. Zoe is a neighbour and guardian of Max.
+
+select tests.create_supabase_user('zoe', 'zoe@test.example');
+select tests.create_resident('Zoe', 'Alder', 'zoe@test.example'), tests.create_resident('Kim', 'Alder'), tests.create_resident('Max', 'Alder');
+select tests.occupy('Zoe', '2', 'owner'), tests.occupy('Kim', '1', 'family'), tests.occupy('Max', '2', 'family');
+insert into public.resident_details (community_id, resident_id, born_on) select tests.id('Alder'), tests.id(r), current_date - 3000 from unnest(array['Kim', 'Max']) r;
+update public.residents set guardian_id = tests.id('Ana') where id = tests.id('Kim');
+update public.residents set guardian_id = tests.id('Zoe') where id = tests.id('Max');
+select tests.authenticate_as('ana');
+select pg_temp.add('Granny', 'Kim'), pg_temp.add('Uncle', 'Kim');
+select public.order_emergency_contacts(tests.id('Kim'), array[tests.kept('Uncle'), tests.kept('Granny')]::uuid[]);
+update public.emergency_contacts set phone = '+359 88 555 0177' where id = tests.kept('Granny')::uuid;
+select is(pg_temp.contacts('Kim'), '1 Uncle, 2 Granny', 'a guardian keeps a minor''s contacts');
+select is((select phone from public.emergency_contacts where id = tests.kept('Granny')::uuid), '+359 88 555 0177', 'and corrects them');
+select public.set_medical(tests.id('Kim'), 'Asthma', null);
+select is(pg_temp.reads('Kim'), 'granted: Asthma', 'and what is medical of the minor');
+select is(pg_temp.reads('Max'), 'refused', 'but not of another child');
+select throws_ok($$ select public.set_medical(tests.id('Max'), 'Nothing', null) $$, 'PT403', 'permission_denied', 'nor writes it');
+select tests.authenticate_as('bob');
+select is(pg_temp.contacts('Kim'), null, 'who lives with a child and is not the guardian sees no contacts');
+select throws_ok($$ select public.add_emergency_contact(tests.id('Kim'), 'Petra', '+359 88 555 0101', 'sister') $$, 'PT403', 'permission_denied', 'adds none');
+select throws_ok($$ select public.remove_emergency_contact(tests.kept('Uncle')::uuid) $$, 'PT403', 'permission_denied', 'takes none away');
+update public.emergency_contacts set phone = '+359 88 555 0666' where id = tests.kept('Granny')::uuid;
+select throws_ok($$ select public.set_medical(tests.id('Kim'), 'Nothing', null) $$, 'PT403', 'permission_denied', 'writes nothing of the health');
+select is(pg_temp.reads('Kim'), 'refused', 'and reads nothing of it');
+select tests.authenticate_as('zoe');
+select is(pg_temp.reads('Kim') || coalesce(pg_temp.contacts('Kim'), ''), 'refused', 'nor does a neighbour who is guardian of another child');
+select tests.authenticate_as('manager');
+select is(pg_temp.reads('Kim'), 'refused', 'nor does the management');
+select tests.authenticate_as('ana');
+select is((select string_agg(action || ' ' || coalesce(user_name, '?'), ', ' order by at, user_name) from public.medical_reads() where resident_id = tests.id('Kim') and user_id in (tests.id('bob'), tests.id('zoe'))),
+  'MEDICAL_REFUSED bob, MEDICAL_REFUSED zoe', 'the guardian sees who tried');
+select is((select count(*) from public.medical_reads() where resident_id = tests.id('Max')), 0::bigint, 'of the own child alone');
+select tests.as_studio();
+select is((select string_agg(priority || ' ' || full_name || ' ' || phone, ', ' order by priority) from public.emergency_contacts where resident_id = tests.id('Kim') and deleted_at is null),
+  '1 Uncle +359 88 555 0101, 2 Granny +359 88 555 0177', '(the contacts are as the guardian left them)');
+
+-- A guardian who is barred, and a child who comes of age.
+update public.residents set onboarding = 'suspended' where id = tests.id('Ana');
+select tests.authenticate_as('ana');
+select is(pg_temp.reads('Kim') || coalesce(pg_temp.contacts('Kim'), ''), 'refused', 'a guardian who is suspended reads nothing');
+select throws_ok($$ select public.add_emergency_contact(tests.id('Kim'), 'Petra', '+359 88 555 0101', 'sister') $$, 'PT403', 'permission_denied', 'and adds nobody');
+select tests.as_studio();
+update public.residents set onboarding = 'registered' where id = tests.id('Ana');
+select tests.authenticate_as('ana');
+select is(pg_temp.reads('Kim'), 'granted: Asthma', '(let in again, the guardian does)');
+select tests.as_studio();
+set local session_replication_role = replica;
+update public.resident_details set adult_on = (now() at time zone (select time_zone from public.communities where id = tests.id('Alder')))::date where resident_id = tests.id('Kim');
+set local session_replication_role = origin;
+select tests.authenticate_as('ana');
+select is(pg_temp.reads('Kim') || coalesce(pg_temp.contacts('Kim'), ''), 'refused', 'on the day of coming of age what is theirs is theirs');
+select throws_ok($$ select public.set_medical(tests.id('Kim'), 'Nothing', null) $$, 'PT403', 'permission_denied', 'nothing is written over it');
+select throws_ok($$ select public.remove_emergency_contact(tests.kept('Uncle')::uuid) $$, 'PT403', 'permission_denied', 'and no contact is taken away');
+select tests.as_studio();
+select is((select app.decrypt_medical(m) ->> 'medical_conditions' from private.medical_records m where m.resident_id = tests.id('Kim')), 'Asthma', '(which stays)');
+
+-- Two records of one person ----------------------------------------------------------------------------------------------
+
+select tests.create_resident('Old again', 'Alder'), tests.create_resident('Old thrice', 'Alder');
+select tests.authenticate_as('manager');
+select public.add_emergency_contact(tests.id('Old again'), 'Niece again', '00359 (0)88 555-0101', 'niece'), public.add_emergency_contact(tests.id('Old again'), 'Doctor', '+359 2 555 0102', 'doctor');
+select public.add_emergency_contact(tests.id('Old thrice'), 'Friend ' || n, '+359 88 777 01' || n, 'friend') from generate_series(10, 19) n;
+select public.set_medical(tests.id('Old again'), 'Pacemaker', 'Wheelchair');
+select public.merge_residents(tests.id('Old'), tests.id('Old again'), 'Entered twice');
+select is(pg_temp.contacts('Old'), '1 Niece, 2 Doctor', 'of two records that are merged the contacts of both are called, one number once');
+select public.merge_residents(tests.id('Old'), tests.id('Old thrice'), 'Entered again');
+select is(pg_temp.contacts('Old'), '1 Niece, 2 Doctor, ' || (select string_agg(n - 7 || ' Friend ' || n, ', ' order by n) from generate_series(10, 17) n), 'ten at most');
+select tests.as_studio();
+select is((select string_agg(full_name, ', ' order by full_name) from public.emergency_contacts where resident_id = tests.id('Old') and deleted_at is not null), 'Friend 18, Friend 19', 'the others are archived');
+select is((select app.decrypt_medical(m) from private.medical_records m where m.resident_id = tests.id('Old')), '{"medical_conditions": "Heart\nPacemaker", "accessibility_needs": "Wheelchair"}', 'what is medical of both is kept');
+select is((select count(*) from private.medical_records where resident_id = tests.id('Old again')), 0::bigint, 'in one record');
+
+-- Erasing ------------------------------------------------------------------------------------------------------------------
+
+select is((select count(*) from audit.log where table_id = 'public.emergency_contacts'::regclass and changes::text ~ 'Doctor|Niece again|Friend'), 12::bigint, '(the audit log knows the contacts)');
+update public.occupancies set starts_on = current_date - 9, ends_on = current_date - 2 where resident_id = tests.id('Old');
+select tests.authenticate_as('manager');
+select is(public.erase_personal_data(tests.id('Old'), 'Asked for') ->> 'changed', 'true', '(the person is erased)');
+select tests.as_studio();
+select is((select count(*) from public.emergency_contacts where resident_id = any (array[tests.id('Old'), tests.id('Old again'), tests.id('Old thrice')]))
+  + (select count(*) from private.medical_records where resident_id = tests.id('Old')), 0::bigint, 'contacts and what is medical are gone, those of the duplicates too');
+select is((select count(*) from audit.log where changes::text ~ 'Doctor|Niece|Friend'), 0::bigint, 'and the audit log forgets them');
 
 select * from finish();
 rollback;

@@ -1,7 +1,7 @@
 -- Who comes by somebody goes with them: family, authorized persons, guests; minors; leases; moves.
 
 begin;
-select plan(61);
+select plan(84);
 
 select tests.create_community('Alder', time_zone => 'Europe/Sofia'), tests.create_community('Cedar');
 select tests.create_unit(u, 'Alder') from unnest(array['1', '2', '3', '4']) u;
@@ -141,6 +141,86 @@ select is(pg_temp.stay('Theo', '3') || ', ' || pg_temp.stay('Flatmate', '3'), 't
 select tests.as_studio();
 select is((select string_agg(number || coalesce(' ' || last_lived_in_on - pg_temp.today(), ''), ', ' order by number) from public.vacant_units where community_id = tests.id('Alder')), '4', 'the units in which nobody lives are listed');
 select throws_ok($$insert into public.occupancies (community_id, unit_id, resident_id, role, lease_id) values (tests.id('Alder'), tests.id('4'), tests.id('Nora'), 'tenant', tests.kept('lease')::uuid)$$, '23503', null, 'a contract is of its own unit');
+
+-- Who lived there when -------------------------------------------------------------------------------------------------------
+
+select tests.create_unit('5', 'Alder'), tests.create_resident('Vera', 'Alder'), tests.create_resident('Vera again', 'Alder');
+create function pg_temp.living(days_ago integer) returns text language sql as $$
+  select coalesce(string_agg(full_name, ' ' order by full_name), 'nobody') from public.unit_occupants_on(tests.id('5'), pg_temp.today() - days_ago)
+$$;
+create function pg_temp.status() returns text language sql as $$ select status::text from public.units where id = tests.id('5') $$;
+grant execute on function pg_temp.living(integer), pg_temp.status() to authenticated;
+select tests.occupy('Vera', '5', 'owner', pg_temp.today() - 1000);
+select tests.authenticate_as('manager');
+select public.move_out(tests.id('5'), pg_temp.today() - 400, array[tests.id('Vera')]);
+select is(pg_temp.living(400) || ', ' || pg_temp.living(399) || ', ' || pg_temp.living(0), 'Vera, nobody, nobody', 'an owner who moved out lived there up to the last day, and is not forgotten');
+select is((select pg_temp.today() - last_lived_in_on from public.vacant_units where unit_id = tests.id('5')), 400, 'since when the unit is vacant is known');
+select public.move_in(tests.id('5'), jsonb_build_array(jsonb_build_object('resident_id', tests.id('Vera'), 'role', 'owner')), pg_temp.today() - 100);
+select is(pg_temp.living(400) || ', ' || pg_temp.living(101) || ', ' || pg_temp.living(100) || ', ' || pg_temp.living(0), 'Vera, nobody, Vera, Vera', 'who comes back lived there twice');
+select is((select ends_on from public.occupancies where id = tests.id('Vera owner 5')), null, '(and owned all along)');
+update public.occupancies set is_living_in = false where id = tests.id('Vera owner 5');
+select is(pg_temp.living(1) || ', ' || pg_temp.living(0) || ', ' || pg_temp.status(), 'Vera, nobody, vacant', 'a mark that is changed by hand counts from today on');
+update public.occupancies set is_living_in = true where id = tests.id('Vera owner 5');
+select is(pg_temp.living(0) || ', ' || pg_temp.living(101), 'Vera, nobody', 'both ways');
+select throws_ok($$select public.move_out(tests.id('5'), pg_temp.today() + 1, array[tests.id('Vera')])$$, 'PT422', 'invalid_period', 'an owner does not move out on a day to come');
+select public.move_out(tests.id('5'), pg_temp.today(), array[tests.id('Vera')]);
+select is(pg_temp.living(0) || ', ' || pg_temp.living(-1) || ', ' || pg_temp.status(), 'Vera, nobody, occupied', 'the last day is still a day');
+select is((select living_in from public.units_overview where unit_id = tests.id('5')), 'Vera (owner)', 'in the overview too');
+select tests.as_studio();
+set local session_replication_role = replica;
+update public.occupancies set days_lived_in = days_lived_in - datemultirange(daterange(pg_temp.today() - 1, null)) where id = tests.id('Vera owner 5');
+set local session_replication_role = origin;
+select ok(app.run_job('occupancy-dates'), '(a day later)');
+select is(pg_temp.status(), 'vacant', 'the unit is vacant when a day has passed');
+select throws_ok($$update public.occupancies set is_living_in = true, days_lived_in = '{[2020-01-01,2020-02-01)}' where id = tests.id('Vera owner 5'); set local session_replication_role = replica; update public.occupancies set is_living_in = true where id = tests.id('Vera owner 5')$$,
+  '23514', null, 'the mark and the days cannot disagree');
+set local session_replication_role = origin;
+
+-- Two records of one owner, one of them lived there until 300 days ago and the other from 50 days ago on.
+select tests.create_unit('6', 'Alder');
+insert into public.occupancies (community_id, unit_id, resident_id, role, ownership_share, starts_on, ends_on, is_living_in)
+values (tests.id('Alder'), tests.id('6'), tests.id('Vera'), 'owner', 50, pg_temp.today() - 900, null, false), (tests.id('Alder'), tests.id('6'), tests.id('Vera again'), 'owner', 50, pg_temp.today() - 900, null, true);
+update public.occupancies set days_lived_in = daterange(null, pg_temp.today() - 300)::datemultirange where unit_id = tests.id('6') and resident_id = tests.id('Vera');
+update public.occupancies set days_lived_in = daterange(pg_temp.today() - 50, null)::datemultirange where unit_id = tests.id('6') and resident_id = tests.id('Vera again');
+select tests.authenticate_as('manager');
+select public.merge_residents(tests.id('Vera'), tests.id('Vera again'), 'Entered twice');
+create function pg_temp.lived(days_ago integer) returns bigint language sql as $$ select count(*) from public.unit_occupants_on(tests.id('6'), pg_temp.today() - days_ago) $$;
+select is(array[pg_temp.lived(901), pg_temp.lived(900), pg_temp.lived(301), pg_temp.lived(300), pg_temp.lived(51), pg_temp.lived(50), pg_temp.lived(0)], array[0, 1, 1, 0, 0, 1, 1]::bigint[],
+  'of two records that are merged, who lived there when is that of both');
+select is((select string_agg(is_living_in::text || trim_scale(ownership_share), ' ') from public.occupancies where unit_id = tests.id('6') and deleted_at is null), 'true100', 'in one row');
+select tests.authenticate_as('theo');
+select is(pg_temp.living(500), 'nobody', 'a neighbour is told of nobody''s past');
+select tests.authenticate_as('cedar manager');
+select is(pg_temp.living(500), 'nobody', 'nor is the manager of another community');
+
+-- A household stays together when its host turns out to be entered twice ------------------------------------------------------
+
+select tests.as_studio();
+select tests.create_unit(u, 'Alder') from unnest(array['7', '8']) u;
+select tests.create_resident(r, 'Alder') from unnest(array['Hal', 'Hal again', 'Wife', 'Cleaner', 'Guest', 'Gone']) r;
+select tests.occupy('Hal', '7', 'tenant', pg_temp.today() - 100, pg_temp.today() + 300), tests.occupy('Hal again', '7', 'tenant', pg_temp.today() - 50, pg_temp.today() + 100),
+  tests.occupy('Hal again', '8', 'owner', pg_temp.today() - 50);
+insert into public.occupancies (community_id, unit_id, resident_id, role, host_id, starts_on, ends_on)
+select tests.id('Alder'), tests.id(h.unit), tests.id(h.resident), h.role::public.occupancy_role, tests.id('Hal again'), pg_temp.today() - 40, pg_temp.today() + h.days
+from (values ('7', 'Wife', 'family', 100), ('7', 'Cleaner', 'authorized', 30), ('8', 'Guest', 'guest', 3)) h (unit, resident, role, days);
+insert into public.occupancies (community_id, unit_id, resident_id, role, host_id, starts_on, ends_on)
+values (tests.id('Alder'), tests.id('7'), tests.id('Gone'), 'guest', tests.id('Hal again'), pg_temp.today() - 40, pg_temp.today() - 35);
+create function pg_temp.household(unit text) returns text language sql as $$
+  select string_agg(concat_ws(' ', r.full_name, o.role, o.starts_on - pg_temp.today(), coalesce((o.ends_on - pg_temp.today())::text, 'open'), 'by ' || h.full_name), ', ' order by r.full_name)
+  from public.occupancies o join public.residents r on r.id = o.resident_id left join public.residents h on h.id = o.host_id
+  where o.unit_id = tests.id(unit) and o.deleted_at is null
+$$;
+grant execute on function pg_temp.household(text) to authenticated;
+select is(pg_temp.household('7'), 'Cleaner authorized -40 30 by Hal again, Gone guest -40 -35 by Hal again, Hal tenant -100 300, Hal again tenant -50 100, Wife family -40 100 by Hal again', '(as it was entered)');
+select tests.authenticate_as('manager');
+select is(public.merge_residents(tests.id('Hal'), tests.id('Hal again'), 'Entered twice') ->> 'changed', 'true', '(the host is merged)');
+select is(pg_temp.household('7'), 'Cleaner authorized -40 30 by Hal, Gone guest -40 -35 by Hal, Hal tenant -100 300, Wife family -40 100 by Hal', 'whoever came by the duplicate comes by the one who stays, and nobody leaves');
+select is(pg_temp.household('8'), 'Guest guest -40 3 by Hal, Hal owner -50 open', 'in the other unit too');
+select tests.as_studio();
+select is((select count(*) from public.occupancies where host_id = tests.id('Hal again') and deleted_at is null), 0::bigint, 'nothing live names the duplicate as host');
+select is(coalesce(current_setting('app.hosts_wait', true), ''), '', 'and households follow their hosts again');
+update public.occupancies set ends_on = pg_temp.today() + 5 where unit_id = tests.id('7') and resident_id = tests.id('Hal');
+select is(pg_temp.household('7'), 'Cleaner authorized -40 5 by Hal, Gone guest -40 -35 by Hal, Hal tenant -100 5, Wife family -40 5 by Hal', 'the end of the one ends theirs');
 
 select * from finish();
 rollback;

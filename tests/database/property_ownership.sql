@@ -1,7 +1,7 @@
 -- Who owns what on which day: the whole, at every moment, through sales and corrections; and who pays and votes.
 
 begin;
-select plan(54);
+select plan(60);
 
 select tests.create_community('Alder'), tests.create_community('Cedar');
 select tests.create_unit(u, 'Alder') from unnest(array['1', '2', '3', '4', 'garage']) u;
@@ -129,6 +129,26 @@ select is(pg_temp.who('votes', '3', '2024-05-31') || ' | ' || pg_temp.who('votes
 insert into public.resident_details (community_id, resident_id, born_on) values (tests.id('Alder'), tests.id('Kid'), '2015-03-10');
 update public.residents set guardian_id = tests.id('Eva') where id = tests.id('Kid');
 select is(pg_temp.who('votes', '3', '2033-03-09') || ' | ' || pg_temp.who('votes', '3', '2033-03-10'), 'Eva 100 guardian Kid | Kid 100 owner', 'for an owner not of age the guardian votes, until the birthday');
+
+-- Shares that nobody stated ------------------------------------------------------------------------------------------------
+
+select tests.as_studio();
+select tests.create_unit('5', 'Alder');
+select pg_temp.own('Ana', '5', null, '2020-01-01', '2021-12-31'), pg_temp.own('Boris', '5', 40, '2022-01-01'), pg_temp.own('Clara', '5', null, '2022-01-01'), pg_temp.own('Dan', '5', null, '2022-01-01');
+select tests.authenticate_as('manager');
+select is((select owners from public.units_overview where unit_id = tests.id('5')), 'Boris (40 %), Clara (30 %), Dan (30 %)', 'the overview of units shows a share that is not stated by the rule');
+select is((select string_agg(concat_ws(' ', full_name, trim_scale(ownership_share), is_share_stated), ', ' order by full_name) from public.residents_overview where unit_id = tests.id('5')),
+  'Ana 100 f, Boris 40 t, Clara 30 f, Dan 30 f', 'so does that of residents, which tells it from one that is, and a past one as it was');
+select is((select string_agg(concat_ws(' ', full_name, trim_scale(share)), ', ' order by full_name) from public.unit_owners_on(tests.id('5'))), 'Boris 40, Clara 30, Dan 30', 'as unit_owners_on does, today where no day is named');
+select tests.as_studio();
+select tests.occupy('Eva', '5', 'tenant', '2022-01-01');
+select tests.authenticate_as('manager');
+select is((select row(ownership_share, is_share_stated)::text from public.residents_overview where unit_id = tests.id('5') and role = 'tenant'), '(,)', 'a tenant has none');
+select is((select string_agg(living.day || ' ' || coalesce(living.who, 'nobody'), ', ' order by living.day) from (
+    select d.day, (select string_agg(o.full_name, ' ' order by o.full_name) from public.unit_occupants_on(tests.id('5'), d.day::date) o) as who
+    from (values ('2019-12-31'), ('2021-12-31'), ('2022-01-01')) d (day)) living),
+  '2019-12-31 nobody, 2021-12-31 Ana, 2022-01-01 Boris Clara Dan Eva', 'who lived there is told of any day');
+select is((select string_agg(full_name, ' ' order by full_name) from public.community_occupants_on(tests.id('Alder')) where unit_id = tests.id('5')), 'Boris Clara Dan Eva', 'and of today, where no day is named');
 
 select * from finish();
 rollback;

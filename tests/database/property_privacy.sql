@@ -2,7 +2,7 @@
 -- That every registered table is exported, erased and merged is proved table by table in tests/api/privacy-registry.test.ts.
 
 begin;
-select plan(70);
+select plan(100);
 
 select tests.create_community('Alder');
 select tests.create_community('Birch');
@@ -28,6 +28,9 @@ update public.resident_details set note = 'Birch note on Ana' where resident_id 
 update public.resident_details set note = 'Note on Boris' where resident_id = tests.id('Boris');
 insert into public.invitations (id, email, role_id, community_id)
 select tests.id('invitation of Ana'), tests.email('ana'), r.id, tests.id('Alder') from public.roles r where r.key = 'guard';
+insert into public.invitations (id, phone, role_id, community_id)
+select tests.id('call to ' || c.name), c.phone, r.id, tests.id('Alder')
+from public.roles r cross join (values ('Ana', '359881112222'), ('two', '359881113333')) c (name, phone) where r.key = 'guard';
 
 create function pg_temp.export(resident text default null) returns text language sql as $$ select public.export_personal_data(tests.id(resident))::text $$;
 grant execute on function pg_temp.export(text) to authenticated;
@@ -133,6 +136,9 @@ select is((select row(full_name, user_id, reference)::text from public.residents
 select is((select count(*) from public.resident_details where resident_id = tests.id('Ana')), 0::bigint, 'details are gone');
 select is((select count(*) from public.occupancies where resident_id = tests.id('Ana') and deleted_at is null), 1::bigint, 'who owned when can be counted');
 select is((select email from public.invitations where id = tests.id('invitation of Ana')), 'erased-' || tests.id('invitation of Ana') || '@erased.invalid', 'an invitation forgets the address, frozen as it is');
+select is((select row(email, phone)::text from public.invitations where id = tests.id('call to Ana')), row('erased-' || tests.id('call to Ana') || '@erased.invalid', null)::text, 'and one to a number forgets the number');
+select is((select phone from public.invitations where id = tests.id('call to two')), '359881113333', 'but no other');
+select is((select count(*) from audit.log where changes::text like '%359881112222%'), 0::bigint, 'nor does the audit remember it');
 select is((select status::text from public.privacy_requests where id = tests.kept('request')::uuid), 'done', 'the request is answered');
 select is((select count(*) from audit.log where changes::text ~ 'Alder note on Ana|111 2222' or (row_id = tests.id('Ana') and changes::text ~ '"Ana"')), 0::bigint, 'the audit forgets');
 select ok((select bool_or(l.changes ? 'note') from audit.log l where l.changes::text like '%erased%' and l.table_id = 'public.resident_details'::regclass and l.operation = 'update'),
@@ -143,6 +149,43 @@ select is((select note from public.resident_details where resident_id = tests.id
 select is((select count(*) from public.profiles where id = tests.id('ana')), 1::bigint, 'so is the account');
 select is((select note from public.resident_details where resident_id = tests.id('Boris')), 'Note on Boris', 'and the neighbour');
 select is((select payload from app.outbox where topic = 'resident.erased'), jsonb_build_object('resident_id', tests.id('Ana')), 'an event tells of it by id');
+
+-- What happened to an account --------------------------------------------------------------------------------------------
+
+select tests.as_studio();
+insert into auth.sessions (id, user_id, ip, user_agent)
+select tests.id('session of ' || u), tests.id(u), case u when 'ana' then '203.0.113.7' else '203.0.113.8' end::inet, 'Agent of ' || u from unnest(array['ana', 'boris']) u;
+insert into private.session_origins (session_id, user_id, device_name, address, city)
+select tests.id('session of ' || u), tests.id(u), 'Phone of ' || u, case u when 'ana' then '203.0.113.7' else '203.0.113.8' end::inet, 'Town of ' || u from unnest(array['ana', 'boris']) u;
+insert into audit.security_events (kind, user_id, actor_id, note) values
+  ('session_ended', tests.id('ana'), tests.id('manager'), 'Ended for ana'), ('assurance_changed', tests.id('ana'), null, 'aal2'), ('session_ended', tests.id('boris'), null, 'Ended for boris');
+create function pg_temp.told(export text, table_name text) returns text language sql as $$
+  select d ->> 'rows' from jsonb_array_elements(export::jsonb -> 'data') d where d ->> 'table' = table_name
+$$;
+grant execute on function pg_temp.told(text, text) to authenticated;
+select tests.authenticate_as('ana');
+select tests.keep('own', pg_temp.export());
+select ok(pg_temp.told(tests.kept('own'), 'session_origins') like '%Phone of ana%' and pg_temp.told(tests.kept('own'), 'session_origins') like '%Town of ana%', 'a user is told what is known of the own devices');
+select ok(pg_temp.told(tests.kept('own'), 'security_events') like '%203.0.113.7%' and pg_temp.told(tests.kept('own'), 'security_events') like '%Agent of ana%' and pg_temp.told(tests.kept('own'), 'security_events') like '%Ended for ana%',
+  'and of the security events');
+select ok(tests.kept('own') !~ 'of boris|203.0.113.8|for boris' and tests.kept('own') not like '%' || tests.id('manager') || '%', 'and of nobody else''s, nor who ended a session');
+select tests.authenticate_as('manager');
+select ok(pg_temp.told(pg_temp.export('Boris'), 'residents') like '%Boris%' and pg_temp.export('Boris') !~ 'of boris|203.0.113|for boris', 'a community is told none of it');
+select tests.as_studio();
+select throws_ok($$select app.erase_security_events(tests.id('ana'), ' ')$$, 'PT422', 'reason_required', 'the log is erased for a reason');
+select throws_ok($$update audit.security_events set address = null$$, 'PT409', 'append_only', 'and in no other way');
+select is((select count(*) from audit.security_events where user_id = tests.id('ana') and address = '203.0.113.7'), 2::bigint, '(nothing has changed)');
+select tests.keep('events', (select count(*) from audit.security_events where user_id = tests.id('ana')));
+select tests.keep('of_boris', (select jsonb_agg(to_jsonb(e) order by e.id)::text from audit.security_events e where e.user_id = tests.id('boris')));
+
+-- A number of two ----------------------------------------------------------------------------------------------------
+
+select tests.create_resident(r, 'Alder') from unnest(array['Fay', 'Gil']) r;
+insert into public.resident_details (community_id, resident_id, phone) select tests.id('Alder'), tests.id(r), '+359 88 111 3333' from unnest(array['Fay', 'Gil']) r;
+select public.erase_personal_data(tests.id('Fay'), 'Asked for');
+select is((select phone from public.invitations where id = tests.id('call to two')), '359881113333', 'what went to a number that a housemate has too is not of the one who is erased');
+select public.erase_personal_data(tests.id('Gil'), 'Asked for');
+select is((select phone from public.invitations where id = tests.id('call to two')), null, 'but of the last who has it');
 
 -- The own account ----------------------------------------------------------------------------------------------------
 
@@ -157,6 +200,13 @@ select tests.as_studio();
 select is((select count(*) from auth.users where id = tests.id('ana')) + (select count(*) from public.profiles where id = tests.id('ana')), 0::bigint, 'the account is gone');
 select is((select row(full_name, user_id)::text from public.residents where id = tests.id('Ana in Birch')), '("Ana in Birch",)', 'the record of a community that was not asked stays, unlinked');
 select is((select count(*) from audit.log where table_id = 'public.profiles'::regclass and row_id = tests.id('ana') and changes::text like '%' || tests.email('ana') || '%'), 0::bigint, 'the audit forgets the address');
+
+select is((select count(*) from private.session_origins where user_id = tests.id('ana')), 0::bigint, 'devices go with it');
+select is((select count(*) from audit.security_events where user_id = tests.id('ana') and (num_nonnulls(address, user_agent, country, region, city) > 0 or note <> 'aal2')), 0::bigint, 'of security events the addresses, devices and notes');
+select ok((select count(*) from audit.security_events where user_id = tests.id('ana')) >= tests.kept('events')::bigint, 'and that they happened stays');
+select is((select jsonb_agg(to_jsonb(e) order by e.id)::text from audit.security_events e where e.user_id = tests.id('boris')), tests.kept('of_boris'), 'nobody else''s change');
+select is((select row(note, changes ->> 'user_id')::text from audit.log where action = 'SECURITY_EVENTS_ERASED'), row('Asked for by the user.', tests.id('ana'))::text, 'the audit log tells that they were erased');
+select throws_ok($$delete from audit.security_events$$, 'PT409', 'append_only', 'and the log is append-only again');
 
 -- Merging ------------------------------------------------------------------------------------------------------------
 
@@ -182,6 +232,53 @@ select is((select phone || ', ' || note || ', ' || email from public.resident_de
   'what the record lacked comes along, what it had stays');
 select is((select row(merged_into_id, user_id, deleted_at is null)::text from public.residents where id = tests.id('Boris again')), row(tests.id('Boris'), null, false)::text, 'the duplicate is archived and points to the other');
 select throws_ok($$update public.residents set deleted_at = null where id = tests.id('Boris again')$$, 'PT409', 'resident_merged', 'and does not come back');
+
+-- A suspension follows -------------------------------------------------------------------------------------------------
+
+select tests.create_supabase_user('clara');
+select tests.create_supabase_user('dora');
+select tests.create_supabase_user('clerk');
+select tests.create_resident('Clara', 'Alder', tests.email('clara'));
+select tests.create_resident('Clara again', 'Alder');
+select tests.create_resident('Dora', 'Alder');
+select tests.create_resident('Dora again', 'Alder', tests.email('dora'));
+select tests.create_resident('Emil', 'Alder');
+select tests.create_resident('Emil again', 'Alder');
+select tests.occupy('Clara', 'A1', 'tenant', '2024-01-01'), tests.occupy('Dora again', 'A1', 'family', '2024-01-01');
+select tests.occupy('Emil', 'A1', 'family', '2020-01-01', '2020-12-31');
+insert into public.roles (id, key, name, level, community_id) values (tests.id('clerk'), 'clerk', 'Clerk', 'community', tests.id('Alder'));
+insert into public.role_permissions (role_id, permission_key) values (tests.id('clerk'), 'residents.manage'), (tests.id('clerk'), 'residents.archive'), (tests.id('clerk'), 'residents.read');
+select tests.grant_role('clerk', 'clerk', community => 'Alder');
+select tests.authenticate_as('manager');
+select public.suspend_resident(tests.id(r), 'Lends the key to strangers') from unnest(array['Clara again', 'Dora', 'Emil again']) r;
+select tests.authenticate_as('clara');
+select is(tests.seen('public.units', 'number'), 'A1', '(Clara sees her unit)');
+select tests.as_studio();
+select tests.keep('token', tests.claims('clara'));
+select tests.keep('token_of_dora', tests.claims('dora'));
+
+select tests.authenticate_as('clerk');
+select throws_ok($$select public.merge_residents(tests.id('Clara'), tests.id('Clara again'), 'Entered twice')$$, 'PT403', 'permission_denied', 'who may suspend nobody merges no suspension into a record');
+select is((select onboarding || ' ' || (merged_into_id is null) from public.residents where id = tests.id('Clara')), 'registered true', 'which is as before');
+select is(public.merge_residents(tests.id('Dora'), tests.id('Dora again'), 'Entered twice') ->> 'changed', 'true', 'and merges into one that is suspended');
+select tests.authenticate_as('manager');
+select is(public.merge_residents(tests.id('Clara'), tests.id('Clara again'), 'Entered twice') ->> 'changed', 'true', 'a suspended duplicate is merged');
+select is(public.merge_residents(tests.id('Emil'), tests.id('Emil again'), 'Entered twice') ->> 'changed', 'true', '(also into one who has moved out)');
+select is((select string_agg(full_name || ' ' || onboarding, ', ' order by full_name) from public.residents where id in (tests.id('Clara'), tests.id('Dora'), tests.id('Emil'))),
+  'Clara suspended, Dora suspended, Emil suspended', 'who was suspended in either record is suspended');
+select tests.authenticate_with(tests.kept('token')::jsonb);
+select is(tests.seen('public.units', 'number'), 'nothing', 'and has no access by the record that stays, with a token from before');
+select tests.authenticate_with(tests.kept('token_of_dora')::jsonb);
+select is(tests.seen('public.units', 'number'), 'nothing', 'nor by an account that came along');
+select tests.as_studio();
+select is((select note from audit.log where row_id = tests.id('Clara') and changes #>> '{onboarding,1}' = 'suspended'), 'Entered twice', 'the step is in the audit log, with the reason of the merge');
+update public.occupancies set ends_on = null where resident_id = tests.id('Emil');
+select is((select onboarding::text from public.residents where id = tests.id('Emil')), 'suspended', 'moving in again does not lift it');
+select tests.authenticate_as('manager');
+select public.resume_resident(tests.id('Clara'));
+select tests.authenticate_as('clara');
+select is(tests.seen('public.units', 'number'), 'A1', 'resume_resident does');
+select tests.as_studio();
 
 select * from finish();
 rollback;

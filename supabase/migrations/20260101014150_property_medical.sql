@@ -1,210 +1,14 @@
--- Property: whom to call, and what responders have to know.
+-- Property: what responders have to know of somebody's health.
 --
--- Purpose     Emergency contacts; medical conditions and accessibility needs, which only the person and, in an alert, its responders read.
--- Tables      emergency_contacts, private.medical_records, private.encryption_keys, private.emergency_access, private.emergency_responders
--- RPCs        add_emergency_contact, order_emergency_contacts, remove_emergency_contact, set_medical, read_medical, medical_reads
+-- Purpose     Medical conditions and accessibility needs, which only the person (a minor's guardian) and, in an alert, its responders read.
+-- Tables      private.medical_records, private.encryption_keys, private.emergency_access, private.emergency_responders
+-- RPCs        set_medical, read_medical, medical_reads
 -- Invariants  What is medical is stored encrypted (OpenPGP, AES-256), under a key that is in Vault where there is one, and in no table
 --             beside it. It is bound to its resident: a ciphertext moved to another row opens for nobody. Every attempt to read
 --             it, refused ones too, is in the audit log before anything is told. No role opens it: not the management, not the
 --             secret key. Whoever owns the database and its keys could; nobody else can.
 --
 -- Access control opens and closes emergencies with app.open_emergency_access, app.add_emergency_responder, app.close_emergency_access.
-
-select app.define_permission('emergency.read', 'community', 'See residents'' emergency contacts', '{
-  site/superadmin, organization/owner, organization/admin, community/admin, community/manager, community/guard}');
-select app.define_permission('emergency.manage', 'community', 'Keep emergency contacts of residents, and medical notes of residents without an account', '{
-  site/superadmin, organization/owner, organization/admin, community/admin, community/manager}');
-
--- Contacts -----------------------------------------------------------------------------------------------------------
-
-create table public.emergency_contacts (
-  id uuid not null default extensions.uuidv7(),
-  full_name text not null,
-  community_id uuid not null,
-  resident_id uuid not null,
-  phone text not null,
-  relationship text not null,
-  priority smallint not null,
-  like app.row_model including defaults including comments,
-  constraint emergency_contacts_pkey primary key (id),
-  constraint emergency_contacts_resident_fkey foreign key (community_id, resident_id) references public.residents (community_id, id) on delete cascade,
-  constraint emergency_contacts_full_name_check check (app.is_name(full_name)),
-  constraint emergency_contacts_phone_check check (app.is_phone(phone)),
-  constraint emergency_contacts_relationship_check check (app.is_name(relationship) and length(relationship) <= 60),
-  constraint emergency_contacts_priority_check check (priority between 1 and 10),
-  -- Deferrable and not a unique index, so that one statement can put all in another order.
-  constraint emergency_contacts_priority_excl exclude using btree (resident_id with =, priority with =) where (deleted_at is null) deferrable
-);
-
-create index emergency_contacts_resident_idx on public.emergency_contacts (community_id, resident_id);
-
-comment on table public.emergency_contacts is 'Whom to call when something has happened to a resident, in which order. The resident and holders of emergency.read see them; a housemate does not.';
-comment on column public.emergency_contacts.full_name is 'Name of the contact.';
-comment on column public.emergency_contacts.resident_id is 'The resident whose contact it is.';
-comment on column public.emergency_contacts.phone is 'Telephone number of the contact, as written.';
-comment on column public.emergency_contacts.relationship is 'What the contact is to the resident: daughter, neighbour, doctor.';
-comment on column public.emergency_contacts.priority is '1 is called first. One contact each; at most ten. Changed by order_emergency_contacts.';
-
-select app.track('public.emergency_contacts');
-select app.register_personal_data('public.emergency_contacts', 'resident_id', 'resident', on_erase => 'remove', on_merge => 'archive', clash_on => '{priority}',
-  columns => '{"full_name": null, "phone": null, "relationship": null}');
-
-create policy emergency_contacts_select on public.emergency_contacts for select to authenticated
-  using (
-    community_id = any ((select app.my_communities())::uuid[])
-    and deleted_at is null
-    and (
-      community_id in (select app.communities_with('emergency.read'))
-      or resident_id in (select app.my_residents())
-    )
-  );
-create policy emergency_contacts_update on public.emergency_contacts for update to authenticated
-  using (
-    community_id = any ((select app.my_communities())::uuid[])
-    and deleted_at is null
-    and (community_id in (select app.communities_with('emergency.manage')) or resident_id in (select app.my_residents()))
-  )
-  with check (
-    community_id = any ((select app.my_communities())::uuid[])
-    and (community_id in (select app.communities_with('emergency.manage')) or resident_id in (select app.my_residents()))
-  );
-
-grant select, update (full_name, phone, relationship) on public.emergency_contacts to authenticated;
-grant select, insert, update on public.emergency_contacts to service_role;
-
-create function app.resident_with_own_contacts(resident uuid)
-returns public.residents
-language plpgsql
-volatile
-set search_path = ''
-as $$
-declare
-  person public.residents;
-begin
-  select re.* into person from public.residents re where re.id = resident and re.deleted_at is null for no key update;
-  if not coalesce(person.id in (select app.my_residents()) and person.community_id = any (app.my_communities()), false) then
-    perform app.require('emergency.manage', person.community_id);
-  end if;
-  if person.id is null then
-    perform app.fail(404, 'resident_not_found', 'There is no live resident with this id.');
-  end if;
-  return person;
-end;
-$$;
-
-comment on function app.resident_with_own_contacts(uuid) is
-  'Locks a resident for themselves, or for a holder of emergency.manage: the lock under which priorities are given. Not executable by API roles.';
-
-create function app.add_emergency_contact(resident uuid, full_name text, phone text, relationship text)
-returns uuid
-language plpgsql
-volatile
-security definer -- API roles may not choose priorities
-set search_path = ''
-as $$
-declare
-  person constant public.residents := app.resident_with_own_contacts(resident);
-  last smallint;
-  made uuid;
-  refused text;
-begin
-  select coalesce(max(e.priority), 0) into last from public.emergency_contacts e where e.community_id = person.community_id and e.resident_id = person.id and e.deleted_at is null;
-  if num_nulls(full_name, phone, relationship) > 0 then
-    perform app.fail(422, 'invalid_value', 'A contact has a name, a telephone number and a relationship.');
-  elsif last >= 10 then
-    perform app.fail(409, 'too_many_contacts', 'There are ten contacts already.', 'Remove one first.');
-  end if;
-  insert into public.emergency_contacts (full_name, community_id, resident_id, phone, relationship, priority)
-  values (btrim(add_emergency_contact.full_name), person.community_id, person.id, btrim(add_emergency_contact.phone), btrim(add_emergency_contact.relationship), last + 1)
-  returning id into made;
-  return made;
-exception when check_violation then
-  get stacked diagnostics refused = constraint_name;
-  perform app.fail_check('emergency_contacts', refused);
-end;
-$$;
-
-comment on function app.add_emergency_contact(uuid, text, text, text) is 'What public.add_emergency_contact does. Definer: no API role chooses priorities.';
-
-create function app.order_emergency_contacts(resident uuid, contacts uuid[])
-returns void
-language plpgsql
-volatile
-security definer -- API roles may not choose priorities
-set search_path = ''
-as $$
-declare
-  person constant public.residents := app.resident_with_own_contacts(resident);
-begin
-  if (select array_agg(e.id order by e.id) from public.emergency_contacts e where e.community_id = person.community_id and e.resident_id = person.id and e.deleted_at is null)
-    is distinct from (select array_agg(c order by c) from unnest(contacts) c)
-  then
-    perform app.fail(422, 'invalid_value', 'contact_ids are all contacts of the resident, each once.');
-  end if;
-  update public.emergency_contacts e
-  set priority = c.priority
-  from unnest(contacts) with ordinality c (id, priority)
-  where e.id = c.id and e.priority <> c.priority;
-end;
-$$;
-
-comment on function app.order_emergency_contacts(uuid, uuid[]) is 'What public.order_emergency_contacts does. Definer: no API role chooses priorities.';
-
-create function app.remove_emergency_contact(contact uuid)
-returns void
-language plpgsql
-volatile
-security definer -- API roles may archive nothing by themselves
-set search_path = ''
-as $$
-declare
-  person public.residents;
-  gone smallint;
-begin
-  person := app.resident_with_own_contacts((select e.resident_id from public.emergency_contacts e where e.id = contact and e.deleted_at is null));
-  update public.emergency_contacts e set deleted_at = clock_timestamp() where e.id = contact and e.deleted_at is null returning e.priority into gone;
-  update public.emergency_contacts e set priority = e.priority - 1
-  where e.community_id = person.community_id and e.resident_id = person.id and e.priority > gone and e.deleted_at is null;
-end;
-$$;
-
-comment on function app.remove_emergency_contact(uuid) is 'What public.remove_emergency_contact does; those after it move up. Definer: no API role archives contacts.';
-
-create function public.add_emergency_contact(resident_id uuid, full_name text, phone text, relationship text)
-returns uuid
-language sql
-volatile
-set search_path = ''
-as $$ select app.add_emergency_contact(resident_id, full_name, phone, relationship) $$;
-
-comment on function public.add_emergency_contact(uuid, text, text, text) is
-  'Adds a contact, to be called last; at most ten. One''s own, or with emergency.manage. Errors: permission_denied, resident_not_found, too_many_contacts, invalid_value.';
-
-create function public.order_emergency_contacts(resident_id uuid, contact_ids uuid[])
-returns void
-language sql
-volatile
-set search_path = ''
-as $$ select app.order_emergency_contacts(resident_id, contact_ids) $$;
-
-comment on function public.order_emergency_contacts(uuid, uuid[]) is
-  'Puts all contacts of a resident in this order. One''s own, or with emergency.manage. Errors: permission_denied, resident_not_found, invalid_value.';
-
-create function public.remove_emergency_contact(contact_id uuid)
-returns void
-language sql
-volatile
-set search_path = ''
-as $$ select app.remove_emergency_contact(contact_id) $$;
-
-comment on function public.remove_emergency_contact(uuid) is
-  'Takes a contact away; those after it move up. One''s own, or with emergency.manage. Errors: permission_denied, resident_not_found.';
-
-grant execute on function
-  app.add_emergency_contact(uuid, text, text, text), public.add_emergency_contact(uuid, text, text, text),
-  app.order_emergency_contacts(uuid, uuid[]), public.order_emergency_contacts(uuid, uuid[]),
-  app.remove_emergency_contact(uuid), public.remove_emergency_contact(uuid)
-to authenticated, service_role;
 
 -- Keys ---------------------------------------------------------------------------------------------------------------
 
@@ -390,23 +194,33 @@ volatile
 set search_path = ''
 as $$
 declare
+  kept private.medical_records;
   moved private.medical_records;
+  own jsonb;
+  other jsonb;
 begin
   lock table private.encryption_keys in row exclusive mode;
-  select m.* into moved from private.medical_records m where m.resident_id = duplicate for update;
+  perform from private.medical_records m where m.resident_id in (keep, duplicate) order by m.id for update;
+  select m.* into kept from private.medical_records m where m.resident_id = keep;
+  select m.* into moved from private.medical_records m where m.resident_id = duplicate;
   if moved.id is null then
     return;
-  elsif exists (select from private.medical_records m where m.resident_id = keep) then
-    delete from private.medical_records m where m.id = moved.id;
+  end if;
+  other := app.decrypt_medical(moved);
+  if kept.id is null then
+    update private.medical_records m set resident_id = keep, ciphertext = app.encrypt_medical(keep, m.key_id, other) where m.id = moved.id;
   else
-    update private.medical_records m
-    set resident_id = keep, ciphertext = app.encrypt_medical(keep, moved.key_id, app.decrypt_medical(moved))
-    where m.id = moved.id;
+    own := app.decrypt_medical(kept);
+    select jsonb_object_agg(t.key, concat_ws(E'\n', own ->> t.key, nullif(other ->> t.key, own ->> t.key))) into own
+    from unnest(array['medical_conditions', 'accessibility_needs']) t (key)
+    where num_nonnulls(own ->> t.key, other ->> t.key) > 0;
+    update private.medical_records m set ciphertext = app.encrypt_medical(keep, m.key_id, own), updated_at = now() where m.id = kept.id;
+    delete from private.medical_records m where m.id = moved.id;
   end if;
 end;
 $$;
 
-comment on function app.merge_medical(uuid, uuid) is 'What is medical of a duplicate becomes the survivor''s, unless that one told something. For the registry.';
+comment on function app.merge_medical(uuid, uuid) is 'What is medical of a duplicate is added to what the survivor told: a responder must miss neither. For the registry.';
 
 select app.register_personal_data('private.medical_records', 'resident_id', 'resident', on_erase => 'function', erase_with => 'app.forget_medical',
   on_merge => 'function', merge_with => 'app.merge_medical', exported => '{updated_at}');
@@ -545,7 +359,7 @@ declare
   key uuid;
 begin
   select re.* into person from public.residents re where re.id = resident and re.deleted_at is null for no key update;
-  if not coalesce(person.id in (select app.my_residents()), false) then
+  if not coalesce(person.id in (select app.my_residents() union select app.my_wards()), false) then
     perform app.require('emergency.manage', person.community_id);
     if person.id is null then
       perform app.fail(404, 'resident_not_found', 'There is no live resident with this id.');
@@ -583,7 +397,7 @@ set search_path = ''
 as $$ select app.set_medical(resident_id, medical_conditions, accessibility_needs) $$;
 
 comment on function public.set_medical(uuid, text, text) is
-  'Stores, encrypted, what the caller tells responders about their health and needs, in place of what was there; two nulls take it away. Holders of emergency.manage write it, and never read it, for residents without an account. '
+  'Stores, encrypted, what the caller tells responders about their health and needs, or a guardian about a minor''s, in place of what was there; two nulls take it away. Holders of emergency.manage write it, and never read it, for residents without an account. '
   'Errors: permission_denied, resident_not_found, invalid_value.';
 
 create function app.read_medical(resident uuid, reason text)
@@ -601,7 +415,7 @@ declare
 begin
   select re.* into person from public.residents re where re.id = resident and re.deleted_at is null;
   alert_id := case when caller is not null then app.emergency_of(person, caller) end;
-  outcome := case when person.user_id = caller or alert_id is not null then 'granted' else 'refused' end;
+  outcome := case when person.user_id = caller or person.id in (select app.my_wards()) or alert_id is not null then 'granted' else 'refused' end;
   perform app.record_action(case outcome when 'granted' then 'MEDICAL_READ' else 'MEDICAL_REFUSED' end,
     person.community_id, null, 'public.residents', resident, left(reason, 500), jsonb_strip_nulls(jsonb_build_object('alert_id', alert_id)));
   if outcome = 'granted' then
@@ -627,7 +441,7 @@ set search_path = ''
 as $$ select * from app.read_medical(resident_id, reason) $$;
 
 comment on function public.read_medical(uuid, text) is
-  'What a resident told about their health and needs: for the person, and for the responders of an emergency alert while it runs. outcome is granted, or refused for anybody else (the management and the secret key too) and for a resident who does not exist. '
+  'What a resident told about their health and needs: for the person, a minor''s guardian, and the responders of an emergency alert while it runs. outcome is granted, or refused for anybody else (the management and the secret key too) and for a resident who does not exist. '
   'Each call is in the audit log, with the reason given: the person sees it with medical_reads. Errors: medical_unreadable.';
 
 create function app.medical_reads()
@@ -642,7 +456,7 @@ begin
     select l.row_id, l.recorded_at, l.action, l.actor_id, coalesce(p.display_name, l.actor_label), l.note, (l.changes ->> 'alert_id')::uuid
     from audit.log l
     left join public.profiles p on p.id = l.actor_id
-    where l.row_id in (select app.my_residents()) and l.action in ('MEDICAL_READ', 'MEDICAL_REFUSED', 'MEDICAL_WRITTEN')
+    where l.row_id in (select app.my_residents() union select app.my_wards()) and l.action in ('MEDICAL_READ', 'MEDICAL_REFUSED', 'MEDICAL_WRITTEN')
     order by l.recorded_at desc, l.id desc
     limit 1000;
 end;
@@ -658,7 +472,7 @@ set search_path = ''
 as $$ select * from app.medical_reads() $$;
 
 comment on function public.medical_reads() is
-  'Who read, tried to read (MEDICAL_REFUSED) or wrote what is kept of the caller''s health, newest first, the last thousand.';
+  'Who read, tried to read (MEDICAL_REFUSED) or wrote what is kept of the caller''s health, or of a minor''s whose guardian the caller is, newest first, the last thousand.';
 
 grant execute on function
   app.set_medical(uuid, text, text), public.set_medical(uuid, text, text), app.read_medical(uuid, text), public.read_medical(uuid, text)
