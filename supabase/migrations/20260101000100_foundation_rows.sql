@@ -273,6 +273,9 @@ returns trigger
 language plpgsql
 set search_path = ''
 as $$
+declare
+  actor text;
+  claims text;
 begin
   new.updated_at := now();
   -- app.actor_id(), written out: every written row comes past here. A login that is no request may not even name auth.uid().
@@ -280,7 +283,8 @@ begin
     -- Reading the claims takes longer than all the rest, so it is done once for each text of them. Whoever could set what is kept here
     -- could as well set the claims themselves: it is believed where they are.
     if current_setting('app.claims_read', true) is distinct from current_setting('request.jwt.claims', true) then
-      perform set_config('app.claims_actor', coalesce(auth.uid()::text, ''), true), set_config('app.claims_read', current_setting('request.jwt.claims', true), true);
+      actor := set_config('app.claims_actor', coalesce(auth.uid()::text, ''), true);
+      claims := set_config('app.claims_read', current_setting('request.jwt.claims', true), true);
     end if;
     new.updated_by := nullif(current_setting('app.claims_actor', true), '');
   else
