@@ -209,7 +209,7 @@ security definer -- no API role may read schema private
 set search_path = ''
 as $$
 begin
-  return (select r.address from private.request r);
+  return (select r.address::inet from private.request r);
 exception when invalid_text_representation then
   return null;
 end;
@@ -373,7 +373,7 @@ select app.ensure_partitions('audit.log');
 -- Tracking -----------------------------------------------------------------------------------------------------------
 -- Statement triggers over transition tables; hstore finds the changed columns in one C call per row.
 -- Trigger arguments: [0] column that names the community, [1] column that names the organization, [2] secret columns,
--- [3] columns of which jsonb tells what their text tells, [4] columns of numbers: each name between spaces, none of them secret.
+-- [3] columns of which jsonb tells what their text tells, [4] columns of numbers and booleans: each name between spaces, none of them secret.
 
 create function app.redacted(told jsonb, secrets text[])
 returns jsonb
@@ -425,8 +425,9 @@ begin
         when c.changed[2] is null and strpos(tg_argv[3], ' ' || c.changed[1] || ' ') > 0
           then jsonb_build_object(c.changed[1], jsonb_build_array(c.before operator(extensions.->) c.changed[1], c.after operator(extensions.->) c.changed[1]))
         when c.changed[2] is null and strpos(tg_argv[4], ' ' || c.changed[1] || ' ') > 0
-          then jsonb_build_object(c.changed[1],
-            jsonb_build_array((c.before operator(extensions.->) c.changed[1])::numeric, (c.after operator(extensions.->) c.changed[1])::numeric))
+          then jsonb_build_object(c.changed[1], jsonb_build_array(
+            extensions.hstore_to_jsonb_loose(extensions.slice(c.before, c.changed)) -> c.changed[1],
+            extensions.hstore_to_jsonb_loose(extensions.slice(c.after, c.changed)) -> c.changed[1]))
         else app.changed_values(to_jsonb(c.o), to_jsonb(c.n), c.changed, tg_argv[2]::text[])
       end,
       case when current_setting('app.action', true) <> '' then (select app.known_action(current_setting('app.action', true))) end,
@@ -489,9 +490,9 @@ declare
     select a.attname::text from pg_catalog.pg_attribute a where a.attrelid = tracked and a.attnum > 0 and not a.attisdropped);
   community_column constant text := case when tracked::text in ('communities', 'public.communities') then 'id' when 'community_id' = any (columns) then 'community_id' else '' end;
   organization_column constant text := case when tracked::text in ('organizations', 'public.organizations') then 'id' when 'organization_id' = any (columns) then 'organization_id' else '' end;
-  -- Whatever is not listed, or comes later, app.tg__audit reads from the row's jsonb: slower, and no less true.
+  -- Whatever is not listed, or is added or renamed later, app.tg__audit reads from the row's jsonb: slower, and no less true.
   texts text;
-  numbers text;
+  literals text;
   audited text;
   frozen text;
 begin
@@ -526,12 +527,12 @@ begin
 
   select
     ' ' || string_agg(a.attname, ' ') filter (where t.typtype = 'e' or t.oid in ('text'::regtype, 'varchar'::regtype, 'uuid'::regtype)) || ' ',
-    ' ' || string_agg(a.attname, ' ') filter (where t.oid in ('int2'::regtype, 'int4'::regtype, 'int8'::regtype, 'numeric'::regtype)) || ' '
-  into texts, numbers
+    ' ' || string_agg(a.attname, ' ') filter (where t.oid in ('boolean'::regtype, 'int2'::regtype, 'int4'::regtype, 'int8'::regtype, 'numeric'::regtype, 'float8'::regtype)) || ' '
+  into texts, literals
   from pg_catalog.pg_attribute a
   join pg_catalog.pg_type t on t.oid = a.atttypid
   where a.attrelid = tracked and a.attnum > 0 and not a.attisdropped and a.attname <> all (secrets) and a.attname !~ '[ ,]';
-  audited := format('for each statement execute function app.tg__audit(%L, %L, %L, %L, %L)', community_column, organization_column, secrets, coalesce(texts, ''), coalesce(numbers, ''));
+  audited := format('for each statement execute function app.tg__audit(%L, %L, %L, %L, %L)', community_column, organization_column, secrets, coalesce(texts, ''), coalesce(literals, ''));
   execute format('create or replace trigger _900_audit_insert after insert on %s referencing new table as new_rows %s', tracked, audited);
   execute format('create or replace trigger _900_audit_update after update on %s referencing old table as old_rows new table as new_rows %s', tracked, audited);
   execute format('create or replace trigger _900_audit_delete after delete on %s referencing old table as old_rows %s', tracked, audited);
