@@ -30,11 +30,14 @@ create table audit.log (
 ) partition by range (recorded_at);
 
 -- Small, because every change pays for them: one key per changed row however often it changed; communities in order of
--- time (read backwards for the newest first), which lets pages fill up.
+-- time (read backwards for the newest first), which lets pages fill up. Not partial: a condition is prepared anew for every
+-- statement, which costs more than the few entries that it would leave out.
 create index log_row_idx on audit.log (row_id);
-create index log_community_idx on audit.log (community_id, recorded_at) where community_id is not null;
+create index log_community_idx on audit.log (community_id, recorded_at);
 -- What was changed together, and what came after a transaction: entries lie in about that order, so block ranges find them.
 create index log_transaction_idx on audit.log using brin ((transaction_id::text::bigint)) with (pages_per_range = 32);
+-- Which entries came from a place: says who may see it, and when nobody needs it any more. Few keys, so that it stays small.
+create index log_origin_idx on audit.log (origin_id);
 
 comment on table audit.log is 'One entry per changed row of a tracked table, and one per action that changed none. Append-only; read it through public.audit_log.';
 comment on column audit.log.id is 'Counts the entries; entries of one transaction in the order they were written.';
@@ -119,13 +122,9 @@ comment on column audit.origins.erased_at is 'When address, agent and location w
 comment on column audit.origins.hash is 'Finds the row of a request, and is what seals cover. Granted to nobody: who reads it could try addresses.';
 
 alter table audit.origins enable row level security;
--- Which of them belong to which entry only the log tells, and its policy says who reads that.
+-- Whoever may read an entry may know from where it came. The log's own policy says who that is.
 create policy origins_select on audit.origins for select to authenticated
-  using (
-    exists (select app.communities_with('audit.read'))
-    or exists (select app.organizations_with('audit.read'))
-    or (select app.can_on_site('audit.read'))
-  );
+  using (exists (select from audit.log l where l.origin_id = origins.id and l.recorded_at >= origins.first_used_at));
 grant select (id, actor_id, address, user_agent, method, path, location, first_used_at, erased_at) on audit.origins to authenticated, service_role;
 
 create trigger _100_append_only before update or delete or truncate on audit.origins
@@ -144,7 +143,44 @@ $$;
 
 comment on function app.origin_hash(audit.origins) is 'The hash of what an origin tells. Not executable by API roles.';
 
-create function app.request_origin()
+-- A view and no function: it becomes a part of the statement that writes the log, which costs a single row a fourth of what calls did.
+
+create view private.request as
+select r.actor_id, r.address, r.user_agent, r.method, r.path, r.location, r.hash,
+  (select o.id from audit.origins o where o.hash = r.hash and o.erased_at is null limit 1) as origin_id
+from (
+  select f.*, sha256(convert_to(row(f.actor_id, f.address, f.user_agent, f.method, f.path, f.location)::text, 'UTF8')) as hash
+  from (
+    select
+      -- app.tg__touch has read the claims, if a row was written.
+      case when current_setting('app.claims_read', true) = current_setting('request.jwt.claims', true) then nullif(current_setting('app.claims_actor', true), '')::uuid else auth.uid() end as actor_id,
+      left(btrim(coalesce(h.headers ->> 'cf-connecting-ip', h.headers ->> 'x-real-ip', split_part(h.headers ->> 'x-forwarded-for', ',', 1))), 64) as address,
+      left(h.headers ->> 'user-agent', 300) as user_agent,
+      nullif(current_setting('request.method', true), '') as method,
+      left(nullif(current_setting('request.path', true), ''), 300) as path,
+      left(coalesce(h.headers ->> 'x-client-location', h.headers ->> 'cf-ipcountry'), 200) as location
+    from (
+      select current_setting('request.headers', true)::jsonb as headers
+      where current_setting('request.headers', true) <> ''
+        and (current_setting('role') in ('authenticated', 'anon', 'service_role') or pg_has_role(session_user, 'postgres', 'member')) -- app.believes_claims(), written out
+      offset 0
+    ) h
+  ) f
+  offset 0 -- the hash is made once, and not for each row it is compared with
+) r;
+
+comment on view private.request is
+  'From where the request comes that is being answered; no row outside of requests. The one place that says which header tells what.';
+comment on column private.request.actor_id is 'The user of the request; null when it was made with a key.';
+comment on column private.request.address is 'The client''s network address, as the proxy in front tells it: cf-connecting-ip, else x-real-ip, else the first of x-forwarded-for. Whatever it says: it need not be an address.';
+comment on column private.request.user_agent is 'The header user-agent, at most 300 characters of it.';
+comment on column private.request.method is 'POST, PATCH …';
+comment on column private.request.path is 'What was called, without the query.';
+comment on column private.request.location is 'The header x-client-location that an app may send, else the country that the proxy tells (cf-ipcountry).';
+comment on column private.request.hash is 'app.origin_hash of the columns before it, written out.';
+comment on column private.request.origin_id is 'The row of audit.origins that tells the same; null if there is none yet (app.add_origin).';
+
+create function app.add_origin()
 returns integer
 language plpgsql
 volatile
@@ -152,31 +188,37 @@ security definer -- nobody may write audit.origins
 set search_path = ''
 as $$
 declare
-  headers constant jsonb := case when app.believes_claims() then nullif(current_setting('request.headers', true), '') end;
-  origin audit.origins;
+  added integer;
 begin
-  if headers is null then
-    return null;
-  end if;
-  origin.actor_id := app.actor_id();
-  origin.address := left(btrim(coalesce(headers ->> 'cf-connecting-ip', headers ->> 'x-real-ip', split_part(headers ->> 'x-forwarded-for', ',', 1))), 64);
-  origin.user_agent := left(headers ->> 'user-agent', 300);
-  origin.method := nullif(current_setting('request.method', true), '');
-  origin.path := left(nullif(current_setting('request.path', true), ''), 300);
-  origin.location := left(coalesce(headers ->> 'x-client-location', headers ->> 'cf-ipcountry'), 200);
-  origin.hash := app.origin_hash(origin);
-  select o.id into origin.id from audit.origins o where o.hash = origin.hash and o.erased_at is null limit 1;
-  if origin.id is null then
-    insert into audit.origins (actor_id, address, user_agent, method, path, location, hash)
-    values (origin.actor_id, origin.address, origin.user_agent, origin.method, origin.path, origin.location, origin.hash)
-    returning id into origin.id;
-  end if;
-  return origin.id;
+  insert into audit.origins (actor_id, address, user_agent, method, path, location, hash)
+  select r.actor_id, r.address, r.user_agent, r.method, r.path, r.location, r.hash from private.request r
+  returning id into added;
+  return added;
 end;
 $$;
 
-comment on function app.request_origin() is
-  'The row of audit.origins for the request that is being answered, made if there is none; null outside of requests. Asked once per statement: keeping the answer for the next one costs as much as looking. Definer: nobody may write audit.origins.';
+comment on function app.add_origin() is
+  'Writes from where the request comes into audit.origins. Called by what writes the log, where private.request found no such row: (select coalesce(r.origin_id, app.add_origin()) from private.request r). '
+  'Definer: nobody may write audit.origins; not executable by API roles.';
+
+create function app.request_address()
+returns inet
+language plpgsql
+stable
+security definer -- no API role may read schema private
+set search_path = ''
+as $$
+begin
+  return (select r.address::inet from private.request r);
+exception when invalid_text_representation then
+  return null;
+end;
+$$;
+
+comment on function app.request_address() is
+  'The network address the request came from (private.request says which header tells it); null outside of requests and where it is none. Definer: reads private.request.';
+
+grant execute on function app.request_address() to authenticated, service_role;
 
 -- What it was called ---------------------------------------------------------------------------------------------------
 
@@ -252,7 +294,7 @@ as $$
   insert into audit.log (table_id, operation, row_id, community_id, organization_id, actor_id, actor_label, origin_id, changes, action, note)
   values (
     tracked, 'action', record_action.row_id, community, organization, coalesce(actor, auth.uid()), case when actor is null then app.actor_label() end,
-    app.request_origin(), coalesce(details, '{}'), app.known_action(record_action.action),
+    (select coalesce(r.origin_id, app.add_origin()) from private.request r), coalesce(details, '{}'), app.known_action(record_action.action),
     coalesce(nullif(btrim(record_action.note), ''), nullif(current_setting('app.reason', true), '')))
   returning id
 $$;
@@ -329,8 +371,9 @@ comment on function app.ensure_partitions(regclass, integer) is
 select app.ensure_partitions('audit.log');
 
 -- Tracking -----------------------------------------------------------------------------------------------------------
--- Statement triggers over transition tables; hstore finds the changed columns in one C call per row, jsonb keeps their types.
--- Trigger arguments: [0] column that names the community, [1] column that names the organization, [2] secret columns.
+-- Statement triggers over transition tables; hstore finds the changed columns in one C call per row.
+-- Trigger arguments: [0] column that names the community, [1] column that names the organization, [2] secret columns,
+-- [3] columns of which jsonb tells what their text tells, [4] columns of numbers and booleans: each name between spaces, none of them secret.
 
 create function app.redacted(told jsonb, secrets text[])
 returns jsonb
@@ -374,22 +417,29 @@ begin
   -- updated_by names the user, because _100_touch has set it; who else acts is looked up once, and only if nobody is named.
   if tg_op = 'UPDATE' then
     insert into audit.log (table_id, operation, row_id, community_id, organization_id, actor_id, actor_label, origin_id, changes, action, note)
-    select tg_relid, 'update', c.id, (c.after ->> tg_argv[0])::uuid, (c.after ->> tg_argv[1])::uuid,
+    select tg_relid, 'update', c.id, (c.after operator(extensions.->) tg_argv[0])::uuid, (c.after operator(extensions.->) tg_argv[1])::uuid,
       c.updated_by, case when c.updated_by is null then (select app.actor_label()) end,
-      case when current_setting('request.headers', true) <> '' then (select app.request_origin()) end,
-      -- Most updates change one column, and most tables have no secrets.
-      case when cardinality(c.changed) = 1 and tg_argv[2] = '{}'
-        then jsonb_build_object(c.changed[1], jsonb_build_array(c.before -> c.changed[1], c.after -> c.changed[1]))
-        else app.changed_values(c.before, c.after, c.changed, tg_argv[2]::text[])
+      (select coalesce(r.origin_id, app.add_origin()) from private.request r),
+      -- Most updates change one column, and for most columns its text is enough; jsonb of whole rows costs more than all the rest.
+      case
+        when c.changed[2] is null and strpos(tg_argv[3], ' ' || c.changed[1] || ' ') > 0
+          then jsonb_build_object(c.changed[1], jsonb_build_array(c.before operator(extensions.->) c.changed[1], c.after operator(extensions.->) c.changed[1]))
+        when c.changed[2] is null and strpos(tg_argv[4], ' ' || c.changed[1] || ' ') > 0
+          then jsonb_build_object(c.changed[1], jsonb_build_array(
+            extensions.hstore_to_jsonb_loose(extensions.slice(c.before, c.changed)) -> c.changed[1],
+            extensions.hstore_to_jsonb_loose(extensions.slice(c.after, c.changed)) -> c.changed[1]))
+        else app.changed_values(to_jsonb(c.o), to_jsonb(c.n), c.changed, tg_argv[2]::text[])
       end,
       case when current_setting('app.action', true) <> '' then (select app.known_action(current_setting('app.action', true))) end,
       nullif(current_setting('app.reason', true), '')
     from (
-      select n.id, n.updated_by, to_jsonb(o) as before, to_jsonb(n) as after,
-        extensions.akeys(
-          (extensions.hstore(n) operator(extensions.-) extensions.hstore(o)) operator(extensions.-) '{updated_at,updated_by}'::text[]) as changed
-      -- Full, because that is never a nested loop: the plan made for one row is kept, and used for a hundred thousand.
-      from new_rows n full join old_rows o on o.id = n.id
+      select d.*, extensions.akeys((d.after operator(extensions.-) d.before) operator(extensions.-) '{updated_at,updated_by}'::text[]) as changed
+      from (
+        select n.id, n.updated_by, n, o, extensions.hstore(n) as after, extensions.hstore(o) as before
+        -- Full, because that is never a nested loop: the plan made for one row is kept, and used for a hundred thousand.
+        from new_rows n full join old_rows o on o.id = n.id
+        offset 0
+      ) d
       offset 0
     ) c
     where c.changed <> '{}';
@@ -397,7 +447,7 @@ begin
     insert into audit.log (table_id, operation, row_id, community_id, organization_id, actor_id, actor_label, origin_id, changes, action, note)
     select tg_relid, 'insert', r.id, (r.row ->> tg_argv[0])::uuid, (r.row ->> tg_argv[1])::uuid,
       r.updated_by, case when r.updated_by is null then (select app.actor_label()) end,
-      case when current_setting('request.headers', true) <> '' then (select app.request_origin()) end,
+      (select coalesce(r.origin_id, app.add_origin()) from private.request r),
       case when tg_argv[2] = '{}' then r.told else r.told || app.redacted(r.told, tg_argv[2]::text[]) end,
       case when current_setting('app.action', true) <> '' then (select app.known_action(current_setting('app.action', true))) end,
       nullif(current_setting('app.reason', true), '')
@@ -411,7 +461,7 @@ begin
     insert into audit.log (table_id, operation, row_id, community_id, organization_id, actor_id, actor_label, origin_id, changes, action, note)
     select tg_relid, 'delete', r.id, (r.row ->> tg_argv[0])::uuid, (r.row ->> tg_argv[1])::uuid,
       (select app.actor_id()), (select app.actor_label()),
-      case when current_setting('request.headers', true) <> '' then (select app.request_origin()) end,
+      (select coalesce(r.origin_id, app.add_origin()) from private.request r),
       case when tg_argv[2] = '{}' then r.told else r.told || app.redacted(r.told, tg_argv[2]::text[]) end,
       case when current_setting('app.action', true) <> '' then (select app.known_action(current_setting('app.action', true))) end,
       nullif(current_setting('app.reason', true), '')
@@ -440,6 +490,10 @@ declare
     select a.attname::text from pg_catalog.pg_attribute a where a.attrelid = tracked and a.attnum > 0 and not a.attisdropped);
   community_column constant text := case when tracked::text in ('communities', 'public.communities') then 'id' when 'community_id' = any (columns) then 'community_id' else '' end;
   organization_column constant text := case when tracked::text in ('organizations', 'public.organizations') then 'id' when 'organization_id' = any (columns) then 'organization_id' else '' end;
+  -- Whatever is not listed, or is added or renamed later, app.tg__audit reads from the row's jsonb: slower, and no less true.
+  texts text;
+  literals text;
+  audited text;
   frozen text;
 begin
   execute format('alter table %s enable row level security', tracked);
@@ -471,12 +525,17 @@ begin
     execute format('create or replace trigger _020_delete_refused before delete or truncate on %s for each statement execute function app.tg__delete_refused()', tracked);
   end if;
 
-  execute format('create or replace trigger _900_audit_insert after insert on %s referencing new table as new_rows for each statement execute function app.tg__audit(%L, %L, %L)',
-    tracked, community_column, organization_column, secrets);
-  execute format('create or replace trigger _900_audit_update after update on %s referencing old table as old_rows new table as new_rows for each statement execute function app.tg__audit(%L, %L, %L)',
-    tracked, community_column, organization_column, secrets);
-  execute format('create or replace trigger _900_audit_delete after delete on %s referencing old table as old_rows for each statement execute function app.tg__audit(%L, %L, %L)',
-    tracked, community_column, organization_column, secrets);
+  select
+    ' ' || string_agg(a.attname, ' ') filter (where t.typtype = 'e' or t.oid in ('text'::regtype, 'varchar'::regtype, 'uuid'::regtype)) || ' ',
+    ' ' || string_agg(a.attname, ' ') filter (where t.oid in ('boolean'::regtype, 'int2'::regtype, 'int4'::regtype, 'int8'::regtype, 'numeric'::regtype, 'float8'::regtype)) || ' '
+  into texts, literals
+  from pg_catalog.pg_attribute a
+  join pg_catalog.pg_type t on t.oid = a.atttypid
+  where a.attrelid = tracked and a.attnum > 0 and not a.attisdropped and a.attname <> all (secrets) and a.attname !~ '[ ,]';
+  audited := format('for each statement execute function app.tg__audit(%L, %L, %L, %L, %L)', community_column, organization_column, secrets, coalesce(texts, ''), coalesce(literals, ''));
+  execute format('create or replace trigger _900_audit_insert after insert on %s referencing new table as new_rows %s', tracked, audited);
+  execute format('create or replace trigger _900_audit_update after update on %s referencing old table as old_rows new table as new_rows %s', tracked, audited);
+  execute format('create or replace trigger _900_audit_delete after delete on %s referencing old table as old_rows %s', tracked, audited);
 
   -- The topic of archiving comes later, and guards the tables tracked before it by itself.
   if to_regprocedure('app.guard_archiving(regclass)') is not null then

@@ -215,22 +215,6 @@ grant select, insert, update on public.consents to service_role;
 
 -- Giving and withdrawing ---------------------------------------------------------------------------------------------
 
-create function app.request_address()
-returns inet
-language plpgsql
-stable
-set search_path = ''
-as $$
-begin
-  return split_part(nullif(current_setting('request.headers', true), '')::jsonb ->> 'x-forwarded-for', ',', 1)::inet;
-exception when invalid_text_representation then
-  return null;
-end;
-$$;
-
-comment on function app.request_address() is
-  'The address the request came from, as the gateway put it first into x-forwarded-for; null where there is none. What a proxy in front says is believed.';
-
 create function app.give_consent(text_id uuid)
 returns uuid
 language plpgsql
@@ -370,7 +354,6 @@ comment on function public.withdraw_consent(uuid) is
   'Takes a consent back, and with it the person''s other consents to the same purpose of the same place, whatever the version or channel. One''s own; the management withdraws for a resident what it recorded for one. '
   'Returns how many ended; 0 when they had ended before. Errors: consent_not_found.';
 
-grant execute on function app.request_address() to authenticated, service_role;
 grant execute on function app.give_consent(uuid), public.give_consent(uuid) to authenticated;
 grant execute on function
   app.record_consent(uuid, uuid, public.consent_channel, timestamptz, text), public.record_consent(uuid, uuid, public.consent_channel, timestamptz, text),

@@ -262,8 +262,10 @@ describe('a maintenance login', () => {
   test('changes rows of its organization, under its own name whatever it claims', async () => {
     const { name, sql } = await maintainer(domus);
     const [unit] = await sql<{ id: string }>(`select id from units where number = '2'`);
+    const claims = await superadminClaims();
     await sql(`select set_config('request.jwt.claims', $1, false), set_config('app.actor', 'job:load', false), set_config('app.reason', 'Ticket 4711', false),
-      set_config('request.headers', '{"x-forwarded-for": "203.0.113.9"}', false)`, [await superadminClaims()]);
+      set_config('app.claims_read', $1, false), set_config('app.claims_actor', $2, false),
+      set_config('request.headers', '{"x-forwarded-for": "203.0.113.9"}', false)`, [claims, (JSON.parse(claims) as { sub: string }).sub]);
     await sql(`update units set floor = 7 where id = $1`, [unit!.id]);
     await sql(`insert into units (community_id, number) select community_id, 'M-1' from units where id = $1`, [unit!.id]);
     const entries = await stack.sql(

@@ -1,7 +1,7 @@
 -- The audit log: who changed what, and how it was before; append-only for everybody.
 
 begin;
-select plan(35);
+select plan(38);
 
 select tests.create_community('Alder');
 select tests.create_supabase_user('manager'), tests.create_supabase_user('outsider');
@@ -45,6 +45,43 @@ insert into public.role_permissions (id, role_id, permission_key) values (tests.
 delete from public.role_permissions where id = tests.id('link');
 select is((pg_temp.entry('link')).operation, 'delete', 'a delete leaves an entry');
 select is((pg_temp.entry('link')).changes ->> 'permission_key', 'units.read', 'which tells the row as it was');
+
+-- Whatever a column is of, an entry tells what to_jsonb tells of it; and so it is if the table changes after it was tracked.
+create table public.kinds (
+  id uuid not null default extensions.uuidv7(),
+  a_text text default 't', b_uuid uuid default gen_random_uuid(), c_enum public.audit_operation default 'insert', d_integer integer default 1, e_numeric numeric default 1.50,
+  f_float double precision default 1e20, g_boolean boolean default true, h_date date default '2026-01-31', i_time timestamptz default '2026-01-31 12:00+02', j_jsonb jsonb default '{"a": null}',
+  k_array text[] default '{a,null}', l_range daterange default '[2026-01-01,2026-02-01)', "m odd, name" text default 'odd', n_infinite numeric default 'NaN', o_secret text default 'SECRET-3',
+  p_later integer default 7,
+  like app.row_model including defaults
+);
+select app.track('public.kinds', secrets => '{o_secret}');
+insert into public.kinds (id) values (tests.id('kinds')), (tests.id('other kinds'));
+alter table public.kinds alter column p_later type text using 'no number', add column q_added boolean default false;
+alter table public.kinds rename column a_text to a_renamed;
+create temporary table told (name text, before jsonb, after jsonb, entry jsonb);
+do $$
+declare
+  name text;
+  shown jsonb;
+begin
+  for name in select a.attname from pg_attribute a where a.attrelid = 'public.kinds'::regclass and a.attnum > 0 and not a.attisdropped
+    and a.attname !~ '^(id|(created|updated|deleted)_(at|by))$' order by a.attnum
+  loop
+    -- To null and back, so that each value stands on either side.
+    shown := (select to_jsonb(k) -> name from public.kinds k where k.id = tests.id('kinds'));
+    execute format('update public.kinds set %I = null where id = tests.id(''kinds'')', name);
+    insert into told select name, shown, 'null', (pg_temp.entry('kinds')).changes;
+    execute format('update public.kinds set %1$I = (select o.%1$I from public.kinds o where o.id = tests.id(''other kinds'')) where id = tests.id(''kinds'')', name);
+    shown := (select to_jsonb(k) -> name from public.kinds k where k.id = tests.id('kinds'));
+    insert into told select name, 'null', shown, (pg_temp.entry('kinds')).changes;
+  end loop;
+end $$;
+select is_empty(
+  $$select t.* from told t where t.name <> 'o_secret' and t.entry is distinct from jsonb_build_object(t.name, jsonb_build_array(t.before, t.after))$$,
+  'an entry tells a column of any type as it is, be it renamed, altered or added since the table was tracked');
+select is((select count(*) from told t where t.name = 'o_secret' and t.entry = '{"o_secret": ["[redacted]", "[redacted]"]}'), 2::bigint, 'a secret alone is redacted too');
+select is((select count(*) from told), 34::bigint, 'of each column twice');
 
 -- Who is recorded ----------------------------------------------------------------------------------------------------
 

@@ -1,12 +1,12 @@
 -- What changes are called in the audit log, where they came from, and the history of a row.
 
 begin;
-select plan(37);
+select plan(44);
 
 select tests.create_community('Alder'), tests.create_community('Birch');
 select tests.create_supabase_user('manager'), tests.create_supabase_user('other manager'), tests.create_supabase_user('guard'), tests.create_supabase_user('fired');
 select tests.grant_role('manager', 'manager', community => 'Alder'), tests.grant_role('other manager', 'manager', community => 'Birch'), tests.grant_role('guard', 'guard', community => 'Alder');
-select tests.create_unit('1A', 'Alder');
+select tests.create_unit('1A', 'Alder'), tests.create_unit('1C', 'Alder'), tests.create_unit('9B', 'Birch');
 
 create function pg_temp.entry(identifier text) returns audit.log language sql as
 $$ select l from audit.log l where l.row_id = tests.id(identifier) order by l.id desc limit 1 $$;
@@ -85,6 +85,25 @@ update public.units set floor = 9 where id = tests.id('1A');
 select is((select row(o.address, o.location)::text from pg_temp.origin('1A') o), '(2001:db8::7,"42.1,23.3")', 'what the proxy vouches for counts before what the client may have written');
 select throws_ok('update audit.origins set address = null', 'PT409', 'append_only', 'an origin stays as it is');
 select throws_ok('delete from audit.tables', 'PT409', 'append_only', 'and so does the list of tables');
+
+-- Who sees from where --------------------------------------------------------------------------------------------------
+
+select set_config('request.headers', '{"x-forwarded-for": "198.51.100.9"}', true);
+select tests.authenticate_as('other manager');
+update public.units set floor = 2 where id = tests.id('9B');
+select is((select count(*) from audit.origins o where o.address = '198.51.100.9'), 1::bigint, 'who may read an entry sees from where it came');
+select is((select array_agg(distinct o.address) from audit.origins o), '{198.51.100.9}', 'and no other place');
+select tests.authenticate_as('manager');
+select is_empty($$select from audit.origins o where o.address = '198.51.100.9'$$, 'a place from where only another community was changed is not seen');
+select set_eq($$select o.address from audit.origins o$$, $$values ('192.0.2.7'), ('2001:db8::7')$$, 'those of the own community are, whoever acted');
+select tests.authenticate_as('guard');
+select is_empty('select from audit.origins', 'who reads no entry sees no place');
+select tests.authenticate_as_service_role();
+update public.units set floor = 3 where id in (tests.id('9B'), tests.id('1C'));
+select tests.authenticate_as('manager');
+select is((select count(*) from audit.origins o where o.address = '198.51.100.9' and o.actor_id is null), 1::bigint, 'a place that changed both is seen by the readers of both');
+select is((select count(*) from audit.origins o where o.address = '198.51.100.9' and o.actor_id is not null), 0::bigint, 'which opens no other place of the same address');
+select tests.as_studio();
 select set_config('request.headers', '', true), set_config('request.method', '', true), set_config('request.path', '', true);
 
 -- The history of a row -------------------------------------------------------------------------------------------------
