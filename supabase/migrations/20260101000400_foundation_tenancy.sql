@@ -302,6 +302,50 @@ create trigger _500_access after update of deleted_at, time_zone on public.commu
   when (old.deleted_at is distinct from new.deleted_at or old.time_zone is distinct from new.time_zone)
   execute function app.tg_communities__access();
 
+-- All of them, for whoever reaches all ---------------------------------------------------------------------------------
+
+create table private.all_communities (
+  is_all boolean not null default true,
+  ids uuid[] not null,
+  constraint all_communities_pkey primary key (is_all),
+  constraint all_communities_is_all_check check (is_all)
+);
+
+alter table private.all_communities alter column ids set storage external;
+
+comment on table private.all_communities is 'One row: the ids of all communities, archived ones included. The gate of a role on the site, which would else be collected for every statement.';
+comment on column private.all_communities.is_all is 'True: there is one row.';
+comment on column private.all_communities.ids is 'Kept by triggers of public.communities.';
+
+alter table private.all_communities enable row level security;
+create policy all_communities_select on private.all_communities for select to authenticated using (false);
+
+insert into private.all_communities (ids) values ('{}');
+
+create function app.tg_communities__all()
+returns trigger
+language plpgsql
+security definer -- writes private.all_communities
+set search_path = ''
+as $$
+begin
+  -- From the row as it is once it is ours, and not from the table, which does not show what another transaction is adding.
+  if tg_op = 'INSERT' then
+    update private.all_communities a set ids = a.ids || array(select n.id from new_rows n);
+  else
+    update private.all_communities a set ids = array(select i from unnest(a.ids) i where i not in (select o.id from old_rows o));
+  end if;
+  return null;
+end;
+$$;
+
+comment on function app.tg_communities__all() is 'AFTER INSERT OR DELETE: keeps the list of all communities; who adds one waits for who is adding another. Definer: writes private.all_communities.';
+
+create trigger _500_all_insert after insert on public.communities
+  referencing new table as new_rows for each statement execute function app.tg_communities__all();
+create trigger _500_all_delete after delete on public.communities
+  referencing old table as old_rows for each statement execute function app.tg_communities__all();
+
 -- Making them --------------------------------------------------------------------------------------------------------
 
 create function app.create_organization(name text, slug text, country_code text)
