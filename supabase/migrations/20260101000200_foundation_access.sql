@@ -25,7 +25,7 @@ create table private.user_access (
   user_id uuid not null,
   version bigint not null default (date_part('epoch', clock_timestamp()) * 1000000)::bigint,
   known_version bigint,
-  known_until timestamptz,
+  stale_at timestamptz,
   access jsonb,
   communities uuid[],
   site_roles text[],
@@ -44,7 +44,7 @@ comment on column private.user_access.user_id is 'The user.';
 comment on column private.user_access.version is
   'Grows with every change. Begins with the time in microseconds, so that a database restored from a backup does not hand out a version twice.';
 comment on column private.user_access.known_version is 'The version that the columns beneath were computed for; with any other than the live one they are not used.';
-comment on column private.user_access.known_until is 'The next moment at which a date changes the access, or half a day after it was computed. From then on it is not used.';
+comment on column private.user_access.stale_at is 'From this moment on it is not used: a date changes the access, or half a day has passed since it was computed.';
 comment on column private.user_access.access is 'What app.compute_access said.';
 comment on column private.user_access.communities is 'The communities in which the user has roles; null for whoever has others besides, by an organization or by what is not a plain role.';
 comment on column private.user_access.site_roles is 'The roles on the site; null: none.';
@@ -209,7 +209,7 @@ begin
   is_plain := not told ? 'extras';
   update private.user_access a
   set known_version = live,
-    known_until = least((told ->> 'valid_until')::timestamptz, now() + interval '12 hours'),
+    stale_at = least((told ->> 'valid_until')::timestamptz, now() + interval '12 hours'),
     access = told,
     communities = case when is_plain and told -> 'organizations' = '{}' then array(select k::uuid from jsonb_object_keys(told -> 'communities') k) end,
     site_roles = nullif(array(select jsonb_array_elements_text(told -> 'site_roles')), '{}'),
@@ -259,7 +259,7 @@ declare
 begin
   select
     a.version,
-    case when a.known_version = a.version and now() < a.known_until then a.access end,
+    case when a.known_version = a.version and now() < a.stale_at then a.access end,
     exists (
       select from auth.sessions s
       where s.id = case when pg_input_is_valid(session, 'uuid') then session::uuid end and s.user_id = caller and (s.not_after is null or s.not_after > now())),
@@ -469,7 +469,7 @@ begin
     where current_setting('role') in ('authenticated', 'anon', 'service_role') or pg_has_role(session_user, 'postgres', 'member')
     offset 0
   ) c
-  join private.user_access a on a.user_id = (c.claims ->> 'sub')::uuid and a.known_version = a.version and a.known_until > now()
+  join private.user_access a on a.user_id = (c.claims ->> 'sub')::uuid and a.known_version = a.version and a.stale_at > now()
   where exists (
     select from auth.sessions s
     where s.id = case when pg_input_is_valid(c.claims ->> 'session_id', 'uuid') then (c.claims ->> 'session_id')::uuid end
@@ -577,7 +577,7 @@ begin
     where current_setting('role') in ('authenticated', 'anon', 'service_role') or pg_has_role(session_user, 'postgres', 'member')
     offset 0
   ) c
-  join private.user_access a on a.user_id = (c.claims ->> 'sub')::uuid and a.known_version = a.version and a.known_until > now()
+  join private.user_access a on a.user_id = (c.claims ->> 'sub')::uuid and a.known_version = a.version and a.stale_at > now()
   where exists (
       select from auth.sessions s
       where s.id = case when pg_input_is_valid(c.claims ->> 'session_id', 'uuid') then (c.claims ->> 'session_id')::uuid end
@@ -609,7 +609,7 @@ begin
       where current_setting('role') in ('authenticated', 'anon', 'service_role') or pg_has_role(session_user, 'postgres', 'member')
       offset 0
     ) c
-    join private.user_access a on a.user_id = c.caller::uuid and a.known_version = a.version and a.known_until > now()
+    join private.user_access a on a.user_id = c.caller::uuid and a.known_version = a.version and a.stale_at > now()
     where (
         (a.site_roles is not null and a.site_roles && (select h.role_keys from private.permission_holders h where h.permission_key = permission and h.level = 'site'))
         or (

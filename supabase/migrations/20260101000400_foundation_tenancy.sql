@@ -268,13 +268,12 @@ select app.track('public.communities');
 
 create policy communities_select on public.communities for select to authenticated
   using (
-    id = any ((select app.my_communities())::uuid[])
+    id = any ((select app.communities_where('communities.read'))::uuid[])
     and (deleted_at is null or ((select app.shows_archived()) and id in (select app.communities_with('communities.archive'))))
-    and id in (select app.communities_with('communities.read'))
   );
 create policy communities_update on public.communities for update to authenticated
-  using (id = any ((select app.my_communities())::uuid[]) and deleted_at is null and id in (select app.communities_with('communities.update')))
-  with check (id = any ((select app.my_communities())::uuid[]) and id in (select app.communities_with('communities.update')));
+  using (id = any ((select app.communities_where('communities.update'))::uuid[]) and deleted_at is null)
+  with check (id = any ((select app.communities_where('communities.update'))::uuid[]));
 
 grant select, update (name, slug, legal_name, tax_number, address, city, postal_code, locale, time_zone, ideal_parts_total) on public.communities to authenticated;
 grant select, insert, update on public.communities to service_role;
