@@ -345,7 +345,10 @@ as $$
 declare
   keys text[];
 begin
-  select h.role_keys into keys from private.permission_holders h where h.permission_key = permission and h.level = roles_with.level;
+  select case roles_with.level when 'site' then h.site_roles when 'organization' then h.organization_roles when 'community' then h.community_roles end
+  into keys
+  from private.permission_holders h
+  where h.permission_key = permission;
   return coalesce(keys, '{}');
 end;
 $$;
@@ -423,7 +426,7 @@ begin
   end if;
 
   if organizations <> '{}' then
-    select p.role_keys, p.has_custom into holders from private.permission_holders p where p.permission_key = permission and p.level = 'organization';
+    select p.organization_roles as role_keys, p.has_custom_organization as has_custom into holders from private.permission_holders p where p.permission_key = permission;
     return query
       select h.key::uuid from jsonb_each(organizations) h where h.value ?| holders.role_keys and (lacking is null or h.key::uuid <> all (lacking));
     if holders.has_custom then
@@ -454,26 +457,22 @@ security definer -- finds the communities of the caller's organizations, which t
 set search_path = ''
 as $$
 declare
+  -- app.believes_claims(), written out.
+  claims constant jsonb := case when current_setting('role') in ('authenticated', 'anon', 'service_role') or pg_has_role(session_user, 'postgres', 'member')
+    then nullif(current_setting('request.jwt.claims', true), '')::jsonb end;
+  caller constant uuid := claims ->> 'sub';
+  session constant uuid := case when pg_input_is_valid(claims ->> 'session_id', 'uuid') then claims ->> 'session_id' end;
   known uuid[];
   access jsonb;
 begin
-  -- Nearly everybody: one look at what is known of the caller, and at the session. app.believes_claims(), written out.
-  select case
-      when a.site_roles is not null and a.site_roles && (select h.role_keys from private.permission_holders h where h.permission_key = 'communities.read' and h.level = 'site')
-        then (select l.ids from private.all_communities l)
-      else a.communities
-    end
+  -- Nearly everybody: one look at what is known of the caller, and at the session.
+  select coalesce(l.ids, a.communities)
   into known
-  from (
-    select nullif(current_setting('request.jwt.claims', true), '')::jsonb as claims
-    where current_setting('role') in ('authenticated', 'anon', 'service_role') or pg_has_role(session_user, 'postgres', 'member')
-    offset 0
-  ) c
-  join private.user_access a on a.user_id = (c.claims ->> 'sub')::uuid and a.known_version = a.version and a.stale_at > now()
-  where exists (
-    select from auth.sessions s
-    where s.id = case when pg_input_is_valid(c.claims ->> 'session_id', 'uuid') then (c.claims ->> 'session_id')::uuid end
-      and s.user_id = a.user_id and (s.not_after is null or s.not_after > now()));
+  from private.user_access a
+  join private.permission_holders h on h.permission_key = 'communities.read'
+  left join private.all_communities l on a.site_roles && h.site_roles
+  where a.user_id = caller and a.known_version = a.version and a.stale_at > now()
+    and a.user_id = (select s.user_id from auth.sessions s where s.id = session and (s.not_after is null or s.not_after > now()));
   if known is not null then
     return known;
   end if;
@@ -529,7 +528,7 @@ begin
   end if;
 
   -- Nearly everybody holds it by a system role, whose key means the same everywhere.
-  select p.role_keys, p.has_custom into holders from private.permission_holders p where p.permission_key = permission and p.level = 'community';
+  select p.community_roles as role_keys, p.has_custom_community as has_custom into holders from private.permission_holders p where p.permission_key = permission;
   return query
     select h.key::uuid
     from jsonb_each(access -> 'communities') h
@@ -563,26 +562,19 @@ security definer -- reads what is known of the caller
 set search_path = ''
 as $$
 declare
+  claims constant jsonb := case when current_setting('role') in ('authenticated', 'anon', 'service_role') or pg_has_role(session_user, 'postgres', 'member')
+    then nullif(current_setting('request.jwt.claims', true), '')::jsonb end;
+  caller constant uuid := claims ->> 'sub';
+  session constant uuid := case when pg_input_is_valid(claims ->> 'session_id', 'uuid') then claims ->> 'session_id' end;
   known uuid[];
 begin
-  select case
-      when a.site_roles is not null and a.site_roles && (select h.role_keys from private.permission_holders h where h.permission_key = permission and h.level = 'site')
-        then (select l.ids from private.all_communities l)
-      when a.community_roles && (select h.role_keys from private.permission_holders h where h.permission_key = permission and h.level = 'community')
-        then a.communities
-    end
+  select coalesce(l.ids, case when a.community_roles && h.community_roles then a.communities end)
   into known
-  from (
-    select nullif(current_setting('request.jwt.claims', true), '')::jsonb as claims
-    where current_setting('role') in ('authenticated', 'anon', 'service_role') or pg_has_role(session_user, 'postgres', 'member')
-    offset 0
-  ) c
-  join private.user_access a on a.user_id = (c.claims ->> 'sub')::uuid and a.known_version = a.version and a.stale_at > now()
-  where exists (
-      select from auth.sessions s
-      where s.id = case when pg_input_is_valid(c.claims ->> 'session_id', 'uuid') then (c.claims ->> 'session_id')::uuid end
-        and s.user_id = a.user_id and (s.not_after is null or s.not_after > now()))
-    and not exists (select from public.assurance_requirements q where q.permission_key = permission);
+  from private.user_access a
+  join private.permission_holders h on h.permission_key = permission and not h.is_assured
+  left join private.all_communities l on a.site_roles && h.site_roles
+  where a.user_id = caller and a.known_version = a.version and a.stale_at > now()
+    and a.user_id = (select s.user_id from auth.sessions s where s.id = session and (s.not_after is null or s.not_after > now()));
   if known is not null then
     return known;
   end if;
@@ -601,25 +593,21 @@ stable
 security definer -- reads what is known of the caller
 set search_path = ''
 as $$
+declare
+  claims constant jsonb := case when current_setting('role') in ('authenticated', 'anon', 'service_role') or pg_has_role(session_user, 'postgres', 'member')
+    then nullif(current_setting('request.jwt.claims', true), '')::jsonb end;
+  caller constant uuid := claims ->> 'sub';
+  holds boolean;
 begin
-  return exists (
-    select
-    from (
-      select nullif(current_setting('request.jwt.claims', true), '')::jsonb ->> 'sub' as caller
-      where current_setting('role') in ('authenticated', 'anon', 'service_role') or pg_has_role(session_user, 'postgres', 'member')
-      offset 0
-    ) c
-    join private.user_access a on a.user_id = c.caller::uuid and a.known_version = a.version and a.stale_at > now()
-    where (
-        (a.site_roles is not null and a.site_roles && (select h.role_keys from private.permission_holders h where h.permission_key = permission and h.level = 'site'))
-        or (
-          (a.community_roles is not null or a.organization_roles is not null)
-          and (a.community_roles is null
-            or a.community_roles && (select h.role_keys from private.permission_holders h where h.permission_key = permission and h.level = 'community'))
-          and (a.organization_roles is null
-            or a.organization_roles && (select h.role_keys from private.permission_holders h where h.permission_key = permission and h.level = 'organization')))
-      )
-      and not exists (select from public.assurance_requirements q where q.permission_key = permission));
+  select a.site_roles && h.site_roles or (
+      (a.community_roles is not null or a.organization_roles is not null)
+      and coalesce(a.community_roles && h.community_roles, true)
+      and coalesce(a.organization_roles && h.organization_roles, true))
+  into holds
+  from private.user_access a
+  join private.permission_holders h on h.permission_key = permission and not h.is_assured
+  where a.user_id = caller and a.known_version = a.version and a.stale_at > now();
+  return coalesce(holds, false);
 end;
 $$;
 
