@@ -594,9 +594,8 @@ security definer -- reads what is known of the caller
 set search_path = ''
 as $$
 declare
-  claims constant jsonb := case when current_setting('role') in ('authenticated', 'anon', 'service_role') or pg_has_role(session_user, 'postgres', 'member')
-    then nullif(current_setting('request.jwt.claims', true), '')::jsonb end;
-  caller constant uuid := claims ->> 'sub';
+  caller constant uuid := case when current_setting('role') in ('authenticated', 'anon', 'service_role') or pg_has_role(session_user, 'postgres', 'member')
+    then nullif(current_setting('request.jwt.claims', true), '')::jsonb ->> 'sub' end;
   holds boolean;
 begin
   select a.site_roles && h.site_roles or (
