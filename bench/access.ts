@@ -97,12 +97,13 @@ const schema = `
       community_id = any ((select app.my_communities())::uuid[])
       and deleted_at is null
       and (
-        community_id in (select app.communities_with('units.read'))
+        (select app.holds_everywhere('units.read'))
+        or community_id in (select app.communities_with('units.read'))
         or unit_id in (select app.units_with('units.read_own'))
       )
     );
   create policy invoices_insert on bench.invoices for insert to authenticated
-    with check (community_id = any ((select app.my_communities())::uuid[]) and community_id in (select app.communities_with('units.manage')));`;
+    with check (community_id = any ((select app.communities_where('units.manage'))::uuid[]));`;
 
 const users = `
   create table bench.askers (name text primary key, id uuid not null default gen_random_uuid());

@@ -7,6 +7,8 @@ type Verb = (typeof verbs)[number];
 /** Helpers of policies that take a permission, and where each looks for it. */
 const places: Record<string, string> = {
   communities_with: 'in the community',
+  communities_where: 'in the community',
+  holds_everywhere: 'in the community',
   organizations_with: 'in the organization',
   can_on_site: 'on the site',
   units_with: 'in units of their own',

@@ -60,7 +60,7 @@ comment on column audit.log.payload_hash is 'The hash of changes and note as the
 alter table audit.log enable row level security;
 create policy log_select on audit.log for select to authenticated
   using (
-    (community_id = any ((select app.my_communities())::uuid[]) and community_id in (select app.communities_with('audit.read')))
+    community_id = any ((select app.communities_where('audit.read'))::uuid[])
     or organization_id in (select app.organizations_with('audit.read'))
     or (select app.can_on_site('audit.read'))
   );

@@ -268,13 +268,12 @@ select app.track('public.communities');
 
 create policy communities_select on public.communities for select to authenticated
   using (
-    id = any ((select app.my_communities())::uuid[])
+    id = any ((select app.communities_where('communities.read'))::uuid[])
     and (deleted_at is null or ((select app.shows_archived()) and id in (select app.communities_with('communities.archive'))))
-    and id in (select app.communities_with('communities.read'))
   );
 create policy communities_update on public.communities for update to authenticated
-  using (id = any ((select app.my_communities())::uuid[]) and deleted_at is null and id in (select app.communities_with('communities.update')))
-  with check (id = any ((select app.my_communities())::uuid[]) and id in (select app.communities_with('communities.update')));
+  using (id = any ((select app.communities_where('communities.update'))::uuid[]) and deleted_at is null)
+  with check (id = any ((select app.communities_where('communities.update'))::uuid[]));
 
 grant select, update (name, slug, legal_name, tax_number, address, city, postal_code, locale, time_zone, ideal_parts_total) on public.communities to authenticated;
 grant select, insert, update on public.communities to service_role;
@@ -301,6 +300,50 @@ comment on function app.tg_communities__access() is
 create trigger _500_access after update of deleted_at, time_zone on public.communities for each row
   when (old.deleted_at is distinct from new.deleted_at or old.time_zone is distinct from new.time_zone)
   execute function app.tg_communities__access();
+
+-- All of them, for whoever reaches all ---------------------------------------------------------------------------------
+
+create table private.all_communities (
+  is_all boolean not null default true,
+  ids uuid[] not null,
+  constraint all_communities_pkey primary key (is_all),
+  constraint all_communities_is_all_check check (is_all)
+);
+
+alter table private.all_communities alter column ids set storage external;
+
+comment on table private.all_communities is 'One row: the ids of all communities, archived ones included. The gate of a role on the site, which would else be collected for every statement.';
+comment on column private.all_communities.is_all is 'True: there is one row.';
+comment on column private.all_communities.ids is 'Kept by triggers of public.communities.';
+
+alter table private.all_communities enable row level security;
+create policy all_communities_select on private.all_communities for select to authenticated using (false);
+
+insert into private.all_communities (ids) values ('{}');
+
+create function app.tg_communities__all()
+returns trigger
+language plpgsql
+security definer -- writes private.all_communities
+set search_path = ''
+as $$
+begin
+  -- From the row as it is once it is ours, and not from the table, which does not show what another transaction is adding.
+  if tg_op = 'INSERT' then
+    update private.all_communities a set ids = a.ids || array(select n.id from new_rows n);
+  else
+    update private.all_communities a set ids = array(select i from unnest(a.ids) i where i not in (select o.id from old_rows o));
+  end if;
+  return null;
+end;
+$$;
+
+comment on function app.tg_communities__all() is 'AFTER INSERT OR DELETE: keeps the list of all communities; who adds one waits for who is adding another. Definer: writes private.all_communities.';
+
+create trigger _500_all_insert after insert on public.communities
+  referencing new table as new_rows for each statement execute function app.tg_communities__all();
+create trigger _500_all_delete after delete on public.communities
+  referencing old table as old_rows for each statement execute function app.tg_communities__all();
 
 -- Making them --------------------------------------------------------------------------------------------------------
 

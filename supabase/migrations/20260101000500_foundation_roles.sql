@@ -375,7 +375,7 @@ create policy memberships_select on public.memberships for select to authenticat
     deleted_at is null
     and (
       user_id = (select app.user_id())
-      or (community_id = any ((select app.my_communities())::uuid[]) and community_id in (select app.communities_with('memberships.read')))
+      or community_id = any ((select app.communities_where('memberships.read'))::uuid[])
       or organization_id in (select app.organizations_with('memberships.read'))
       or (select app.can_on_site('memberships.read'))
     )

@@ -7,19 +7,25 @@
 
 create table private.permission_holders (
   permission_key text not null,
-  level public.access_level not null,
-  role_keys text[] not null,
-  has_custom boolean not null,
-  constraint permission_holders_pkey primary key (permission_key, level),
+  site_roles text[] not null,
+  organization_roles text[] not null,
+  community_roles text[] not null,
+  has_custom_organization boolean not null,
+  has_custom_community boolean not null,
+  is_assured boolean not null default false,
+  constraint permission_holders_pkey primary key (permission_key),
   constraint permission_holders_permission_fkey foreign key (permission_key) references public.permissions (key) on delete cascade
 );
 
 comment on table private.permission_holders is
-  'Which roles of a level hold a permission, derived from role_permissions for the helpers of policies. Written by app.refresh_permission_holders alone.';
+  'Which roles hold a permission, derived from role_permissions for the helpers of policies, in one row. Written by app.refresh_permission_holders alone, is_assured by a trigger of topic assurance.';
 comment on column private.permission_holders.permission_key is 'The permission.';
-comment on column private.permission_holders.level is 'The level of the roles.';
-comment on column private.permission_holders.role_keys is 'The keys of the live system roles of this level that hold it.';
-comment on column private.permission_holders.has_custom is 'Whether a live custom role of this level holds it: then the roles of the place have to be looked up.';
+comment on column private.permission_holders.site_roles is 'The keys of the live system roles of the site that hold it.';
+comment on column private.permission_holders.organization_roles is 'The keys of the live system roles of organizations that hold it.';
+comment on column private.permission_holders.community_roles is 'The keys of the live system roles of communities that hold it.';
+comment on column private.permission_holders.has_custom_organization is 'Whether a live custom role of organizations holds it: then the roles of the place have to be looked up.';
+comment on column private.permission_holders.has_custom_community is 'Whether a live custom role of communities holds it: then the roles of the place have to be looked up.';
+comment on column private.permission_holders.is_assured is 'Whether somebody asks for a second factor for it: then who asks has to be looked up.';
 
 alter table private.permission_holders enable row level security;
 create policy permission_holders_select on private.permission_holders for select to authenticated using (false);
@@ -34,18 +40,25 @@ as $$
 begin
   -- One at a time per permission, in order of the keys; whoever waited sees what the one before has done.
   perform from public.permissions p where p.key = any (permissions) order by p.key for no key update;
-  insert into private.permission_holders as h (permission_key, level, role_keys, has_custom)
-  select p.key, l.level,
-    coalesce(array_agg(r.key order by r.key) filter (where r.id is not null and num_nonnulls(r.organization_id, r.community_id) = 0), '{}'),
-    coalesce(bool_or(num_nonnulls(r.organization_id, r.community_id) > 0), false)
+  insert into private.permission_holders as h (permission_key, site_roles, organization_roles, community_roles, has_custom_organization, has_custom_community)
+  select p.key,
+    coalesce(array_agg(r.key order by r.key) filter (where r.level = 'site'), '{}'),
+    coalesce(array_agg(r.key order by r.key) filter (where r.level = 'organization' and not r.is_custom), '{}'),
+    coalesce(array_agg(r.key order by r.key) filter (where r.level = 'community' and not r.is_custom), '{}'),
+    coalesce(bool_or(r.level = 'organization' and r.is_custom), false),
+    coalesce(bool_or(r.level = 'community' and r.is_custom), false)
   from public.permissions p
-  cross join (values ('site'::public.access_level), ('organization'), ('community')) l (level)
-  left join (public.role_permissions rp join public.roles r on r.id = rp.role_id and r.deleted_at is null)
-    on rp.permission_key = p.key and r.level = l.level
+  left join (
+    select rp.permission_key, x.key, x.level, num_nonnulls(x.organization_id, x.community_id) > 0 as is_custom
+    from public.role_permissions rp join public.roles x on x.id = rp.role_id and x.deleted_at is null
+  ) r on r.permission_key = p.key
   where p.key = any (permissions)
-  group by p.key, l.level
-  on conflict on constraint permission_holders_pkey do update set role_keys = excluded.role_keys, has_custom = excluded.has_custom
-  where (h.role_keys, h.has_custom) is distinct from (excluded.role_keys, excluded.has_custom);
+  group by p.key
+  on conflict on constraint permission_holders_pkey do update
+  set site_roles = excluded.site_roles, organization_roles = excluded.organization_roles, community_roles = excluded.community_roles,
+    has_custom_organization = excluded.has_custom_organization, has_custom_community = excluded.has_custom_community
+  where (h.site_roles, h.organization_roles, h.community_roles, h.has_custom_organization, h.has_custom_community)
+    is distinct from (excluded.site_roles, excluded.organization_roles, excluded.community_roles, excluded.has_custom_organization, excluded.has_custom_community);
 end;
 $$;
 
@@ -81,15 +94,19 @@ create trigger _500_holders_delete after delete on public.role_permissions
 create function app.tg_roles__holders()
 returns trigger
 language plpgsql
+security definer -- finds everybody who has the role
 set search_path = ''
 as $$
 begin
   perform app.refresh_permission_holders(array(select rp.permission_key from public.role_permissions rp where rp.role_id = new.id));
+  -- Its key may come to mean another role.
+  perform app.bump_access(array(select m.user_id from public.memberships m where m.role_id = new.id));
   return null;
 end;
 $$;
 
-comment on function app.tg_roles__holders() is 'AFTER a role is archived or restored: brings private.permission_holders up to date.';
+comment on function app.tg_roles__holders() is
+  'AFTER a role is archived or restored: brings private.permission_holders up to date, and makes the tokens of whoever has it stale. Definer: reads memberships.';
 
 create trigger _500_holders after update of deleted_at on public.roles for each row
   when (old.deleted_at is distinct from new.deleted_at) execute function app.tg_roles__holders();

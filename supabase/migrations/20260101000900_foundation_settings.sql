@@ -280,7 +280,7 @@ create policy setting_values_select on public.setting_values for select to authe
     and (
       (organization_id is null and community_id is null and (select app.user_id()) is not null)
       or organization_id = any ((select app.my_organizations())::uuid[])
-      or (community_id = any ((select app.my_communities())::uuid[]) and community_id in (select app.communities_with('communities.read')))
+      or community_id = any ((select app.communities_where('communities.read'))::uuid[])
     )
   );
 grant select on public.setting_values to authenticated;

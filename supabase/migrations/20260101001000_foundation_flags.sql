@@ -76,7 +76,7 @@ create policy feature_values_select on public.feature_values for select to authe
     and (
       (organization_id is null and community_id is null and (select app.user_id()) is not null)
       or organization_id = any ((select app.my_organizations())::uuid[])
-      or (community_id = any ((select app.my_communities())::uuid[]) and community_id in (select app.communities_with('communities.read')))
+      or community_id = any ((select app.communities_where('communities.read'))::uuid[])
     )
   );
 grant select on public.feature_values to authenticated;

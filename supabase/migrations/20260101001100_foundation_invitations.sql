@@ -95,7 +95,7 @@ create policy invitations_select on public.invitations for select to authenticat
   using (
     deleted_at is null
     and (
-      (community_id = any ((select app.my_communities())::uuid[]) and community_id in (select app.communities_with('memberships.read')))
+      community_id = any ((select app.communities_where('memberships.read'))::uuid[])
       or organization_id in (select app.organizations_with('memberships.read'))
     )
   );

@@ -113,6 +113,41 @@ as $$ select app.refuse_without(permission, 'where the row belongs', null, null,
 
 comment on function app.refuse_for_row(text, regclass, jsonb) is 'As app.refuse, for functions that have asked app.can_for_row. Not executable by API roles.';
 
+create function app.tg_assurance_requirements__holders()
+returns trigger
+language plpgsql
+security definer -- nobody else may write private.permission_holders
+set search_path = ''
+as $$
+declare
+  changed text[];
+begin
+  if tg_op = 'INSERT' then
+    changed := array(select n.permission_key from new_rows n);
+  elsif tg_op = 'DELETE' then
+    changed := array(select o.permission_key from old_rows o);
+  else
+    changed := array(select n.permission_key from new_rows n union select o.permission_key from old_rows o);
+  end if;
+  -- One at a time per permission, in order of the keys, as app.refresh_permission_holders.
+  perform from public.permissions p where p.key = any (changed) order by p.key for no key update;
+  update private.permission_holders h
+  set is_assured = exists (select from public.assurance_requirements q where q.permission_key = h.permission_key)
+  where h.permission_key = any (changed);
+  return null;
+end;
+$$;
+
+comment on function app.tg_assurance_requirements__holders() is
+  'AFTER every change of what takes a second factor: says so beside the holders of the permission, for the helpers of policies. Definer: nobody else may write private.permission_holders.';
+
+create trigger _500_holders_insert after insert on public.assurance_requirements
+  referencing new table as new_rows for each statement execute function app.tg_assurance_requirements__holders();
+create trigger _500_holders_update after update on public.assurance_requirements
+  referencing old table as old_rows new table as new_rows for each statement execute function app.tg_assurance_requirements__holders();
+create trigger _500_holders_delete after delete on public.assurance_requirements
+  referencing old table as old_rows for each statement execute function app.tg_assurance_requirements__holders();
+
 create function app.require_assurance(permission text, organization uuid, required boolean)
 returns void
 language plpgsql

@@ -43,9 +43,8 @@ select app.track('public.brandings');
 
 create policy brandings_select on public.brandings for select to authenticated
   using (
-    community_id = any ((select app.my_communities())::uuid[])
+    community_id = any ((select app.communities_where('communities.read'))::uuid[])
     and deleted_at is null
-    and community_id in (select app.communities_with('communities.read'))
   );
 grant select on public.brandings to authenticated;
 grant select, insert, update on public.brandings to service_role;
@@ -164,9 +163,8 @@ select app.track('public.opening_hours');
 
 create policy opening_hours_select on public.opening_hours for select to authenticated
   using (
-    community_id = any ((select app.my_communities())::uuid[])
+    community_id = any ((select app.communities_where('communities.read'))::uuid[])
     and deleted_at is null
-    and community_id in (select app.communities_with('communities.read'))
   );
 grant select on public.opening_hours to authenticated;
 grant select, insert, update on public.opening_hours to service_role;
@@ -201,9 +199,8 @@ select app.track('public.opening_exceptions');
 
 create policy opening_exceptions_select on public.opening_exceptions for select to authenticated
   using (
-    community_id = any ((select app.my_communities())::uuid[])
+    community_id = any ((select app.communities_where('communities.read'))::uuid[])
     and deleted_at is null
-    and community_id in (select app.communities_with('communities.read'))
   );
 grant select on public.opening_exceptions to authenticated;
 grant select, insert, update on public.opening_exceptions to service_role;
@@ -446,19 +443,18 @@ create policy house_rules_select on public.house_rules for select to authenticat
     and (deleted_at is null or ((select app.shows_archived()) and community_id in (select app.communities_with('communities.update'))))
     and (
       (published_at is not null and community_id in (select app.communities_with('communities.read')))
-      or community_id in (select app.communities_with('communities.update'))
+      or (select app.holds_everywhere('communities.update')) or community_id in (select app.communities_with('communities.update'))
     )
   );
 create policy house_rules_insert on public.house_rules for insert to authenticated
-  with check (community_id = any ((select app.my_communities())::uuid[]) and community_id in (select app.communities_with('communities.update')));
+  with check (community_id = any ((select app.communities_where('communities.update'))::uuid[]));
 create policy house_rules_update on public.house_rules for update to authenticated
   using (
-    community_id = any ((select app.my_communities())::uuid[])
+    community_id = any ((select app.communities_where('communities.update'))::uuid[])
     and deleted_at is null
     and published_at is null
-    and community_id in (select app.communities_with('communities.update'))
   )
-  with check (community_id = any ((select app.my_communities())::uuid[]) and community_id in (select app.communities_with('communities.update')));
+  with check (community_id = any ((select app.communities_where('communities.update'))::uuid[]));
 
 grant select, insert (id, community_id, title, body, file_id), update (title, body, file_id) on public.house_rules to authenticated;
 grant select, insert, update on public.house_rules to service_role;

@@ -54,7 +54,7 @@ create policy user_permissions_select on public.user_permissions for select to a
     deleted_at is null
     and (
       user_id = (select app.user_id())
-      or (community_id = any ((select app.my_communities())::uuid[]) and community_id in (select app.communities_with('memberships.read')))
+      or community_id = any ((select app.communities_where('memberships.read'))::uuid[])
       or organization_id in (select app.organizations_with('memberships.read'))
     )
   );

@@ -53,19 +53,17 @@ create trigger _200_settings_valid before insert or update of settings on public
 
 create policy buildings_select on public.buildings for select to authenticated
   using (
-    community_id = any ((select app.my_communities())::uuid[])
+    community_id = any ((select app.communities_where('communities.read'))::uuid[])
     and (deleted_at is null or ((select app.shows_archived()) and community_id in (select app.communities_with('units.archive'))))
-    and community_id in (select app.communities_with('communities.read'))
   );
 create policy buildings_insert on public.buildings for insert to authenticated
-  with check (community_id = any ((select app.my_communities())::uuid[]) and community_id in (select app.communities_with('units.manage')));
+  with check (community_id = any ((select app.communities_where('units.manage'))::uuid[]));
 create policy buildings_update on public.buildings for update to authenticated
   using (
-    community_id = any ((select app.my_communities())::uuid[])
+    community_id = any ((select app.communities_where('units.manage'))::uuid[])
     and deleted_at is null
-    and community_id in (select app.communities_with('units.manage'))
   )
-  with check (community_id = any ((select app.my_communities())::uuid[]) and community_id in (select app.communities_with('units.manage')));
+  with check (community_id = any ((select app.communities_where('units.manage'))::uuid[]));
 
 grant select, insert (id, community_id, name, address, floor_count), update (name, address, floor_count) on public.buildings to authenticated;
 grant select, insert, update on public.buildings to service_role;
@@ -97,19 +95,17 @@ select app.track('public.entrances');
 
 create policy entrances_select on public.entrances for select to authenticated
   using (
-    community_id = any ((select app.my_communities())::uuid[])
+    community_id = any ((select app.communities_where('communities.read'))::uuid[])
     and (deleted_at is null or ((select app.shows_archived()) and community_id in (select app.communities_with('units.archive'))))
-    and community_id in (select app.communities_with('communities.read'))
   );
 create policy entrances_insert on public.entrances for insert to authenticated
-  with check (community_id = any ((select app.my_communities())::uuid[]) and community_id in (select app.communities_with('units.manage')));
+  with check (community_id = any ((select app.communities_where('units.manage'))::uuid[]));
 create policy entrances_update on public.entrances for update to authenticated
   using (
-    community_id = any ((select app.my_communities())::uuid[])
+    community_id = any ((select app.communities_where('units.manage'))::uuid[])
     and deleted_at is null
-    and community_id in (select app.communities_with('units.manage'))
   )
-  with check (community_id = any ((select app.my_communities())::uuid[]) and community_id in (select app.communities_with('units.manage')));
+  with check (community_id = any ((select app.communities_where('units.manage'))::uuid[]));
 
 grant select, insert (id, community_id, building_id, name, has_intercom, has_elevator), update (name, has_intercom, has_elevator)
 on public.entrances to authenticated;
@@ -176,19 +172,18 @@ create policy units_select on public.units for select to authenticated
     community_id = any ((select app.my_communities())::uuid[])
     and (deleted_at is null or ((select app.shows_archived()) and community_id in (select app.communities_with('units.archive'))))
     and (
-      community_id in (select app.communities_with('units.read'))
+      (select app.holds_everywhere('units.read')) or community_id in (select app.communities_with('units.read'))
       or id in (select app.units_with('units.read_own'))
     )
   );
 create policy units_insert on public.units for insert to authenticated
-  with check (community_id = any ((select app.my_communities())::uuid[]) and community_id in (select app.communities_with('units.manage')));
+  with check (community_id = any ((select app.communities_where('units.manage'))::uuid[]));
 create policy units_update on public.units for update to authenticated
   using (
-    community_id = any ((select app.my_communities())::uuid[])
+    community_id = any ((select app.communities_where('units.manage'))::uuid[])
     and deleted_at is null
-    and community_id in (select app.communities_with('units.manage'))
   )
-  with check (community_id = any ((select app.my_communities())::uuid[]) and community_id in (select app.communities_with('units.manage')));
+  with check (community_id = any ((select app.communities_where('units.manage'))::uuid[]));
 
 grant select,
   insert (id, community_id, building_id, entrance_id, number, type, layout, floor, area, ideal_parts, occupant_count, intercom_extension),

@@ -122,7 +122,7 @@ create policy leases_select on public.leases for select to authenticated
     community_id = any ((select app.my_communities())::uuid[])
     and (deleted_at is null or ((select app.shows_archived()) and community_id in (select app.communities_with('residents.archive'))))
     and (
-      community_id in (select app.communities_with('leases.read'))
+      (select app.holds_everywhere('leases.read')) or community_id in (select app.communities_with('leases.read'))
       or id in (select app.leases_with_me())
     )
   );

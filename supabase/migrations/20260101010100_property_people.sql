@@ -286,19 +286,18 @@ create policy residents_select on public.residents for select to authenticated
     community_id = any ((select app.my_communities())::uuid[])
     and (deleted_at is null or ((select app.shows_archived()) and community_id in (select app.communities_with('residents.archive'))))
     and (
-      community_id in (select app.communities_with('residents.read'))
+      (select app.holds_everywhere('residents.read')) or community_id in (select app.communities_with('residents.read'))
       or id in (select app.residents_with_me())
     )
   );
 create policy residents_insert on public.residents for insert to authenticated
-  with check (community_id = any ((select app.my_communities())::uuid[]) and community_id in (select app.communities_with('residents.manage')));
+  with check (community_id = any ((select app.communities_where('residents.manage'))::uuid[]));
 create policy residents_update on public.residents for update to authenticated
   using (
-    community_id = any ((select app.my_communities())::uuid[])
+    community_id = any ((select app.communities_where('residents.manage'))::uuid[])
     and deleted_at is null
-    and community_id in (select app.communities_with('residents.manage'))
   )
-  with check (community_id = any ((select app.my_communities())::uuid[]) and community_id in (select app.communities_with('residents.manage')));
+  with check (community_id = any ((select app.communities_where('residents.manage'))::uuid[]));
 
 grant select,
   insert (id, community_id, full_name, kind, reference, guardian_id, locale),
@@ -311,19 +310,18 @@ create policy resident_details_select on public.resident_details for select to a
     community_id = any ((select app.my_communities())::uuid[])
     and (deleted_at is null or ((select app.shows_archived()) and community_id in (select app.communities_with('residents.archive'))))
     and (
-      community_id in (select app.communities_with('residents.read_details'))
+      (select app.holds_everywhere('residents.read_details')) or community_id in (select app.communities_with('residents.read_details'))
       or resident_id in (select app.my_residents())
     )
   );
 create policy resident_details_insert on public.resident_details for insert to authenticated
-  with check (community_id = any ((select app.my_communities())::uuid[]) and community_id in (select app.communities_with('residents.manage')));
+  with check (community_id = any ((select app.communities_where('residents.manage'))::uuid[]));
 create policy resident_details_update on public.resident_details for update to authenticated
   using (
-    community_id = any ((select app.my_communities())::uuid[])
+    community_id = any ((select app.communities_where('residents.manage'))::uuid[])
     and deleted_at is null
-    and community_id in (select app.communities_with('residents.manage'))
   )
-  with check (community_id = any ((select app.my_communities())::uuid[]) and community_id in (select app.communities_with('residents.manage')));
+  with check (community_id = any ((select app.communities_where('residents.manage'))::uuid[]));
 
 grant select,
   insert (id, community_id, resident_id, email, phone, identity_number, postal_address, born_on, adult_on, note),
@@ -336,19 +334,18 @@ create policy occupancies_select on public.occupancies for select to authenticat
     community_id = any ((select app.my_communities())::uuid[])
     and (deleted_at is null or ((select app.shows_archived()) and community_id in (select app.communities_with('residents.archive'))))
     and (
-      community_id in (select app.communities_with('residents.read'))
+      (select app.holds_everywhere('residents.read')) or community_id in (select app.communities_with('residents.read'))
       or id in (select app.occupancies_with_me())
     )
   );
 create policy occupancies_insert on public.occupancies for insert to authenticated
-  with check (community_id = any ((select app.my_communities())::uuid[]) and community_id in (select app.communities_with('residents.manage')));
+  with check (community_id = any ((select app.communities_where('residents.manage'))::uuid[]));
 create policy occupancies_update on public.occupancies for update to authenticated
   using (
-    community_id = any ((select app.my_communities())::uuid[])
+    community_id = any ((select app.communities_where('residents.manage'))::uuid[])
     and deleted_at is null
-    and community_id in (select app.communities_with('residents.manage'))
   )
-  with check (community_id = any ((select app.my_communities())::uuid[]) and community_id in (select app.communities_with('residents.manage')));
+  with check (community_id = any ((select app.communities_where('residents.manage'))::uuid[]));
 
 grant select,
   insert (id, community_id, unit_id, resident_id, role, host_id, ownership_share, is_living_in, is_primary_contact, starts_on, ends_on),

@@ -60,7 +60,7 @@ create policy unit_representatives_select on public.unit_representatives for sel
     community_id = any ((select app.my_communities())::uuid[])
     and (deleted_at is null or ((select app.shows_archived()) and community_id in (select app.communities_with('residents.archive'))))
     and (
-      community_id in (select app.communities_with('residents.read'))
+      (select app.holds_everywhere('residents.read')) or community_id in (select app.communities_with('residents.read'))
       or resident_id in (select app.my_residents())
       -- Owners see whom they appointed, not whom those before them did.
       or (unit_id in (select app.units_with('residents.read_own')) and (ends_on is null or ends_on >= current_date - 1))

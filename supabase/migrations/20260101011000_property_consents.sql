@@ -69,7 +69,7 @@ create policy consent_texts_select on public.consent_texts for select to authent
   );
 create policy consent_texts_insert on public.consent_texts for insert to authenticated
   with check (
-    (community_id = any ((select app.my_communities())::uuid[]) and community_id in (select app.communities_with('consents.manage')))
+    community_id = any ((select app.communities_where('consents.manage'))::uuid[])
     or organization_id in (select app.organizations_with('consents.manage'))
     or (community_id is null and organization_id is null and (select app.can_on_site('consents.manage')))
   );
@@ -77,13 +77,13 @@ create policy consent_texts_update on public.consent_texts for update to authent
   using (
     deleted_at is null
     and (
-      (community_id = any ((select app.my_communities())::uuid[]) and community_id in (select app.communities_with('consents.manage')))
+      community_id = any ((select app.communities_where('consents.manage'))::uuid[])
       or organization_id in (select app.organizations_with('consents.manage'))
       or (community_id is null and organization_id is null and (select app.can_on_site('consents.manage')))
     )
   )
   with check (
-    (community_id = any ((select app.my_communities())::uuid[]) and community_id in (select app.communities_with('consents.manage')))
+    community_id = any ((select app.communities_where('consents.manage'))::uuid[])
     or organization_id in (select app.organizations_with('consents.manage'))
     or (community_id is null and organization_id is null and (select app.can_on_site('consents.manage')))
   );
@@ -205,7 +205,7 @@ create policy consents_select on public.consents for select to authenticated
     and (
       user_id = (select app.user_id())
       or resident_id in (select app.my_residents())
-      or (community_id = any ((select app.my_communities())::uuid[]) and community_id in (select app.communities_with('consents.manage')))
+      or community_id = any ((select app.communities_where('consents.manage'))::uuid[])
       or organization_id in (select app.organizations_with('consents.manage'))
       or (community_id is null and organization_id is null and (select app.can_on_site('consents.manage')))
     )

@@ -88,7 +88,7 @@ create policy retention_holds_select on public.retention_holds for select to aut
     and (
       user_id = (select app.user_id())
       or resident_id in (select app.my_residents())
-      or (community_id = any ((select app.my_communities())::uuid[]) and community_id in (select app.communities_with('privacy.manage')))
+      or community_id = any ((select app.communities_where('privacy.manage'))::uuid[])
     )
   );
 grant select on public.retention_holds to authenticated;
@@ -249,7 +249,7 @@ create policy privacy_requests_select on public.privacy_requests for select to a
     and (
       user_id = (select app.user_id())
       or resident_id in (select app.my_residents())
-      or (community_id = any ((select app.my_communities())::uuid[]) and community_id in (select app.communities_with('privacy.manage')))
+      or community_id = any ((select app.communities_where('privacy.manage'))::uuid[])
     )
   );
 grant select on public.privacy_requests to authenticated;

@@ -208,17 +208,16 @@ create policy vehicles_select on public.vehicles for select to authenticated
     community_id = any ((select app.my_communities())::uuid[])
     and (deleted_at is null or ((select app.shows_archived()) and community_id in (select app.communities_with('vehicles.archive'))))
     and (
-      community_id in (select app.communities_with('vehicles.read'))
+      (select app.holds_everywhere('vehicles.read')) or community_id in (select app.communities_with('vehicles.read'))
       or id in (select app.vehicles_with_me())
     )
   );
 create policy vehicles_update on public.vehicles for update to authenticated
   using (
-    community_id = any ((select app.my_communities())::uuid[])
+    community_id = any ((select app.communities_where('vehicles.manage'))::uuid[])
     and deleted_at is null
-    and community_id in (select app.communities_with('vehicles.manage'))
   )
-  with check (community_id = any ((select app.my_communities())::uuid[]) and community_id in (select app.communities_with('vehicles.manage')));
+  with check (community_id = any ((select app.communities_where('vehicles.manage'))::uuid[]));
 
 grant select, update (country_code, region, type, make, model, colour, starts_on, ends_on) on public.vehicles to authenticated;
 grant select, insert, update on public.vehicles to service_role;

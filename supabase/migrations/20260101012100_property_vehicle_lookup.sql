@@ -40,7 +40,7 @@ create policy vehicle_photos_select on public.vehicle_photos for select to authe
     community_id = any ((select app.my_communities())::uuid[])
     and deleted_at is null
     and (
-      community_id in (select app.communities_with('vehicles.read'))
+      (select app.holds_everywhere('vehicles.read')) or community_id in (select app.communities_with('vehicles.read'))
       or vehicle_id in (select app.vehicles_with_me())
     )
   );

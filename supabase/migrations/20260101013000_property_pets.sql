@@ -136,7 +136,7 @@ create policy pets_select on public.pets for select to authenticated
     community_id = any ((select app.my_communities())::uuid[])
     and (deleted_at is null or ((select app.shows_archived()) and community_id in (select app.communities_with('pets.archive'))))
     and (
-      community_id in (select app.communities_with('pets.read'))
+      (select app.holds_everywhere('pets.read')) or community_id in (select app.communities_with('pets.read'))
       or id in (select app.pets_with_me())
     )
   );
@@ -145,13 +145,13 @@ create policy pets_update on public.pets for update to authenticated
     community_id = any ((select app.my_communities())::uuid[])
     and deleted_at is null
     and (
-      community_id in (select app.communities_with('pets.manage'))
+      (select app.holds_everywhere('pets.manage')) or community_id in (select app.communities_with('pets.manage'))
       or (unit_id in (select app.units_with('pets.manage_own')) and id in (select app.pets_with_me()))
     )
   )
   with check (
     community_id = any ((select app.my_communities())::uuid[])
-    and (community_id in (select app.communities_with('pets.manage')) or unit_id in (select app.units_with('pets.manage_own')))
+    and ((select app.holds_everywhere('pets.manage')) or community_id in (select app.communities_with('pets.manage')) or unit_id in (select app.units_with('pets.manage_own')))
   );
 
 grant select, update (name, breed, colour, sex, born_on, is_assistance) on public.pets to authenticated;
@@ -245,7 +245,7 @@ create policy pet_vaccinations_select on public.pet_vaccinations for select to a
     community_id = any ((select app.my_communities())::uuid[])
     and (deleted_at is null or ((select app.shows_archived()) and community_id in (select app.communities_with('pets.archive'))))
     and (
-      community_id in (select app.communities_with('pets.manage'))
+      (select app.holds_everywhere('pets.manage')) or community_id in (select app.communities_with('pets.manage'))
       or pet_id in (select app.pets_with_me())
     )
   );

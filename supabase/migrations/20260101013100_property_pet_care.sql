@@ -165,7 +165,7 @@ create policy pet_incidents_select on public.pet_incidents for select to authent
     community_id = any ((select app.my_communities())::uuid[])
     and (deleted_at is null or ((select app.shows_archived()) and community_id in (select app.communities_with('pets.archive'))))
     and (
-      community_id in (select app.communities_with('pets.manage'))
+      (select app.holds_everywhere('pets.manage')) or community_id in (select app.communities_with('pets.manage'))
       or reported_by = (select app.user_id())
     )
   );

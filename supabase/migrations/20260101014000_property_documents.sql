@@ -104,7 +104,7 @@ create policy resident_documents_select on public.resident_documents for select 
     community_id = any ((select app.my_communities())::uuid[])
     and deleted_at is null
     and (
-      community_id in (select app.communities_with('documents.read'))
+      (select app.holds_everywhere('documents.read')) or community_id in (select app.communities_with('documents.read'))
       or resident_id in (select app.my_residents())
     )
   );
@@ -188,7 +188,7 @@ create policy identity_checks_select on public.identity_checks for select to aut
     community_id = any ((select app.my_communities())::uuid[])
     and deleted_at is null
     and (
-      community_id in (select app.communities_with('documents.read'))
+      (select app.holds_everywhere('documents.read')) or community_id in (select app.communities_with('documents.read'))
       or resident_id in (select app.my_residents())
     )
   );

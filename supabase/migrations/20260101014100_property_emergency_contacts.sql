@@ -85,7 +85,7 @@ create policy emergency_contacts_select on public.emergency_contacts for select 
     community_id = any ((select app.my_communities())::uuid[])
     and deleted_at is null
     and (
-      community_id in (select app.communities_with('emergency.read'))
+      (select app.holds_everywhere('emergency.read')) or community_id in (select app.communities_with('emergency.read'))
       or resident_id in (select app.my_residents())
       or resident_id in (select app.my_wards())
     )
@@ -94,11 +94,11 @@ create policy emergency_contacts_update on public.emergency_contacts for update 
   using (
     community_id = any ((select app.my_communities())::uuid[])
     and deleted_at is null
-    and (community_id in (select app.communities_with('emergency.manage')) or resident_id in (select app.my_residents()) or resident_id in (select app.my_wards()))
+    and ((select app.holds_everywhere('emergency.manage')) or community_id in (select app.communities_with('emergency.manage')) or resident_id in (select app.my_residents()) or resident_id in (select app.my_wards()))
   )
   with check (
     community_id = any ((select app.my_communities())::uuid[])
-    and (community_id in (select app.communities_with('emergency.manage')) or resident_id in (select app.my_residents()) or resident_id in (select app.my_wards()))
+    and ((select app.holds_everywhere('emergency.manage')) or community_id in (select app.communities_with('emergency.manage')) or resident_id in (select app.my_residents()) or resident_id in (select app.my_wards()))
   );
 
 grant select, update (full_name, phone, relationship) on public.emergency_contacts to authenticated;

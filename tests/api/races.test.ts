@@ -237,3 +237,91 @@ test('many who are entered and verify in any order at once are all linked', asyn
   const linked = await stack.sql<{ n: number }>('select count(*)::int as n from public.residents where user_id = any ($1)', [people.map(({ user }) => user)]);
   expect(linked[0]?.n).toBe(24);
 });
+
+test('what is known of a user is what the tables say at every moment, while tokens are minted and roles come and go', async () => {
+  const { id } = await stack.createUser({ email: 'known@test.example' });
+  const client = await stack.client('known@test.example');
+  const mint = () => stack.adminSql(`select app.access_token(jsonb_build_object('user_id', $1::uuid, 'claims', '{}'::jsonb))`, [id]);
+  let isOver = false;
+  let minted = 0;
+  const minting = Array.from({ length: 3 }, async () => {
+    while (!isOver) {
+      await mint();
+      minted += 1;
+    }
+  });
+  const contradictions: unknown[] = [];
+  let known = 0;
+  // Both sides of the comparison are of one snapshot.
+  const watching = (async () => {
+    while (!isOver) {
+      const [row] = await stack.adminSql<{ is_known: boolean; access: unknown; computed: unknown; agrees: boolean }>(
+        `select a.known_version = a.version as is_known, a.access, app.compute_access(a.user_id) as computed, a.access = app.compute_access(a.user_id) as agrees
+         from private.user_access a where a.user_id = $1`,
+        [id],
+      );
+      if (row?.is_known) known += 1;
+      if (row?.is_known && !row.agrees) contradictions.push(row);
+    }
+  })();
+  for (let round = 0; round < 40; round += 1) {
+    const [granted] = await stack.sql<{ id: string }>(`select public.grant_role($1, 'guard', community_id => $2) as id`, [id, communityId]);
+    await stack.sql('select public.revoke_role($1)', [granted?.id]);
+    const { data } = await client.from('units').select('id').limit(1);
+    expect(data, `round ${round}`).toEqual([]);
+  }
+  isOver = true;
+  await Promise.all([...minting, watching]);
+  expect(minted).toBeGreaterThan(40);
+  expect(known, 'there was something to compare').toBeGreaterThan(10);
+  expect(contradictions).toEqual([]);
+});
+
+test('who mints a token does not wait for a change of roles, and what was computed before it does not count after it', async () => {
+  const { id } = await stack.createUser({ email: 'overlapping@test.example' });
+  const [granted] = await stack.sql<{ id: string }>(`select public.grant_role($1, 'guard', community_id => $2) as id`, [id, communityId]);
+  const client = await stack.client('overlapping@test.example');
+  const seen = async () => (await client.from('units').select('id').limit(1)).data?.length;
+  const mint = `select app.access_token(jsonb_build_object('user_id', $1::uuid, 'claims', '{}'::jsonb)) #> '{claims,app_metadata,communities}' <> '{}' as has_role`;
+  const known = async () => (await stack.adminSql<{ known: boolean }>('select known_version = version as known from private.user_access where user_id = $1', [id]))[0]?.known;
+  expect(await seen()).toBe(1);
+
+  // The change first: the token is minted with what holds until it is committed, and nothing is kept.
+  const changing = new pg.Client({ connectionString: stack.databaseUrl });
+  await changing.connect();
+  await changing.query('begin');
+  await changing.query('select public.revoke_role($1)', [granted?.id]);
+  expect(await stack.adminSql(mint, [id])).toEqual([{ has_role: true }]);
+  expect(await seen()).toBe(1);
+  await changing.query('commit');
+  expect(await known()).toBe(false);
+  expect(await seen()).toBe(0);
+
+  // Minting first: the change waits for it, and makes stale what it kept.
+  await stack.sql(`select public.grant_role($1, 'guard', community_id => $2)`, [id, communityId]);
+  await changing.query('begin');
+  await changing.query('select app.refresh_access($1)', [id]);
+  const revoked = stack.sql('select public.revoke_role(m.id) from public.memberships m where m.user_id = $1 and m.ends_at is null', [id]);
+  await changing.query('select app.refresh_access($1)', [id]);
+  await changing.query('commit');
+  await revoked;
+  expect(await known()).toBe(false);
+  expect(await seen()).toBe(0);
+  expect(await stack.adminSql(mint, [id])).toEqual([{ has_role: false }]);
+  expect(await known()).toBe(true);
+  expect(await seen()).toBe(0);
+  await changing.end();
+});
+
+test('of communities that are made at once, each is in the gate of a role on the site', async () => {
+  const [home] = await stack.sql<{ organization_id: string }>(`select organization_id from public.communities where id = $1`, [communityId]);
+  const superadmin = await stack.client('superadmin@demo.example');
+  const made = await Promise.all(
+    Array.from({ length: 12 }, (_, n) =>
+      superadmin.rpc('create_community', { organization_id: home?.organization_id, name: `Gate ${n}`, slug: `gate-${n}`, country_code: 'BG', currency_code: 'EUR', time_zone: 'Europe/Sofia' }),
+    ),
+  );
+  expect(made.map(({ error }) => error)).toEqual(made.map(() => null));
+  const { data } = await superadmin.from('communities').select('id').in('id', made.map(({ data: made }) => made));
+  expect(data).toHaveLength(12);
+});

@@ -123,14 +123,25 @@ comment on function tests.catalog__policies_call_once() is 'Helpers in policies 
 
 create or replace function tests.catalog__policies_gate() returns table (object text, problem text) language sql stable set search_path = ''
 as $$
-  select p.object, 'has no gate: community_id = any ((select app.my_communities())::uuid[])'
+  select p.object, 'has no gate: community_id = any ((select app.my_communities())::uuid[]), or app.communities_where(permission) instead'
   from tests.our_policies() p
   where p.expression <> 'false' and p.roles = '{authenticated}'
     and (p.relation = 'public.communities'::regclass
       or exists (select from pg_catalog.pg_attribute a where a.attrelid = p.relation and a.attname = 'community_id' and not a.attisdropped))
-    and p.expression !~ '\m(community_id|id) = ANY \(\( SELECT app\.my_communities\(\)'
+    and p.expression !~ '\m(community_id|id) = ANY \(\( SELECT app\.(my_communities\(\)|communities_where\()'
 $$;
 comment on function tests.catalog__policies_gate() is 'The policies of a table with a community_id begin with the gate, which is an index condition.';
+
+create or replace function tests.catalog__policies_everywhere_gated() returns table (object text, problem text) language sql stable set search_path = ''
+as $$
+  select p.object, 'asks holds_everywhere without the gate around it, which alone asks whether the session lives'
+  from tests.our_policies() p
+  join pg_catalog.pg_policies g on g.schemaname || '.' || g.tablename || ', ' || g.policyname = p.object
+  cross join lateral (values (g.qual), (g.with_check)) e (expression)
+  where e.expression ~ '\mapp\.holds_everywhere\('
+    and e.expression !~ '^\(\((community_id|id) = ANY \(\( SELECT app\.my_communities\(\) AS my_communities\)(::uuid\[\])?\)\) AND '
+$$;
+comment on function tests.catalog__policies_everywhere_gated() is 'A policy that asks app.holds_everywhere demands the gate first: my_communities, of which alone it says anything.';
 
 create or replace function tests.catalog__policies_check_updates() returns table (object text, problem text) language sql stable set search_path = ''
 as $$

@@ -129,6 +129,7 @@ select is((tests.claims('temp') -> 'app_metadata' ->> 'valid_until')::timestampt
 select tests.keep('token', jsonb_set(tests.claims('temp'), '{app_metadata,valid_until}', to_jsonb(now())));
 set local session_replication_role = replica;
 update public.memberships set starts_at = starts_at - interval '30 minutes', ends_at = ends_at - interval '30 minutes' where user_id = tests.id('temp');
+update private.user_access set stale_at = stale_at - interval '30 minutes' where user_id = tests.id('temp');
 set local session_replication_role = origin;
 select is(
   (tests.kept('token')::jsonb #>> '{app_metadata,access_version}')::bigint, (select version from private.user_access where user_id = tests.id('temp')),

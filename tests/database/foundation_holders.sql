@@ -1,11 +1,11 @@
 -- What is derived for the helpers of policies says what roles and role_permissions say, whoever changed them.
 
 begin;
-select plan(9);
+select plan(13);
 
 create function pg_temp.differences() returns bigint language sql as $$
   with said as (
-    select p.key, l.level,
+    select p.key, l.level, exists (select from public.assurance_requirements q where q.permission_key = p.key) as is_assured,
       array(
         select r.key from public.role_permissions rp join public.roles r on r.id = rp.role_id
         where rp.permission_key = p.key and r.level = l.level and r.deleted_at is null and coalesce(r.organization_id, r.community_id) is null
@@ -18,8 +18,14 @@ create function pg_temp.differences() returns bigint language sql as $$
   )
   select count(*)
   from said s
-  full join private.permission_holders h on h.permission_key = s.key and h.level = s.level
-  where (h.role_keys, h.has_custom) is distinct from (s.role_keys, s.has_custom)
+  full join (
+    select h.permission_key, h.is_assured, l.*
+    from private.permission_holders h
+    cross join lateral (values
+      ('site'::public.access_level, h.site_roles, false), ('organization', h.organization_roles, h.has_custom_organization),
+      ('community', h.community_roles, h.has_custom_community)) l (level, role_keys, has_custom)
+  ) h on h.permission_key = s.key and h.level = s.level
+  where (h.role_keys, h.has_custom, h.is_assured) is distinct from (s.role_keys, s.has_custom, s.is_assured)
 $$;
 
 select is(pg_temp.differences(), 0::bigint, 'after the migrations every permission has its holders');
@@ -33,7 +39,7 @@ select tests.authenticate_as('admin');
 select tests.keep('role', public.create_role('gardener', 'Gardener', '{communities.read, units.read}', community_id => tests.id('Alder')));
 select tests.as_studio();
 select is(pg_temp.differences(), 0::bigint, 'after a custom role was built');
-select is((select has_custom from private.permission_holders where permission_key = 'units.read' and level = 'community'), true, 'which is noticed');
+select is((select has_custom_community from private.permission_holders where permission_key = 'units.read'), true, 'which is noticed');
 
 select tests.grant_role('gardener', 'gardener', community => 'Alder', starts_at => now() - interval '1 day');
 select tests.authenticate_as('gardener');
@@ -55,6 +61,14 @@ select is(pg_temp.differences(), 0::bigint, 'after a permission was taken from a
 
 select app.define_permission('bees.keep', 'community', 'Keep bees', '{site/superadmin, community/manager}');
 select is(pg_temp.differences(), 0::bigint, 'after a permission was declared');
+
+select public.require_assurance('bees.keep'), public.require_assurance('units.read', (select organization_id from public.communities where id = tests.id('Alder')));
+select is((select array_agg(permission_key order by permission_key) from private.permission_holders where is_assured), '{bees.keep, units.read}', 'a second factor that is required is noted');
+select is(pg_temp.differences(), 0::bigint, 'and nothing else changed');
+select public.require_assurance('bees.keep', required => false);
+select is((select array_agg(permission_key) from private.permission_holders where is_assured), '{units.read}', 'and no longer, once it is not');
+delete from public.assurance_requirements;
+select is(pg_temp.differences(), 0::bigint, 'nor once the requirement was deleted in SQL');
 
 select * from finish();
 rollback;

@@ -1,0 +1,147 @@
+-- What is known of a user's access says what the tables say, or is not used.
+--
+-- Two organizations: North runs Alder and Birch, South runs Cedar; each community has one unit, called after it.
+
+begin;
+select plan(46);
+
+select tests.create_organization('North'), tests.create_organization('South');
+select tests.create_community('Alder', 'North'), tests.create_community('Birch', 'North'), tests.create_community('Cedar', 'South');
+select tests.create_unit('alder', 'Alder'), tests.create_unit('birch', 'Birch'), tests.create_unit('cedar', 'Cedar');
+select tests.create_supabase_user(u) from unnest(array['uniform', 'mixed', 'staff', 'developer', 'admin', 'double', 'owner', 'landlord', 'limited', 'single', 'custom', 'nobody', 'root']) u;
+
+select tests.grant_role('uniform', 'manager', community => c) from unnest(array['Alder', 'Birch']) c;
+select tests.grant_role('mixed', 'guard', community => 'Alder'), tests.grant_role('mixed', 'manager', community => 'Birch');
+select tests.grant_role('staff', 'staff'), tests.grant_role('root', 'superadmin');
+select tests.grant_role('developer', 'developer'), tests.grant_role('developer', 'guard', community => 'Cedar');
+select tests.grant_role('admin', 'admin', organization => 'North');
+select tests.grant_role('double', 'viewer', organization => 'North'), tests.grant_role('double', 'manager', community => 'Cedar');
+select tests.create_resident('Owner', 'Cedar', tests.email('owner')), tests.create_resident('Landlord', 'Alder', tests.email('landlord'));
+select tests.occupy('Owner', 'cedar', 'owner'), tests.occupy('Landlord', 'alder', 'owner');
+select tests.grant_role('landlord', 'manager', community => 'Birch');
+insert into public.memberships (user_id, role_id, community_id, starts_at, restriction)
+select tests.id('limited'), r.id, tests.id('Alder'), now() - interval '1 day', jsonb_build_object('units', jsonb_build_array(tests.id('alder')))
+from public.roles r where r.key = 'manager' and r.community_id is null and r.organization_id is null;
+select tests.grant_role('limited', 'manager', community => 'Birch');
+insert into public.user_permissions (permission_key, user_id, community_id, starts_at, reason)
+values ('units.manage', tests.id('single'), tests.id('Alder'), now() - interval '1 day', 'Counts the units');
+insert into public.roles (id, level, key, name, organization_id) values (tests.id('caretaker'), 'community', 'caretaker', 'Caretaker', tests.id('North'));
+insert into public.role_permissions (role_id, permission_key) values (tests.id('caretaker'), 'units.read'), (tests.id('caretaker'), 'communities.read');
+select tests.grant_role('custom', 'caretaker', community => 'Alder');
+
+-- For every permission: where it is held is one answer in three forms, and everywhere is where the gate is.
+create function pg_temp.contradictions() returns text language plpgsql as $$
+declare
+  found text;
+begin
+  select string_agg(p.key, ', ' order by p.key) into found
+  from public.permissions p
+  cross join lateral (
+    select array(select c from app.communities_with(p.key) c order by c) as held, array(select c from unnest(app.communities_where(p.key)) c order by c) as listed,
+      array(select c from unnest(app.my_communities()) c order by c) as gate
+  ) s
+  where p.level <> 'unit'
+    and (s.held <> s.listed or not s.held <@ s.gate and p.level <> 'site' and s.gate <> '{}' or (app.holds_everywhere(p.key) and not s.held @> s.gate));
+  return coalesce(found, 'none');
+end $$;
+
+create function pg_temp.answers(who text, claims jsonb) returns text language plpgsql as $$
+begin
+  perform tests.authenticate_with(claims);
+  return (
+    select jsonb_object_agg(p.key, array(select c from app.communities_with(p.key) c order by c))::text || array(select c from unnest(app.my_communities()) c order by c)::text
+    from public.permissions p);
+end $$;
+
+-- As known, and as computed from the tables ------------------------------------------------------------------------------
+
+create function pg_temp.agrees(who text) returns setof text language plpgsql as $$
+declare
+  known text;
+begin
+  perform tests.as_studio();
+  known := pg_temp.answers(who, tests.claims(who));
+  return next is(pg_temp.contradictions(), 'none', who || ' holds what is known in every form of the question');
+  perform tests.as_studio();
+  perform app.bump_access(array[tests.id(who)]);
+  return next is(known, pg_temp.answers(who, tests.claims(who, with_hook => false)), 'and what the tables say');
+end $$;
+
+select pg_temp.agrees(u) from unnest(array['uniform', 'mixed', 'staff', 'developer', 'admin', 'double', 'owner', 'landlord', 'limited', 'single', 'custom', 'nobody']) u;
+
+-- Whose permission is held everywhere ------------------------------------------------------------------------------------
+
+create function pg_temp.everywhere(who text, permission text) returns boolean language plpgsql as $$
+begin
+  perform tests.authenticate_with(tests.claims(who));
+  return app.holds_everywhere(permission);
+end $$;
+
+select is(array(select pg_temp.everywhere(u, 'units.read') from unnest(array['uniform', 'mixed', 'staff', 'admin', 'double']) u), '{t,t,t,t,t}'::boolean[],
+  'one role, several that all hold it, a role on the site, in an organization, in both: held everywhere');
+select is(array(select pg_temp.everywhere(u, 'units.manage') from unnest(array['mixed', 'double', 'developer', 'owner', 'landlord', 'nobody']) u), '{f,f,f,f,f,f}'::boolean[],
+  'a role in one place that does not hold it, an occupancy, no role at all: not held everywhere');
+select is(array(select pg_temp.everywhere(u, 'units.read') from unnest(array['limited', 'single', 'custom']) u), '{f,f,f}'::boolean[],
+  'what is not a plain role of the system is looked up');
+
+-- It is used, and only while it is the live version's and no date has passed ------------------------------------------------
+
+select tests.as_studio();
+select tests.keep('token', tests.claims('uniform', with_hook => false));
+select app.refresh_access(tests.id('uniform'));
+update private.user_access set communities = array[tests.id('Alder')] where user_id = tests.id('uniform');
+select tests.authenticate_with(tests.kept('token')::jsonb);
+select is(tests.seen('public.units', 'number'), 'alder', 'what is known is used, whether the token has claims or not');
+select tests.as_studio();
+update private.user_access set stale_at = now() where user_id = tests.id('uniform');
+select tests.authenticate_with(tests.kept('token')::jsonb);
+select is(tests.seen('public.units', 'number'), 'alder, birch', 'not from the moment at which a date changes it');
+select tests.as_studio();
+update private.user_access set stale_at = 'infinity', version = version + 1 where user_id = tests.id('uniform');
+select tests.authenticate_with(tests.kept('token')::jsonb);
+select is(tests.seen('public.units', 'number'), 'alder, birch', 'nor for another version');
+select tests.as_studio();
+select app.refresh_access(tests.id('uniform'));
+select is((select stale_at from private.user_access where user_id = tests.id('uniform')), now() + interval '12 hours', 'nor for longer than half a day');
+update public.memberships set ends_at = now() + interval '1 hour' where user_id = tests.id('uniform') and community_id = tests.id('Birch');
+select app.refresh_access(tests.id('uniform'));
+select is((select stale_at from private.user_access where user_id = tests.id('uniform')), now() + interval '1 hour', 'nor past the end of a role');
+delete from auth.sessions where id = (tests.kept('token')::jsonb ->> 'session_id')::uuid;
+select tests.authenticate_with(tests.kept('token')::jsonb);
+select is(tests.seen('public.units', 'number'), 'nothing', 'nor with a session that has ended');
+select is(app.communities_where('units.read'), '{}'::uuid[], 'in no form of the question');
+
+select tests.as_studio();
+select tests.keep('token', tests.claims('custom'));
+select is((select known_version = version from private.user_access where user_id = tests.id('custom')), true, '(the access of whoever has a custom role is known)');
+update public.roles set deleted_at = clock_timestamp() where id = tests.id('caretaker');
+select is((select known_version = version from private.user_access where user_id = tests.id('custom')), false, 'archiving a role makes it stale');
+
+-- A role on the site reaches what is made now -----------------------------------------------------------------------------
+
+select tests.keep('token', tests.claims('staff'));
+select tests.create_community('Dogwood', 'South'), tests.create_unit('dogwood', 'Dogwood');
+select tests.authenticate_with(tests.kept('token')::jsonb);
+select is(tests.seen('public.units', 'number'), 'alder, birch, cedar, dogwood', 'a community is in the gate of a role on the site once it is made');
+select tests.as_studio();
+select is((select array(select i from unnest(ids) i order by i) from private.all_communities), array(select id from public.communities order by id), 'the list of all communities is that of the table');
+insert into public.communities (id, organization_id, name, slug, country_code, currency_code, time_zone)
+select gen_random_uuid(), tests.id('South'), n, n, 'BG', 'EUR', 'Europe/Sofia' from unnest(array['elm-1', 'elm-2']) n;
+select is((select array(select i from unnest(ids) i order by i) from private.all_communities), array(select id from public.communities order by id), 'after several at once, too');
+
+-- A second factor that is asked for ----------------------------------------------------------------------------------------
+
+select tests.authenticate_with(tests.assured_claims('root'));
+select public.require_assurance('units.read', tests.id('North'));
+select is(pg_temp.everywhere('staff', 'units.read'), false, 'a permission that takes a second factor somewhere is not known to be held everywhere');
+select is(array(select c from unnest(app.communities_where('units.read')) c order by c), array(select c from unnest(array[tests.id('Cedar'), tests.id('Dogwood')] || array(select id from public.communities where slug like 'elm-%')) c order by c),
+  'and is not held where it does');
+select is(pg_temp.everywhere('staff', 'residents.read'), true, 'others are');
+
+-- Nobody else writes it ---------------------------------------------------------------------------------------------------
+
+select function_privs_are('app', 'refresh_access', array['uuid'], 'authenticated', '{}', 'users do not compute it');
+select table_privs_are('private', 'all_communities', 'authenticated', '{}', 'nor read the list of all communities');
+
+select * from finish();
+rollback;
