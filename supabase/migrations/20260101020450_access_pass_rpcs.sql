@@ -338,7 +338,12 @@ begin
   select c.name, nullif(concat_ws(', ', c.address, c.city), ''), c.time_zone, c.locale into place, address, time_zone, locale
   from public.communities c where c.id = invited.community_id;
   if state in ('valid', 'not_yet_valid', 'outside_schedule') then
-    pass := case when link.sealed is not null then extensions.pgp_sym_decrypt(link.sealed, token) when found_pass.kid is not null then app.pass_text(found_pass) end;
+    pass := case when link.sealed is not null then extensions.pgp_sym_decrypt(link.sealed, token) else app.pass_text(found_pass) end;
+    if pass is null then
+      state := 'unsigned';
+      return next;
+      return;
+    end if;
     title := invited.title;
     visitor_name := coalesce((select g.full_name from public.invitation_guests g where g.community_id = found_pass.community_id and g.id = found_pass.guest_id), invited.visitor_name);
     daily_from := invited.daily_from;
@@ -362,7 +367,7 @@ as $$
 $$;
 
 comment on function public.open_visitor_pass(text) is
-  'What a visitor who opens a link sees: the pass and where it leads, while it may still open (state valid, not_yet_valid, outside_schedule); afterwards only the place and why not (used, expired, revoked, cancelled). '
+  'What a visitor who opens a link sees: the pass and where it leads, while it may still open (state valid, not_yet_valid, outside_schedule); afterwards only the place and why not (used, expired, revoked, cancelled; unsigned: issued for offline gates and never signed). '
   'Says nothing of the host and the unit. For everybody who holds the link; the function visitor-pass makes a page of it. Errors: pass_not_found.';
 
 grant execute on function app.open_visitor_pass(text), public.open_visitor_pass(text) to anon, authenticated, service_role;
