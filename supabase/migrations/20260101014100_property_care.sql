@@ -238,13 +238,8 @@ as $$
 declare
   secret constant text := encode(extensions.gen_random_bytes(32), 'base64');
   made constant uuid := extensions.uuidv7();
-  in_vault uuid;
+  in_vault constant uuid := app.keep_secret('vicinia-medical-' || made, 'Encrypts what residents told about their health.', secret);
 begin
-  if to_regnamespace('vault') is not null and to_regprocedure('vault.create_secret(text,text,text,uuid)') is not null then
-    execute 'select vault.create_secret($1, $2, $3)' into in_vault using secret, 'vicinia-medical-' || made, 'Encrypts what residents told about their health.';
-  elsif to_regprocedure('vault.create_secret(text,text,text)') is not null then
-    execute 'select vault.create_secret($1, $2, $3)' into in_vault using secret, 'vicinia-medical-' || made, 'Encrypts what residents told about their health.';
-  end if;
   insert into private.encryption_keys (id, vault_secret_id, secret) values (made, in_vault, case when in_vault is null then secret end);
   return made;
 end;
@@ -263,10 +258,7 @@ declare
   secret text;
 begin
   select k.* into known from private.encryption_keys k where k.id = key;
-  secret := known.secret;
-  if known.vault_secret_id is not null then
-    execute 'select s.decrypted_secret from vault.decrypted_secrets s where s.id = $1' into secret using known.vault_secret_id;
-  end if;
+  secret := case when known.vault_secret_id is null then known.secret else app.kept_secret(known.vault_secret_id) end;
   if secret is null then
     perform app.fail(409, 'medical_unreadable', 'The key of this record is gone.');
   end if;
@@ -362,9 +354,7 @@ begin
   update private.medical_records m set key_id = fresh, ciphertext = app.encrypt_medical(m.resident_id, fresh, app.decrypt_medical(m));
   get diagnostics rotated = row_count;
   for old in select k.id, k.vault_secret_id from private.encryption_keys k where k.retired_at is null and k.id <> fresh loop
-    if old.vault_secret_id is not null then
-      execute 'delete from vault.secrets where id = $1' using old.vault_secret_id;
-    end if;
+    perform app.destroy_secret(old.vault_secret_id);
     update private.encryption_keys k set retired_at = now(), vault_secret_id = null, secret = null where k.id = old.id;
   end loop;
   return rotated;

@@ -427,6 +427,20 @@ as $$
 $$;
 comment on function tests.catalog__definers_justified() is 'The comment of every definer function says why it is one.';
 
+create or replace function tests.open_to_anon()
+returns setof text language sql immutable set search_path = ''
+as $$
+  values
+    -- Every request passes it.
+    ('app.pre_request()'),
+    -- Ids are no secret.
+    ('extensions.uuidv7()'),
+    -- Devices at gates sign in with a key of their own.
+    ('app.calling_device()'),
+    ('app.device_check_in()'), ('public.device_check_in()')
+$$;
+comment on function tests.open_to_anon() is 'The functions that whoever has the publishable key may call.';
+
 create or replace function tests.catalog__functions_granted() returns table (object text, problem text) language sql stable set search_path = ''
 as $$
   select f.object, 'may be executed by ' || case when x.grantee = 0 then 'everybody' else x.grantee::regrole::text end
@@ -434,12 +448,11 @@ as $$
   join pg_catalog.pg_proc p on p.oid = f.oid
   cross join lateral pg_catalog.aclexplode(coalesce(p.proacl, pg_catalog.acldefault('f', p.proowner))) x
   where x.grantee = 0
-    -- anon makes no request that does not pass pre_request, and ids are no secret.
-    or (x.grantee = 'anon'::regrole and f.object not in ('app.pre_request()', 'extensions.uuidv7()'))
+    or (x.grantee = 'anon'::regrole and f.object not in (select tests.open_to_anon()))
     -- Nobody calls a trigger function.
     or (p.prorettype = 'trigger'::regtype and x.grantee <> p.proowner)
 $$;
-comment on function tests.catalog__functions_granted() is 'No function may be executed by everybody, by anon only what every request needs, a trigger function by nobody.';
+comment on function tests.catalog__functions_granted() is 'No function may be executed by everybody, by anon only what tests.open_to_anon() lists, a trigger function by nobody.';
 
 create or replace function tests.catalog__functions_volatility() returns table (object text, problem text) language sql stable set search_path = ''
 as $$

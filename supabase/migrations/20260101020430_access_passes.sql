@@ -1,0 +1,382 @@
+-- Access control: passes.
+--
+-- Purpose     What somebody shows at a gate: a text of at most 133 characters, mostly as a QR code, signed, with a window of time.
+-- Tables      passes, private.pass_uses
+-- Functions   for the decision: app.read_pass, app.burn_pass
+-- Invariants  One pass, one text: every altered, re-encoded or lengthened text is refused. A text opens nothing by its signature
+--             alone: its pass must exist, in this community, under this key, with this window, and not be revoked. A use is counted
+--             in one statement that also asks whether there is one left, so that of many at once one gets it.
+--
+-- The text is ASCII, parts are base64url without padding, numbers are big-endian:
+--   v1.<kid>.<payload>.<mac>        payload: byte 1, the pass (16 bytes), not before and expiry (4 bytes each, Unix seconds);
+--                                   mac: HMAC-SHA256 under the key of all that stands before its dot
+--   v2.<kid>.<payload>.<signature>  the same payload; Ed25519 of all that stands before its dot, verified offline
+--   r1.<kid>.<payload>.<mac>        a resident's, new every 30 seconds; payload: the pass (16 bytes) and the step (4 bytes, Unix
+--                                   seconds / 30); mac: HMAC-SHA256 under the resident's seed, which follows from key and pass
+
+create type public.pass_kind as enum ('visitor', 'resident');
+
+select app.define_setting('security.pass_clock_skew_seconds', 'integer', '60', '{site,organization,community}',
+  'How far clocks may be apart: a pass opens so many seconds before it begins and after it ends. Resident passes allow one step of 30 seconds.', minimum => 0, maximum => 600);
+
+-- Passes -------------------------------------------------------------------------------------------------------------
+
+create table public.passes (
+  id uuid not null default extensions.uuidv7(),
+  label text,
+  community_id uuid not null,
+  kind public.pass_kind not null,
+  invitation_id uuid,
+  guest_id uuid,
+  unit_id uuid,
+  resident_id uuid,
+  kid text not null,
+  starts_at timestamptz not null,
+  ends_at timestamptz not null,
+  max_uses integer,
+  digest bytea,
+  revoked_at timestamptz,
+  revoked_reason text,
+  like app.row_model including defaults including comments,
+  constraint passes_pkey primary key (id),
+  constraint passes_community_key unique (community_id, id),
+  constraint passes_community_fkey foreign key (community_id) references public.communities (id) on delete cascade,
+  constraint passes_unit_fkey foreign key (community_id, unit_id) references public.units (community_id, id) on delete cascade,
+  constraint passes_resident_fkey foreign key (community_id, resident_id) references public.residents (community_id, id) on delete cascade,
+  -- Keys go with their community alone.
+  constraint passes_key_fkey foreign key (community_id, kid) references private.pass_keys (community_id, kid) on delete cascade,
+  constraint passes_label_check check (app.is_name(label)),
+  constraint passes_subject_check check (
+    (kind = 'visitor') = (invitation_id is not null) and (kind = 'resident') = (resident_id is not null)
+    and (guest_id is null or invitation_id is not null) and (unit_id is null) = (kind = 'resident')),
+  constraint passes_window_check check (
+    starts_at < ends_at and ends_at <= starts_at + interval '400 days' and starts_at >= timestamptz '2000-01-01 00:00:00+00' and ends_at < timestamptz '2100-01-01 00:00:00+00'
+    and starts_at = date_trunc('second', starts_at, 'UTC') and ends_at = date_trunc('second', ends_at, 'UTC')),
+  constraint passes_max_uses_check check (max_uses between 1 and 10000 and (max_uses is null or kind = 'visitor')),
+  constraint passes_digest_check check (octet_length(digest) = 32 and (digest is null or kind = 'visitor')),
+  constraint passes_revoked_check check ((revoked_at is null) = (revoked_reason is null) and length(revoked_reason) between 1 and 500)
+);
+
+create unique index passes_resident_key on public.passes (resident_id) where kind = 'resident' and revoked_at is null and deleted_at is null;
+create index passes_resident_idx on public.passes (community_id, resident_id) where resident_id is not null;
+create index passes_unit_idx on public.passes (community_id, unit_id) where unit_id is not null;
+create index passes_key_idx on public.passes (community_id, kid);
+create index passes_newest_idx on public.passes (community_id, starts_at);
+
+comment on table public.passes is
+  'The passes that were handed out. Made by issue_pass and resident_pass_seed, revoked by revoke_pass. What a pass reads is not stored: whoever reads the table can show none.';
+comment on column public.passes.label is 'What it is for, as its host or the resident calls it.';
+comment on column public.passes.kind is 'visitor: of an invitation. resident: a resident''s own, which reads differently every 30 seconds.';
+comment on column public.passes.invitation_id is 'The invitation that it is a pass to.';
+comment on column public.passes.guest_id is 'The guest of the invitation whose it is; null: whoever holds it.';
+comment on column public.passes.unit_id is 'The unit that invited.';
+comment on column public.passes.resident_id is 'Whose own it is.';
+comment on column public.passes.kid is 'The key that signed it.';
+comment on column public.passes.starts_at is 'From when on it opens. In its signed text too, and so never changed.';
+comment on column public.passes.ends_at is 'From this moment on it opens nothing.';
+comment on column public.passes.max_uses is 'How often it opens; null: as often as its window, its invitation and its holder''s rights allow.';
+comment on column public.passes.digest is 'Of a pass for offline gates: SHA-256 of its whole text. The database cannot check an Ed25519 signature, and accepts this text alone.';
+comment on column public.passes.revoked_at is 'When it was revoked; for good.';
+comment on column public.passes.revoked_reason is 'Why.';
+
+select app.track('public.passes', secrets => '{digest}');
+select app.register_personal_data('public.passes', 'resident_id', 'resident', on_erase => 'remove', on_merge => 'archive', clash_on => '{kind}',
+  columns => '{"label": null}', exported => '{label,kind,starts_at,ends_at,revoked_at}');
+
+create trigger _010_frozen_terms before update of kind, invitation_id, guest_id, unit_id, kid, starts_at, ends_at, max_uses on public.passes for each row
+  when ((old.kind, old.invitation_id, old.guest_id, old.unit_id, old.kid, old.starts_at, old.ends_at, old.max_uses)
+    is distinct from (new.kind, new.invitation_id, new.guest_id, new.unit_id, new.kid, new.starts_at, new.ends_at, new.max_uses))
+  execute function app.tg__frozen('subject, key, window and uses');
+
+-- Uses ---------------------------------------------------------------------------------------------------------------
+
+create table private.pass_uses (
+  pass_id uuid not null,
+  community_id uuid not null,
+  uses_left integer,
+  used_count integer not null default 0,
+  last_step integer,
+  last_used_at timestamptz,
+  is_dead boolean not null default false,
+  constraint pass_uses_pkey primary key (pass_id),
+  constraint pass_uses_pass_fkey foreign key (community_id, pass_id) references public.passes (community_id, id) on delete cascade,
+  constraint pass_uses_count_check check (used_count >= 0 and uses_left >= 0)
+)
+-- Room for the next version of a row on its page: a use changes no index.
+with (fillfactor = 70);
+
+create index pass_uses_pass_idx on private.pass_uses (community_id, pass_id);
+
+comment on table private.pass_uses is 'How often each pass was used. Apart from passes, so that a use is one write of a narrow row: what is known of each use is in the access log.';
+comment on column private.pass_uses.pass_id is 'The pass.';
+comment on column private.pass_uses.community_id is 'Its community.';
+comment on column private.pass_uses.uses_left is 'How many uses are left; null: they are not counted down.';
+comment on column private.pass_uses.used_count is 'How often it was used.';
+comment on column private.pass_uses.last_step is 'Of a resident''s pass: the newest step that was used. Neither it nor an older one opens again.';
+comment on column private.pass_uses.last_used_at is 'When it was used last.';
+comment on column private.pass_uses.is_dead is 'Whether the pass is revoked or archived: here too, so that a use and a revocation at once meet in one row.';
+
+alter table private.pass_uses enable row level security;
+create policy pass_uses_select on private.pass_uses for select to authenticated using (false);
+
+create function app.tg_passes__uses()
+returns trigger
+language plpgsql
+security definer -- no API role writes private.pass_uses
+set search_path = ''
+as $$
+begin
+  if tg_op = 'INSERT' then
+    insert into private.pass_uses (pass_id, community_id, uses_left, is_dead)
+    values (new.id, new.community_id, new.max_uses, num_nonnulls(new.revoked_at, new.deleted_at) > 0);
+  else
+    update private.pass_uses u set is_dead = num_nonnulls(new.revoked_at, new.deleted_at) > 0 where u.pass_id = new.id;
+  end if;
+  return null;
+end;
+$$;
+
+comment on function app.tg_passes__uses() is 'AFTER INSERT, and AFTER UPDATE that revokes, archives or restores: keeps private.pass_uses. Definer: no API role writes it.';
+
+create trigger _300_uses after insert on public.passes for each row execute function app.tg_passes__uses();
+create trigger _300_uses_dead after update of revoked_at, deleted_at on public.passes for each row
+  when ((old.revoked_at, old.deleted_at) is distinct from (new.revoked_at, new.deleted_at)) execute function app.tg_passes__uses();
+
+create function app.tg_passes__emit()
+returns trigger
+language plpgsql
+security definer -- calls app.emit, which no API role may
+set search_path = ''
+as $$
+begin
+  perform app.emit('pass.' || case tg_op when 'INSERT' then 'issued' else 'revoked' end, new.community_id,
+    jsonb_build_object('pass_id', new.id, 'kind', new.kind, 'invitation_id', new.invitation_id, 'unit_id', new.unit_id, 'resident_id', new.resident_id));
+  return null;
+end;
+$$;
+
+comment on function app.tg_passes__emit() is 'AFTER INSERT, and AFTER UPDATE that revokes: events pass.issued and pass.revoked, with ids alone. Definer: calls app.emit.';
+
+create trigger _600_emit_issued after insert on public.passes for each row execute function app.tg_passes__emit();
+create trigger _600_emit_revoked after update of revoked_at on public.passes for each row
+  when (old.revoked_at is null and new.revoked_at is not null) execute function app.tg_passes__emit();
+
+-- Reading and burning ------------------------------------------------------------------------------------------------
+
+create function app.read_pass(community uuid, presented text, moment timestamptz)
+returns table (reason text, pass_id uuid, kid text, step integer)
+language plpgsql
+stable
+rows 1
+set search_path = ''
+as $$
+declare
+  parts text[];
+  payload bytea;
+  signature bytea;
+  signed bytea;
+  key private.pass_keys;
+  secret bytea;
+  pass public.passes;
+  told_step bigint;
+  skew interval;
+begin
+  -- What it is. Nothing here calls a helper: a call costs more than the signature.
+  if presented is null or octet_length(presented) > 200 or presented ~ '[^A-Za-z0-9_.-]' then
+    reason := 'malformed_pass';
+    return next;
+    return;
+  end if;
+  parts := string_to_array(presented, '.');
+  if cardinality(parts) <> 4
+    or (parts[1], length(parts[2]), length(parts[3]), length(parts[4])) not in (('v1', 8, 34, 43), ('v2', 8, 34, 86), ('r1', 8, 27, 43))
+  then
+    reason := 'malformed_pass';
+    return next;
+    return;
+  end if;
+  payload := decode(replace(replace(parts[3], '-', '+'), '_', '/') || repeat('=', 4 - length(parts[3]) % 4), 'base64');
+  signature := decode(replace(replace(parts[4], '-', '+'), '_', '/') || repeat('=', 4 - length(parts[4]) % 4), 'base64');
+  -- The bits that the last characters have to spare are zero, or several texts would mean one pass.
+  if replace(replace(rtrim(encode(payload, 'base64'), '='), '+', '-'), '/', '_') <> parts[3]
+    or replace(replace(rtrim(replace(encode(signature, 'base64'), E'\n', ''), '='), '+', '-'), '/', '_') <> parts[4]
+    or (parts[1] <> 'r1' and get_byte(payload, 0) <> 1)
+  then
+    reason := 'malformed_pass';
+    return next;
+    return;
+  end if;
+  if parts[1] = 'r1' then
+    pass_id := encode(substr(payload, 1, 16), 'hex')::uuid;
+    told_step := ('x' || encode(substr(payload, 17, 4), 'hex'))::bit(32)::bigint;
+  else
+    pass_id := encode(substr(payload, 2, 16), 'hex')::uuid;
+  end if;
+
+  -- Whose key.
+  select k.* into key from private.pass_keys k where k.kid = parts[2];
+  kid := key.kid;
+  reason := case
+    when key.kid is null or (key.algorithm = 'ed25519') <> (parts[1] = 'v2') then 'unknown_key'
+    when key.community_id <> community then 'wrong_community'
+    when key.revoked_at is not null then 'key_revoked'
+    when key.destroyed_at is not null and parts[1] <> 'v2' then 'expired' -- not before everything under it had
+  end;
+  if reason is not null then
+    return next;
+    return;
+  end if;
+
+  -- Whether the key signed it. Hashes are compared: comparing bytes ends at the first that differs, and its time says where.
+  select p.* into pass from public.passes p where p.community_id = read_pass.community and p.id = read_pass.pass_id and p.kid = parts[2];
+  if parts[1] = 'v2' then
+    if (sha256(convert_to(presented, 'UTF8')) = pass.digest) is not true then
+      reason := 'bad_signature';
+    end if;
+  else
+    secret := app.pass_secret(key);
+    if parts[1] = 'r1' then
+      secret := extensions.hmac(convert_to('resident.' || read_pass.pass_id, 'UTF8'), secret, 'sha256');
+    end if;
+    signed := convert_to(left(presented, -44), 'UTF8');
+    if sha256(extensions.hmac(signed, secret, 'sha256')) <> sha256(signature) then
+      reason := 'bad_signature';
+    elsif pass.id is null then
+      reason := 'unknown_pass';
+    end if;
+  end if;
+  -- Signed with a key that was stolen: what the key signs here is what was issued, nothing else.
+  if reason is null and ((pass.kind = 'resident') <> (parts[1] = 'r1') or (pass.digest is not null) <> (parts[1] = 'v2')
+    or (parts[1] <> 'r1' and substr(payload, 18, 8) <> app.pass_window(pass.starts_at, pass.ends_at)))
+  then
+    reason := 'bad_signature';
+  end if;
+  if reason is not null then
+    return next;
+    return;
+  end if;
+
+  -- Whether it opens something now.
+  if num_nonnulls(pass.revoked_at, pass.deleted_at) > 0 then
+    reason := 'revoked';
+  elsif moment < pass.starts_at or moment >= pass.ends_at then
+    skew := make_interval(secs => app.setting('security.pass_clock_skew_seconds', community)::integer);
+    reason := case
+      when moment < pass.starts_at - skew then 'not_yet_valid'
+      when moment >= pass.ends_at + skew then 'expired'
+    end;
+  end if;
+  if reason is null and parts[1] = 'r1' then
+    if abs(told_step - floor(extract(epoch from moment) / 30)) > 1 then
+      reason := 'stale';
+    else
+      step := told_step;
+    end if;
+  end if;
+  return next;
+end;
+$$;
+
+comment on function app.read_pass(uuid, text, timestamptz) is
+  'What a presented text is worth in a community at a moment: reason null, or malformed_pass, unknown_key, wrong_community, key_revoked, bad_signature, unknown_pass, revoked, not_yet_valid, expired, stale. '
+  'pass_id, kid and step as far as they can be told; a reason before revoked means that they are claims of whoever wrote the text. Writes nothing, never raises; the use is burn_pass''s. '
+  'Whether the holder may enter (invitation, holds, blacklist) is the decision''s. Not executable by API roles.';
+
+create function app.burn_pass(pass uuid, step integer, moment timestamptz)
+returns text
+language plpgsql
+volatile
+set search_path = ''
+as $$
+begin
+  update private.pass_uses u
+  set used_count = u.used_count + 1, uses_left = u.uses_left - 1, last_step = coalesce(burn_pass.step, u.last_step), last_used_at = moment
+  where u.pass_id = pass and not u.is_dead
+    and (u.uses_left is null or u.uses_left > 0)
+    and (burn_pass.step is null or u.last_step is null or burn_pass.step > u.last_step);
+  if found then
+    return null;
+  end if;
+  return coalesce((select case when u.is_dead then 'revoked' else 'already_used' end from private.pass_uses u where u.pass_id = pass), 'unknown_pass');
+end;
+$$;
+
+comment on function app.burn_pass(uuid, integer, timestamptz) is
+  'Takes one use of a pass, and of a resident''s pass its step, in one statement: null, or already_used, revoked, unknown_pass, and then nothing is written. Of many at once as many succeed as there are uses. Not executable by API roles.';
+
+create function app.pass_window(starts_at timestamptz, ends_at timestamptz)
+returns bytea
+language plpgsql
+immutable
+parallel safe
+set search_path = ''
+as $$
+begin
+  return decode(
+    lpad(to_hex(extract(epoch from starts_at)::bigint), 8, '0') || lpad(to_hex(extract(epoch from ends_at)::bigint), 8, '0'), 'hex');
+end;
+$$;
+
+comment on function app.pass_window(timestamptz, timestamptz) is 'The window of a pass as its text holds it: two times four bytes.';
+
+create function app.pass_payload(pass public.passes)
+returns text
+language plpgsql
+stable
+set search_path = ''
+as $$
+begin
+  return app.base64url('\x01'::bytea || decode(replace(pass.id::text, '-', ''), 'hex') || app.pass_window(pass.starts_at, pass.ends_at));
+end;
+$$;
+
+comment on function app.pass_payload(public.passes) is 'The third part of a visitor''s pass.';
+
+create function app.pass_text(pass public.passes)
+returns text
+language plpgsql
+stable
+set search_path = ''
+as $$
+declare
+  signed constant text := format('v1.%s.%s', pass.kid, app.pass_payload(pass));
+  secret bytea;
+begin
+  select app.pass_secret(k) into secret from private.pass_keys k where k.kid = pass.kid;
+  return signed || '.' || app.base64url(extensions.hmac(convert_to(signed, 'UTF8'), secret, 'sha256'));
+end;
+$$;
+
+comment on function app.pass_text(public.passes) is 'What a visitor''s pass reads; null when its key was destroyed. Not executable by API roles.';
+
+create function app.resident_seed(pass public.passes)
+returns text
+language plpgsql
+stable
+set search_path = ''
+as $$
+declare
+  secret bytea;
+begin
+  select app.pass_secret(k) into secret from private.pass_keys k where k.kid = pass.kid;
+  return app.base64url(extensions.hmac(convert_to('resident.' || pass.id, 'UTF8'), secret, 'sha256'));
+end;
+$$;
+
+comment on function app.resident_seed(public.passes) is 'What a resident''s app makes passes from: one seed per pass, from which the key does not follow. Not executable by API roles.';
+
+create function app.resident_pass_text(pass uuid, kid text, seed text, step integer)
+returns text
+language plpgsql
+immutable
+set search_path = ''
+as $$
+declare
+  signed constant text := format('r1.%s.%s', kid, app.base64url(decode(replace(pass::text, '-', '') || lpad(to_hex(step), 8, '0'), 'hex')));
+begin
+  return signed || '.' || app.base64url(extensions.hmac(convert_to(signed, 'UTF8'), decode(translate(seed, '-_', '+/') || '=', 'base64'), 'sha256'));
+end;
+$$;
+
+comment on function app.resident_pass_text(uuid, text, text, integer) is
+  'What a resident''s pass reads in a step (Unix seconds / 30), as the resident''s app makes it: for tests and for whoever writes such an app.';
