@@ -116,7 +116,7 @@ create type app.access_subject as (
 comment on type app.access_subject is
   'Whom an attempt is about, as far as what was shown tells, and in reason why it shows nothing that counts (null: it does). is_open: opened by hand, for nobody in particular.';
 
-create function app.subject_by_pass(point public.access_points, credential text, direction public.access_direction, moment timestamptz)
+create function app.subject_by_pass(point public.access_points, credential text, moment timestamptz)
 returns app.access_subject
 language plpgsql
 stable
@@ -131,15 +131,12 @@ begin
   -- What a text says of itself is not believed, nor logged, before its signature holds.
   left join public.passes p on p.community_id = point.community_id and p.id = r.pass_id and p.kid = r.kid
     and (r.reason is null or r.reason in ('revoked', 'not_yet_valid', 'expired', 'stale'));
-  if direction = 'out' and subject.pass_id is not null and subject.reason in ('revoked', 'not_yet_valid', 'expired') then
-    subject.reason := null;
-  end if;
   return subject;
 end;
 $$;
 
-comment on function app.subject_by_pass(public.access_points, text, public.access_direction, timestamptz) is
-  'Whom a pass stands for. Reasons: those of app.read_pass; who goes out needs a genuine pass, not one that counts. Writes nothing; not executable by API roles.';
+comment on function app.subject_by_pass(public.access_points, text, timestamptz) is
+  'Whom a pass stands for. Reasons: those of app.read_pass. Writes nothing; not executable by API roles.';
 
 create function app.subject_by_card(point public.access_points, credential text, moment timestamptz)
 returns app.access_subject
@@ -156,12 +153,7 @@ begin
   if card.id is not null then
     subject.card_id := card.id;
     subject.resident_id := card.resident_id;
-    subject.reason := case
-      when card.status <> 'active' then 'card_' || card.status
-      when card.expires_on < (moment at time zone (select c.time_zone from public.communities c where c.id = point.community_id))::date then 'card_expired'
-      when card.guard_id is not null and not exists (
-        select from public.guards g where g.community_id = card.community_id and g.id = card.guard_id and g.status = 'active' and g.deleted_at is null)
-        then 'guard_left' end;
+    subject.reason := app.card_problem(card, moment);
     return subject;
   end if;
   -- The tag of a vehicle is read by the same antennas.
@@ -176,7 +168,7 @@ end;
 $$;
 
 comment on function app.subject_by_card(public.access_points, text, timestamptz) is
-  'Whose card, or vehicle''s tag, has this number. Reasons: card_unknown, card_blocked, card_lost, card_expired, guard_left, vehicle_suspended, vehicle_inactive. Not executable by API roles.';
+  'Whose card, or vehicle''s tag, has this number. Reasons: those of app.card_problem, vehicle_suspended, vehicle_inactive. Not executable by API roles.';
 
 create function app.subject_by_vehicle(vehicle public.vehicles, moment timestamptz)
 returns app.access_subject
@@ -265,14 +257,15 @@ set search_path = ''
 as $$
 declare
   subject app.access_subject;
+  is_suspended boolean;
 begin
   case method
-    when 'qr' then subject := app.subject_by_pass(point, credential, direction, moment);
+    when 'qr' then subject := app.subject_by_pass(point, credential, moment);
     when 'card' then subject := app.subject_by_card(point, credential, moment);
     when 'plate' then subject := app.subject_by_plate(point, credential, direction, moment);
     when 'code' then
       select c.reason, c.invitation_id, c.guest_id into subject.reason, subject.invitation_id, subject.guest_id
-      from app.check_entry_code(point.community_id, credential, point.id, caller.device_id, caller.user_id, moment) c;
+      from app.check_entry_code(point.community_id, credential, point.id, caller.device_id, caller.scope_id, moment) c;
     when 'app' then
       subject.resident_id := caller.resident_id;
       subject.unit_id := caller.unit_id;
@@ -302,13 +295,14 @@ begin
     left join public.invitation_guests g on g.community_id = i.community_id and g.invitation_id = i.id and g.id = subject.guest_id
     where i.community_id = point.community_id and i.id = subject.invitation_id;
   elsif subject.resident_id is not null and subject.vehicle_id is null then
-    select r.full_name into subject.full_name from public.residents r where r.community_id = point.community_id and r.id = subject.resident_id;
+    select r.full_name, r.onboarding = 'suspended' into subject.full_name, is_suspended
+    from public.residents r where r.community_id = point.community_id and r.id = subject.resident_id;
     if not found then
       perform app.fail(404, 'resident_not_found', 'There is no resident with this id.');
     end if;
     subject.unit_id := coalesce(subject.unit_id, app.resident_home(point.community_id, subject.resident_id, moment, false));
     if subject.unit_id is null then
-      subject.reason := coalesce(subject.reason, 'resident_left');
+      subject.reason := coalesce(subject.reason, case when is_suspended then 'holder_suspended' else 'holder_left' end);
     end if;
   end if;
   return subject;
@@ -356,7 +350,7 @@ begin
     return 'not_open_to_residents';
   elsif subject.reason is not null then
     return subject.reason;
-  elsif subject.visit_id is null and subject.invitation_id is not null then
+  elsif subject.invitation_id is not null then
     problem := app.invitation_problem(subject.invitation_id, point.id, moment);
   end if;
   if problem is null and subject_id is not null and app.holds_against(point.community_id, subject.resident_id, subject.vehicle_id, subject.card_id, moment) is not null then
@@ -426,6 +420,68 @@ $$;
 comment on function app.take_entry(public.access_points, app.access_subject, timestamptz) is
   'Uses up what an entry uses up: the pass, then a place of the invitation, or neither. problem: why there was none left. visit: the visit that began. Not executable by API roles.';
 
+create function app.is_visitor_inside(community uuid, invitation uuid, guest uuid)
+returns boolean
+language plpgsql
+stable
+set search_path = ''
+as $$
+begin
+  return exists (
+    select from public.visits v
+    join public.visitor_invitations i on i.community_id = v.community_id and i.id = v.invitation_id
+    where v.community_id = community and v.invitation_id = invitation and v.guest_id is not distinct from guest and v.status = 'checked_in' and v.deleted_at is null
+      -- An event's guests without names share one invitation.
+      and (i.kind <> 'event' or guest is not null));
+end;
+$$;
+
+comment on function app.is_visitor_inside(uuid, uuid, uuid) is 'Whether whoever comes by an invitation (and guest) came in and has not left. Not executable by API roles.';
+
+create function app.tell_answer(answer app.access_answer, point public.access_points, caller app.access_caller, subject app.access_subject)
+returns app.access_answer
+language plpgsql
+stable
+set search_path = ''
+as $$
+begin
+  answer.is_repeated := false;
+  answer.detail := case answer.reason
+    when 'out_of_service' then point.status_reason
+    when 'on_hold' then app.holds_against(point.community_id, subject.resident_id, subject.vehicle_id, subject.card_id, answer.logged_at) end;
+  answer.subject_kind := case
+    when num_nonnulls(subject.visit_id, subject.invitation_id) > 0 then 'visitor'
+    when subject.vehicle_id is not null then 'vehicle'
+    when subject.resident_id is not null then 'resident'
+    when subject.card_id is not null then 'guard' end;
+  -- A reader on the wall, and whoever finds a card, learns whether it opens.
+  if caller.is_told or subject.resident_id = caller.resident_id then
+    answer.subject_name := subject.full_name;
+    answer.subject_unit_id := subject.unit_id;
+    answer.subject_visit_id := subject.visit_id;
+    answer.subject_invitation_id := subject.invitation_id;
+    answer.subject_pass_id := subject.pass_id;
+    answer.subject_resident_id := subject.resident_id;
+    answer.subject_vehicle_id := subject.vehicle_id;
+    answer.subject_card_id := subject.card_id;
+    if subject.unit_id is not null then
+      select concat_ws(' / ', b.name, u.number) into answer.subject_unit
+      from public.units u
+      left join public.buildings b on b.community_id = u.community_id and b.id = u.building_id
+      where u.community_id = point.community_id and u.id = subject.unit_id;
+    end if;
+  else
+    answer.detail := case when answer.reason = 'out_of_service' then answer.detail end;
+    answer.blacklist_entry_id := null;
+    answer.blacklist_match := null;
+  end if;
+  return answer;
+end;
+$$;
+
+comment on function app.tell_answer(app.access_answer, public.access_points, app.access_caller, app.access_subject) is
+  'The answer with what the caller is told of whom it was about. Not executable by API roles.';
+
 create function app.decide_access(
   access_point uuid, method public.access_method, credential text, direction public.access_direction, nonce text, scanned_at timestamptz,
   visit uuid, resident uuid, photo_file uuid, acknowledged_entry uuid, note text
@@ -448,6 +504,7 @@ declare
   subject_id uuid;
   passed_by uuid;
   problem text;
+  is_listed boolean;
 begin
   perform app.check_access_question(access_point, method, credential, direction, nonce, scanned_at, visit, resident, note);
   select p.* into point
@@ -485,7 +542,12 @@ begin
     when answer.log_direction not in (coalesce(nullif(point.direction, 'both'), answer.log_direction), coalesce(caller.direction, answer.log_direction)) then 'wrong_direction' end);
   if problem is null then
     subject := app.access_subject(point, caller, method, credential, answer.log_direction, visit, resident, note, moment);
-    problem := case answer.log_direction when 'in' then app.entry_problem(point, caller, subject, method, moment) else subject.reason end;
+    problem := case
+      when answer.log_direction = 'in' then app.entry_problem(point, caller, subject, method, moment)
+      -- Genuine, and not good for coming in any more: good for going out. What a forged pass says of itself is not genuine.
+      when subject.reason in ('not_yet_valid', 'expired', 'revoked', 'holder_left', 'holder_suspended', 'card_blocked', 'card_lost', 'vehicle_suspended', 'vehicle_inactive')
+        and (method <> 'qr' or subject.pass_id is not null) then null
+      else subject.reason end;
   end if;
   passed_by := coalesce(subject.vehicle_id, subject.resident_id, subject.card_id);
   subject_id := coalesce(passed_by, subject.guest_id, subject.invitation_id);
@@ -515,8 +577,7 @@ begin
       problem := app.burn_pass(subject.pass_id, subject.step, moment);
     end if;
     if problem is null and num_nonnulls(subject.visit_id, subject.invitation_id) > 0 then
-      select l.visit_id into subject.visit_id
-      from app.leave_visit(point.community_id, subject.invitation_id, subject.guest_id, subject.visit_id, point.id, moment) l;
+      subject.visit_id := coalesce(app.leave_visit(point.community_id, subject.invitation_id, subject.guest_id, subject.visit_id, point.id, moment), subject.visit_id);
     end if;
   end if;
 
@@ -549,7 +610,8 @@ begin
     subject.visit_id, subject.invitation_id, subject.guest_id, subject.pass_id, subject.resident_id, subject.vehicle_id, subject.card_id, subject.unit_id,
     case method when 'plate' then left(credential, 40) end, photo_file, answer.blacklist_entry_id, decide_access.nonce, nullif(btrim(decide_access.note), ''));
 
-  answer := app.tell_answer(answer, point, caller, subject, moment);
+  is_listed := answer.blacklist_match is not null;
+  answer := app.tell_answer(answer, point, caller, subject);
   if nonce is not null and problem is distinct from 'nonce_reused' then
     insert into private.access_answers (community_id, scope_id, nonce, question, answer)
     values (point.community_id, caller.scope_id, decide_access.nonce, question, to_jsonb(answer));
@@ -559,7 +621,7 @@ begin
       'log_id', answer.log_id, 'reason', problem, 'access_point_id', point.id, 'booth_id', point.booth_id, 'shift_id', caller.shift_id,
       'unit_id', subject.unit_id, 'visit_id', subject.visit_id, 'invitation_id', subject.invitation_id, 'resident_id', subject.resident_id)));
   end if;
-  if answer.blacklist_match is not null then
+  if is_listed then
     perform app.emit('blacklist.matched', point.community_id, jsonb_strip_nulls(jsonb_build_object(
       'log_id', answer.log_id, 'reason', answer.reason, 'access_point_id', point.id, 'booth_id', point.booth_id, 'shift_id', caller.shift_id)));
   end if;
@@ -569,3 +631,40 @@ $$;
 
 comment on function app.decide_access(uuid, public.access_method, text, public.access_direction, text, timestamptz, uuid, uuid, uuid, uuid, text) is
   'What public.decide_access does. Definer: reads what a device may not, writes the log, uses up passes.';
+
+create function public.decide_access(
+  access_point_id uuid, method public.access_method, credential text default null, direction public.access_direction default null, nonce text default null,
+  scanned_at timestamptz default null, visit_id uuid default null, resident_id uuid default null, photo_file_id uuid default null,
+  acknowledged_entry_id uuid default null, note text default null
+)
+returns table (
+  outcome public.access_outcome, reason text, log_id uuid, logged_at timestamptz, log_direction public.access_direction, detail text,
+  subject_kind text, subject_name text, subject_unit text, subject_unit_id uuid, subject_visit_id uuid, subject_invitation_id uuid, subject_pass_id uuid,
+  subject_resident_id uuid, subject_vehicle_id uuid, subject_card_id uuid, blacklist_entry_id uuid, blacklist_match text, is_repeated boolean
+)
+language sql
+volatile
+rows 1
+set search_path = ''
+as $$
+  select d.*
+  from app.decide_access(access_point_id, method, credential, direction, nonce, scanned_at, visit_id, resident_id, photo_file_id, acknowledged_entry_id, note) d
+$$;
+
+comment on function public.decide_access(uuid, public.access_method, text, public.access_direction, text, timestamptz, uuid, uuid, uuid, uuid, text) is
+$$The decision at a gate: one row, granted or denied with a reason (docs/decisions.md lists them), and one line in the access log.
+
+By a device of the point (header x-device-key), by a user who holds access.decide, and for themselves, with the method app, by residents where they live.
+qr, card, code and plate take a credential; guard takes visit_id, resident_id or a note; app takes nothing; intercom takes visit_id, or nothing from a resident.
+direction: in or out; the device's or the point's where left out. nonce: the caller's number of the attempt; asked again, the answer is the same (is_repeated),
+nothing is used up or logged twice, for a day. photo_file_id: a file of the purpose access.photo that the caller registered.
+acknowledged_entry_id: the entry of the blacklist that the guard has looked at, after the answer blacklist_near named it.
+The subject (name, unit, ids) and the entry are told to users who decide and to tablets, to residents about themselves.
+detail: why the point is out of service, what holds somebody.
+Errors, which leave no line: malformed_request (400), device_unknown (401), permission_denied (403), access_point_not_found, visit_not_found, resident_not_found,
+file_not_found (404).$$;
+
+grant execute on function
+  app.decide_access(uuid, public.access_method, text, public.access_direction, text, timestamptz, uuid, uuid, uuid, uuid, text),
+  public.decide_access(uuid, public.access_method, text, public.access_direction, text, timestamptz, uuid, uuid, uuid, uuid, text)
+to anon, authenticated, service_role;
