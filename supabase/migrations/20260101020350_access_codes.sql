@@ -217,6 +217,23 @@ create trigger _510_codes_follow after update of status, starts_at, ends_at on p
   when ((old.status, old.starts_at, old.ends_at) is distinct from (new.status, new.starts_at, new.ends_at))
   execute function app.tg_visitor_invitations__codes();
 
+create function app.tg_invitation_guests__codes()
+returns trigger
+language plpgsql
+security definer -- API roles may not write codes
+set search_path = ''
+as $$
+begin
+  update private.entry_codes c set revoked_at = now() where c.community_id = new.community_id and c.invitation_id = new.invitation_id and c.guest_id = new.id and c.revoked_at is null;
+  return null;
+end;
+$$;
+
+comment on function app.tg_invitation_guests__codes() is 'AFTER a guest is taken off the list: the guest''s code goes. Definer: no API role writes codes.';
+
+create trigger _510_codes_follow after update of status on public.invitation_guests for each row
+  when (old.status <> 'cancelled' and new.status = 'cancelled') execute function app.tg_invitation_guests__codes();
+
 -- At the gate ----------------------------------------------------------------------------------------------------------
 
 create table private.entry_code_attempts (
