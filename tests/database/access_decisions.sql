@@ -50,7 +50,8 @@ from (values
   ('Weekly', '2', 'Tenant', 'recurring', null, '-3 days', '30 days'), ('Party', '2', 'Tenant', 'event', null, '-1 hour', '5 hours'),
   ('Driver', '2', 'Tenant', 'vehicle', 'CB 7777 AB', '-1 hour', '5 hours'), ('Petar Listed', '2', 'Tenant', 'single', null, '-1 hour', '5 hours'),
   ('Petar Listet', '2', 'Tenant', 'single', null, '-1 hour', '5 hours'), ('Of who left', '2', 'Gone', 'single', null, '-1 hour', '5 hours'),
-  ('Owner guest', '1', 'Owner', 'single', null, '-1 hour', '5 hours')
+  ('Owner guest', '1', 'Owner', 'single', null, '-1 hour', '5 hours'), ('revoked', '2', 'Tenant', 'single', null, '-1 hour', '5 hours'),
+  ('out of hours', '2', 'Tenant', 'single', null, '-1 hour', '5 hours'), ('too early', '2', 'Tenant', 'single', null, '-1 hour', '5 hours')
 ) i (name, unit, host, kind, plate, since, until);
 insert into public.invitation_guests (id, full_name, community_id, invitation_id) values (tests.id('Gosho'), 'Gosho', tests.id('Alder'), tests.id('Party'));
 insert into public.invitation_access_points (community_id, invitation_id, access_point_id) values (tests.id('Alder'), tests.id('Elsewhere'), tests.id('Barrier'));
@@ -67,8 +68,8 @@ from (values
   ('Late', null, false, '-5 hours', '-2 hours', 1), ('Cancelled', null, false, '-1 hour', '5 hours', 1), ('Elsewhere', null, false, '-1 hour', '5 hours', 1),
   ('Weekly', null, false, '-3 days', '30 days', null), ('Gosho', 'Party', false, '-1 hour', '5 hours', 5), ('crowd', 'Party', false, '-1 hour', '5 hours', null),
   ('Petar Listed', null, false, '-1 hour', '5 hours', 1), ('Petar Listet', null, false, '-1 hour', '5 hours', 1), ('Of who left', null, false, '-1 hour', '5 hours', 1),
-  ('revoked', 'Vera Visitor', false, '-1 hour', '5 hours', 1), ('Owner guest', null, false, '-1 hour', '5 hours', null),
-  ('out of hours', 'Vera Visitor', false, '-5 hours', '-4 hours', 1), ('too early', 'Vera Visitor', false, '2 hours', '4 hours', 1),
+  ('revoked', null, false, '-1 hour', '5 hours', 1), ('Owner guest', null, false, '-1 hour', '5 hours', null),
+  ('out of hours', null, false, '-5 hours', '-4 hours', 1), ('too early', null, false, '2 hours', '4 hours', 1),
   ('Tenant', null, true, '-1 hour', '5 days', null), ('Gone', null, true, '-1 hour', '5 days', null)
 ) p (name, invitation, host, since, until, most)
 cross join (values (tests.id('Alder'))) c (community_id);
