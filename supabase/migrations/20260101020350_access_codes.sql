@@ -274,15 +274,15 @@ declare
   most constant integer := app.setting('security.entry_code_attempts', seen.community_id)::integer;
   minutes constant integer := app.setting('security.entry_code_lock_minutes', seen.community_id)::integer;
   is_new constant boolean := seen.counting_began_at <= moment - make_interval(mins => minutes);
-  failures constant integer := case when is_new then 0 else seen.failures end + 1;
-  locks constant integer := case when seen.failed_at <= moment - interval '1 day' then 0 else seen.locks end;
+  failures_now constant integer := case when is_new then 0 else seen.failures end + 1;
+  locks_before constant integer := case when seen.failed_at <= moment - interval '1 day' then 0 else seen.locks end;
 begin
   update private.entry_code_attempts a
-  set failures = case when count_wrong_code.failures >= most then 0 else count_wrong_code.failures end,
+  set failures = case when failures_now >= most then 0 else failures_now end,
     counting_began_at = case when is_new then moment else a.counting_began_at end,
     failed_at = moment,
-    locks = count_wrong_code.locks + case when count_wrong_code.failures >= most then 1 else 0 end,
-    unlocks_at = case when count_wrong_code.failures >= most then moment + least(make_interval(mins => minutes) * 2 ^ least(count_wrong_code.locks, 12), interval '1 day') end
+    locks = locks_before + case when failures_now >= most then 1 else 0 end,
+    unlocks_at = case when failures_now >= most then moment + least(make_interval(mins => minutes) * 2 ^ least(locks_before, 12), interval '1 day') end
   where a.scope = seen.scope and a.access_point_id = seen.access_point_id;
 end;
 $$;

@@ -248,7 +248,7 @@ comment on function app.subject_by_plate(public.access_points, text, public.acce
 
 create function app.access_subject(
   point public.access_points, caller app.access_caller, method public.access_method, credential text, direction public.access_direction,
-  visit uuid, resident uuid, note text, moment timestamptz
+  visit uuid, invitation uuid, guest uuid, resident uuid, moment timestamptz
 )
 returns app.access_subject
 language plpgsql
@@ -270,10 +270,12 @@ begin
       subject.resident_id := caller.resident_id;
       subject.unit_id := caller.unit_id;
     else
-      -- By hand: for a visit, for a resident whom the guard knows, or for nobody in particular.
+      -- By hand: for a visit, for who is on the list, for a resident whom the guard knows, or for nobody in particular.
       subject.visit_id := visit;
+      subject.invitation_id := invitation;
+      subject.guest_id := guest;
       subject.resident_id := resident;
-      if visit is null and resident is null then
+      if num_nonnulls(visit, invitation, resident) = 0 then
         subject.is_open := true;
         subject.unit_id := caller.unit_id;
       end if;
@@ -293,7 +295,10 @@ begin
     into subject.full_name, subject.phone, subject.document_number, subject.plate, subject.unit_id
     from public.visitor_invitations i
     left join public.invitation_guests g on g.community_id = i.community_id and g.invitation_id = i.id and g.id = subject.guest_id
-    where i.community_id = point.community_id and i.id = subject.invitation_id;
+    where i.community_id = point.community_id and i.id = subject.invitation_id and (subject.guest_id is null or g.id is not null);
+    if not found then
+      perform app.fail(404, 'invitation_not_found', 'There is no invitation with this id, or no such guest on its list.');
+    end if;
   elsif subject.resident_id is not null and subject.vehicle_id is null then
     select r.full_name, r.onboarding = 'suspended' into subject.full_name, is_suspended
     from public.residents r where r.community_id = point.community_id and r.id = subject.resident_id;
@@ -309,8 +314,8 @@ begin
 end;
 $$;
 
-comment on function app.access_subject(public.access_points, app.access_caller, public.access_method, text, public.access_direction, uuid, uuid, text, timestamptz) is
-  'Whom an attempt is about. Only wrong codes are written down, by app.check_entry_code. Not executable by API roles. Errors: visit_not_found, resident_not_found.';
+comment on function app.access_subject(public.access_points, app.access_caller, public.access_method, text, public.access_direction, uuid, uuid, uuid, uuid, timestamptz) is
+  'Whom an attempt is about. Only wrong codes are written down, by app.check_entry_code. Not executable by API roles. Errors: visit_not_found, invitation_not_found, resident_not_found.';
 
 -- Deciding -----------------------------------------------------------------------------------------------------------
 
@@ -323,15 +328,16 @@ create type app.access_answer as (
 comment on type app.access_answer is 'What decide_access answers; its comment says what the fields are.';
 
 create function app.access_question(
-  point uuid, method public.access_method, credential text, direction public.access_direction, visit uuid, resident uuid, acknowledged_entry uuid, photo_file uuid, note text
+  point uuid, method public.access_method, credential text, direction public.access_direction, visit uuid, invitation uuid, guest uuid, resident uuid,
+  acknowledged_entry uuid, photo_file uuid, note text
 )
 returns bytea
 language sql
 immutable
 set search_path = ''
-return sha256(convert_to(row(point, method, credential, direction, visit, resident, acknowledged_entry, photo_file, note)::text, 'UTF8'));
+return sha256(convert_to(row(point, method, credential, direction, visit, invitation, guest, resident, acknowledged_entry, photo_file, note)::text, 'UTF8'));
 
-comment on function app.access_question(uuid, public.access_method, text, public.access_direction, uuid, uuid, uuid, uuid, text) is
+comment on function app.access_question(uuid, public.access_method, text, public.access_direction, uuid, uuid, uuid, uuid, uuid, uuid, text) is
   'What was asked, as a hash: a nonce is good for one question. When it was scanned is no part of it: a device that asks again may say so anew. Not executable by API roles.';
 
 create function app.entry_problem(point public.access_points, caller app.access_caller, subject app.access_subject, method public.access_method, moment timestamptz)
@@ -364,7 +370,8 @@ comment on function app.entry_problem(public.access_points, app.access_caller, a
   'Why whom an attempt is about does not come in, the blacklist, anti-passback and what is used up apart. Writes nothing; not executable by API roles.';
 
 create function app.check_access_question(
-  point uuid, method public.access_method, credential text, direction public.access_direction, nonce text, scanned_at timestamptz, visit uuid, resident uuid, note text
+  point uuid, method public.access_method, credential text, direction public.access_direction, nonce text, scanned_at timestamptz,
+  visit uuid, invitation uuid, guest uuid, resident uuid, note text
 )
 returns void
 language plpgsql
@@ -379,10 +386,12 @@ declare
     when method in ('qr', 'card', 'code', 'plate') and credential is null then format('The method %s takes a credential.', method)
     when method not in ('qr', 'card', 'code', 'plate') and credential is not null then format('The method %s takes no credential.', method)
     when octet_length(credential) > 65536 then 'credential has at most 65536 bytes.'
-    when method not in ('guard', 'intercom') and num_nonnulls(visit, resident) > 0 then format('The method %s takes a credential, and neither visit_id nor resident_id.', method)
-    when num_nonnulls(visit, resident) > 1 then 'An attempt is about a visit or about a resident.'
-    when method = 'intercom' and resident is not null then 'The intercom is for visitors.'
-    when method = 'guard' and num_nonnulls(visit, resident, nullif(btrim(note), '')) = 0 then 'A guard opens for a visit (visit_id), for a resident (resident_id), or says why (note).'
+    when method not in ('guard', 'intercom') and num_nonnulls(visit, invitation, guest, resident) > 0 then format('The method %s takes none of visit_id, invitation_id, guest_id and resident_id.', method)
+    when num_nonnulls(visit, invitation, resident) > 1 then 'An attempt is about one visit, one invitation, or one resident.'
+    when guest is not null and invitation is null then 'A guest (guest_id) is named with the invitation (invitation_id).'
+    when method = 'intercom' and num_nonnulls(invitation, resident) > 0 then 'The intercom opens for a visit (visit_id).'
+    when method = 'guard' and num_nonnulls(visit, invitation, resident, nullif(btrim(note), '')) = 0 then
+      'A guard opens for a visit (visit_id), for who is on the list (invitation_id), for a resident (resident_id), or says why (note).'
     when scanned_at not between timestamptz '2000-01-01 00:00:00+00' and timestamptz '2100-01-01 00:00:00+00' then 'scanned_at is a moment of this century.'
     when length(note) > 500 then 'note has at most 500 characters.' end;
 begin
@@ -392,7 +401,7 @@ begin
 end;
 $$;
 
-comment on function app.check_access_question(uuid, public.access_method, text, public.access_direction, text, timestamptz, uuid, uuid, text) is
+comment on function app.check_access_question(uuid, public.access_method, text, public.access_direction, text, timestamptz, uuid, uuid, uuid, uuid, text) is
   'Refuses what is no question (400 malformed_request). A credential that means nothing is one, and is denied. Not executable by API roles.';
 
 create function app.take_entry(point public.access_points, subject app.access_subject, moment timestamptz, out problem text, out visit uuid)
@@ -400,20 +409,29 @@ language plpgsql
 volatile
 set search_path = ''
 as $$
+declare
+  is_visitor constant boolean := num_nonnulls(subject.invitation_id, subject.visit_id) > 0;
 begin
-  if subject.pass_id is not null then
-    problem := app.burn_pass(subject.pass_id, subject.step, moment);
-  end if;
-  if problem is null and num_nonnulls(subject.invitation_id, subject.visit_id) > 0 then
+  if is_visitor and subject.pass_id is not null then
+    begin
+      problem := app.burn_pass(subject.pass_id, subject.step, moment);
+      if problem is null then
+        select e.reason, e.visit_id into problem, visit
+        from app.enter_visit(point.community_id, subject.invitation_id, subject.guest_id, subject.visit_id, point.id, moment) e;
+        if problem is not null then
+          -- Undoes the use of the pass, and nothing else.
+          raise exception using errcode = 'VA001';
+        end if;
+      end if;
+    exception when sqlstate 'VA001' then
+      visit := null;
+    end;
+  elsif is_visitor then
     select e.reason, e.visit_id into problem, visit
     from app.enter_visit(point.community_id, subject.invitation_id, subject.guest_id, subject.visit_id, point.id, moment) e;
-    if problem is not null then
-      -- Undoes the use of the pass, and nothing else.
-      raise exception using errcode = 'VA001';
-    end if;
+  elsif subject.pass_id is not null then
+    problem := app.burn_pass(subject.pass_id, subject.step, moment);
   end if;
-exception when sqlstate 'VA001' then
-  null;
 end;
 $$;
 
@@ -484,7 +502,7 @@ comment on function app.tell_answer(app.access_answer, public.access_points, app
 
 create function app.decide_access(
   access_point uuid, method public.access_method, credential text, direction public.access_direction, nonce text, scanned_at timestamptz,
-  visit uuid, resident uuid, photo_file uuid, acknowledged_entry uuid, note text
+  visit uuid, invitation uuid, guest uuid, resident uuid, photo_file uuid, acknowledged_entry uuid, note text
 )
 returns app.access_answer
 language plpgsql
@@ -495,7 +513,7 @@ as $$
 declare
   moment constant timestamptz := clock_timestamp();
   question constant bytea := case when nonce is not null then
-    app.access_question(access_point, method, credential, direction, visit, resident, acknowledged_entry, photo_file, note) end;
+    app.access_question(access_point, method, credential, direction, visit, invitation, guest, resident, acknowledged_entry, photo_file, note) end;
   point public.access_points;
   caller app.access_caller;
   subject app.access_subject;
@@ -506,7 +524,7 @@ declare
   problem text;
   is_listed boolean;
 begin
-  perform app.check_access_question(access_point, method, credential, direction, nonce, scanned_at, visit, resident, note);
+  perform app.check_access_question(access_point, method, credential, direction, nonce, scanned_at, visit, invitation, guest, resident, note);
   select p.* into point
   from public.access_points p
   join public.communities c on c.id = p.community_id
@@ -539,9 +557,9 @@ begin
   answer.log_direction := coalesce(direction, caller.direction, nullif(point.direction, 'both'), 'in');
   problem := coalesce(problem, case
     when point.status <> 'in_service' then 'out_of_service'
-    when answer.log_direction not in (coalesce(nullif(point.direction, 'both'), answer.log_direction), coalesce(caller.direction, answer.log_direction)) then 'wrong_direction' end);
+    when answer.log_direction <> nullif(point.direction, 'both') or answer.log_direction <> caller.direction then 'wrong_direction' end);
   if problem is null then
-    subject := app.access_subject(point, caller, method, credential, answer.log_direction, visit, resident, note, moment);
+    subject := app.access_subject(point, caller, method, credential, answer.log_direction, visit, invitation, guest, resident, moment);
     problem := case
       when answer.log_direction = 'in' then app.entry_problem(point, caller, subject, method, moment)
       -- Genuine, and not good for coming in any more: good for going out. What a forged pass says of itself is not genuine.
@@ -629,13 +647,13 @@ begin
 end;
 $$;
 
-comment on function app.decide_access(uuid, public.access_method, text, public.access_direction, text, timestamptz, uuid, uuid, uuid, uuid, text) is
+comment on function app.decide_access(uuid, public.access_method, text, public.access_direction, text, timestamptz, uuid, uuid, uuid, uuid, uuid, uuid, text) is
   'What public.decide_access does. Definer: reads what a device may not, writes the log, uses up passes.';
 
 create function public.decide_access(
   access_point_id uuid, method public.access_method, credential text default null, direction public.access_direction default null, nonce text default null,
-  scanned_at timestamptz default null, visit_id uuid default null, resident_id uuid default null, photo_file_id uuid default null,
-  acknowledged_entry_id uuid default null, note text default null
+  scanned_at timestamptz default null, visit_id uuid default null, invitation_id uuid default null, guest_id uuid default null, resident_id uuid default null,
+  photo_file_id uuid default null, acknowledged_entry_id uuid default null, note text default null
 )
 returns table (
   outcome public.access_outcome, reason text, log_id uuid, logged_at timestamptz, log_direction public.access_direction, detail text,
@@ -648,23 +666,24 @@ rows 1
 set search_path = ''
 as $$
   select d.*
-  from app.decide_access(access_point_id, method, credential, direction, nonce, scanned_at, visit_id, resident_id, photo_file_id, acknowledged_entry_id, note) d
+  from app.decide_access(
+    access_point_id, method, credential, direction, nonce, scanned_at, visit_id, invitation_id, guest_id, resident_id, photo_file_id, acknowledged_entry_id, note) d
 $$;
 
-comment on function public.decide_access(uuid, public.access_method, text, public.access_direction, text, timestamptz, uuid, uuid, uuid, uuid, text) is
+comment on function public.decide_access(uuid, public.access_method, text, public.access_direction, text, timestamptz, uuid, uuid, uuid, uuid, uuid, uuid, text) is
 $$The decision at a gate: one row, granted or denied with a reason (docs/decisions.md lists them), and one line in the access log.
 
 By a device of the point (header x-device-key), by a user who holds access.decide, and for themselves, with the method app, by residents where they live.
-qr, card, code and plate take a credential; guard takes visit_id, resident_id or a note; app takes nothing; intercom takes visit_id, or nothing from a resident.
+qr, card, code and plate take a credential; guard takes visit_id, invitation_id (and guest_id), resident_id or a note; app takes nothing; intercom takes visit_id, or nothing from a resident.
 direction: in or out; the device's or the point's where left out. nonce: the caller's number of the attempt; asked again, the answer is the same (is_repeated),
 nothing is used up or logged twice, for a day. photo_file_id: a file of the purpose access.photo that the caller registered.
 acknowledged_entry_id: the entry of the blacklist that the guard has looked at, after the answer blacklist_near named it.
 The subject (name, unit, ids) and the entry are told to users who decide and to tablets, to residents about themselves.
 detail: why the point is out of service, what holds somebody.
-Errors, which leave no line: malformed_request (400), device_unknown (401), permission_denied (403), access_point_not_found, visit_not_found, resident_not_found,
-file_not_found (404).$$;
+Errors, which leave no line: malformed_request (400), device_unknown (401), permission_denied (403), access_point_not_found, visit_not_found, invitation_not_found,
+resident_not_found, file_not_found (404).$$;
 
 grant execute on function
-  app.decide_access(uuid, public.access_method, text, public.access_direction, text, timestamptz, uuid, uuid, uuid, uuid, text),
-  public.decide_access(uuid, public.access_method, text, public.access_direction, text, timestamptz, uuid, uuid, uuid, uuid, text)
+  app.decide_access(uuid, public.access_method, text, public.access_direction, text, timestamptz, uuid, uuid, uuid, uuid, uuid, uuid, text),
+  public.decide_access(uuid, public.access_method, text, public.access_direction, text, timestamptz, uuid, uuid, uuid, uuid, uuid, uuid, text)
 to anon, authenticated, service_role;

@@ -86,7 +86,7 @@ create function pg_temp.rotating(name text, step integer default 0) returns text
 create function pg_temp.decide(point text, method public.access_method, credential text default null, direction public.access_direction default 'in', nonce text default null, visit uuid default null,
   resident uuid default null, acknowledged uuid default null, note text default null)
 returns text language sql volatile as $$
-  select d.outcome || ' ' || d.reason from public.decide_access(tests.id(point), method, credential, direction, nonce, null, visit, resident, null, acknowledged, note) d
+  select d.outcome || ' ' || d.reason from public.decide_access(tests.id(point), method, credential, direction, nonce, null, visit, null, null, resident, null, acknowledged, note) d
 $$;
 create function pg_temp.as_device(key text) returns void language sql volatile as $$
   select tests.clear_authentication();
@@ -100,7 +100,7 @@ create function pg_temp.state() returns text language sql stable security define
     (select string_agg(p::text, ',' order by p.subject_id) from private.presences p)))
 $$;
 create function pg_temp.lines() returns bigint language sql stable security definer as $$ select count(*) from audit.access_log l where l.community_id in (tests.id('Alder'), tests.id('Cedar')) $$;
-create function pg_temp.kept_uuid(name text) returns uuid language sql stable as $$ select tests.kept(name)::uuid $$;
+do $$ begin execute format('grant execute on all functions in schema %I to anon, authenticated, service_role', pg_my_temp_schema()::regnamespace); end $$;
 
 -- Vehicles, cards, holds, the blacklist.
 insert into public.vehicles (id, plate, community_id, unit_id, resident_id, status, tag_number) values
@@ -122,7 +122,7 @@ select tests.keep('entry', e.entry_id) from public.add_blacklist_entry(tests.id(
 select public.add_blacklist_entry(tests.id('Alder'), 'Drove over the lawn', plate => 'CB 5555 AB');
 
 -- Visits of who came unannounced.
-insert into public.visits (id, visitor_name, community_id, unit_id, status, status_reason, asked_at, answer_by, created_at)
+insert into public.visits (id, visitor_name, community_id, unit_id, status, status_reason, asked_at, answer_due_at, created_at)
 select tests.id(v.name), v.name, tests.id('Alder'), tests.id('2'), 'pending', null, now() - interval '2 minutes', now() + v.answer_by::interval, now()
 from (values ('approved visit', '5 minutes'), ('pending visit', '5 minutes'), ('denied visit', '5 minutes'), ('unanswered visit', '-1 minute')) v (name, answer_by);
 update public.visits set status = 'approved', answered_at = now() where id = tests.id('approved visit');
