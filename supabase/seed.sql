@@ -193,3 +193,44 @@ with pet as (
 select public.record_vaccination(p.id, 'Rabies', current_date - 360, current_date + 5, veterinarian => 'д-р Стоева'),
   public.report_pet_incident(p.community_id, 'Ran about the courtyard without a lead.', now() - interval '3 days', p.id)
 from pet p;
+
+-- The gate of Lipa Court -----------------------------------------------------------------------------------------------
+-- A booth that is never empty, a barrier that it watches over, a door that nobody does, and whoever is on duty now.
+
+insert into public.booths (name, community_id, phone, intercom_extension)
+select 'Портал', c.id, '+359 2 555 0100', '100' from public.communities c where c.slug = 'lipa-court';
+
+insert into public.access_points (name, community_id, booth_id, kind)
+select 'Main gate', b.community_id, b.id, 'barrier' from public.booths b;
+
+insert into public.access_points (name, community_id, building_id, entrance_id, kind, has_anti_passback)
+select 'Entrance A', e.community_id, e.building_id, e.id, 'door', true
+from public.entrances e join public.communities c on c.id = e.community_id
+where c.slug = 'lipa-court' and e.name = 'A';
+
+insert into public.guards (full_name, community_id, employee_number, agency, license_number, license_expires_on)
+select g.full_name, c.id, g.employee_number, 'Щит ООД', g.license_number, (current_date + interval '2 years')::date
+from public.communities c cross join (values ('Georgi Stoev', '17', 'SO-20417'), ('Стефан Радев', '18', 'SO-20418')) g (full_name, employee_number, license_number)
+where c.slug = 'lipa-court';
+
+select public.set_guard_user(g.id, '00000000-0000-4000-8000-000000000004') from public.guards g where g.full_name = 'Georgi Stoev';
+
+select public.plan_shifts(b.id, s.name, current_date - 1, current_date + 7, s.starts_at, s.ends_at, guard_ids => array[g.id])
+from public.booths b
+join public.guards g on g.community_id = b.community_id
+join (values ('Georgi Stoev', 'Day', time '07:00', time '19:00'), ('Стефан Радев', 'Night', time '19:00', time '07:00')) s (guard, name, starts_at, ends_at)
+  on s.guard = g.full_name;
+
+-- Whenever the demo is started, its guard is on duty.
+select public.assign_guard(s.id, g.id)
+from public.shifts s join public.guards g on g.community_id = s.community_id and g.full_name = 'Georgi Stoev'
+where s.starts_at <= now() and s.ends_at > now();
+
+select d.device_id
+from public.access_points p
+cross join lateral public.enroll_device(p.id, case p.kind when 'barrier' then 'Plate camera' else 'Card reader' end, case p.kind when 'barrier' then 'camera' else 'reader' end::public.access_device_kind,
+  direction => 'in') d;
+
+select public.issue_access_card(r.community_id, '04:A2:2B:1C:90:11:80', resident_id => r.id, kind => 'fob')
+from public.residents r join public.communities c on c.id = r.community_id
+where c.slug = 'lipa-court' and r.full_name = 'Elena Dimova';

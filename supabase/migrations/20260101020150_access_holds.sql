@@ -30,7 +30,8 @@ create table public.access_holds (
   constraint access_holds_source_check check (source ~ '^[a-z][a-z0-9]*(_[a-z0-9]+)*$' and length(source) <= 60),
   constraint access_holds_note_check check (length(btrim(note)) between 1 and 1000),
   constraint access_holds_ends_at_check check (ends_at > starts_at),
-  constraint access_holds_lift_reason_check check (length(btrim(lift_reason)) between 1 and 1000 and lifted_at is not null)
+  constraint access_holds_lift_reason_check check (length(btrim(lift_reason)) between 1 and 1000),
+  constraint access_holds_lifted_check check (lift_reason is null or lifted_at is not null)
 );
 
 create unique index access_holds_placed_key on public.access_holds (community_id, source, reason, resident_id, vehicle_id, card_id) nulls not distinct
@@ -162,6 +163,7 @@ volatile
 security definer -- no API role may write holds
 set search_path = ''
 as $$
+#variable_conflict use_column
 declare
   placed uuid;
 begin

@@ -28,7 +28,7 @@ create table public.visits (
   expected_at timestamptz not null default now(),
   expires_at timestamptz,
   asked_at timestamptz,
-  answer_by timestamptz,
+  answer_due_at timestamptz,
   answered_at timestamptz,
   answered_by uuid,
   checked_in_at timestamptz,
@@ -56,7 +56,7 @@ create table public.visits (
   constraint visits_provider_name_check check (app.is_name(provider_name)),
   constraint visits_party_size_check check (party_size between 1 and 100),
   constraint visits_status_reason_check check ((status_reason is not null or status <> 'denied') and app.is_name(status_reason)),
-  constraint visits_asked_at_check check ((asked_at is null) = (answer_by is null) and answer_by > asked_at and (asked_at is not null or status <> 'pending')),
+  constraint visits_asked_at_check check ((asked_at is null) = (answer_due_at is null) and answer_due_at > asked_at and (asked_at is not null or status <> 'pending')),
   constraint visits_answered_at_check check (answered_at is null or asked_at is not null),
   constraint visits_answered_by_check check (answered_by is null or answered_at is not null),
   constraint visits_checked_in_at_check check ((checked_in_at is not null) = (status in ('checked_in', 'checked_out'))),
@@ -67,14 +67,14 @@ create unique index visits_guest_key on public.visits (guest_id) where guest_id 
 create unique index visits_expected_key on public.visits (invitation_id) where guest_id is null and status = 'approved' and deleted_at is null;
 create index visits_day_idx on public.visits (community_id, expected_at);
 create index visits_inside_idx on public.visits (community_id, checked_in_at) where status = 'checked_in';
-create index visits_waiting_idx on public.visits (answer_by) where status = 'pending';
+create index visits_waiting_idx on public.visits (answer_due_at) where status = 'pending';
 create index visits_expiring_idx on public.visits (expires_at) where status = 'approved';
 create index visits_unit_idx on public.visits (community_id, unit_id, created_at) where unit_id is not null;
 create index visits_host_idx on public.visits (community_id, host_resident_id) where host_resident_id is not null;
 create index visits_invitation_idx on public.visits (community_id, invitation_id, guest_id) where invitation_id is not null;
 create index visits_entry_point_idx on public.visits (community_id, entry_point_id) where entry_point_id is not null;
 create index visits_exit_point_idx on public.visits (community_id, exit_point_id) where exit_point_id is not null;
-create index visits_kept_idx on public.visits (community_id, coalesce(checked_out_at, checked_in_at, expires_at, answer_by, expected_at)) where anonymized_at is null;
+create index visits_kept_idx on public.visits (community_id, coalesce(checked_out_at, checked_in_at, expires_at, answer_due_at, expected_at)) where anonymized_at is null;
 
 comment on table public.visits is
   'One coming of a visitor: expected by an invitation, or announced by a guard and answered by the unit. Made and moved by the gates (decide_access) and by announce_visitor, answer_visit, check_in_visit and check_out_visit.';
@@ -95,7 +95,7 @@ comment on column public.visits.status_reason is 'Why it was denied: no_answer, 
 comment on column public.visits.expected_at is 'When the visitor is expected; when they came, for those who were not. By this the day''s list is read.';
 comment on column public.visits.expires_at is 'Until when an approved visitor may come in.';
 comment on column public.visits.asked_at is 'When the unit was asked.';
-comment on column public.visits.answer_by is 'Until when it can be answered. Who has not been answered by then is denied (no_answer).';
+comment on column public.visits.answer_due_at is 'Until when it can be answered. Who has not been answered by then is denied (no_answer).';
 comment on column public.visits.answered_at is 'When it was answered.';
 comment on column public.visits.answered_by is 'The user who answered. A plain id: it outlives the user.';
 comment on column public.visits.checked_in_at is 'When they came in.';
@@ -299,7 +299,7 @@ begin
     end if;
   else
     select v.* into present from public.visits v where v.community_id = enter_visit.community and v.id = visit for no key update;
-    if present.status = 'pending' and present.answer_by <= clock_timestamp() then
+    if present.status = 'pending' and present.answer_due_at <= clock_timestamp() then
       update public.visits v set status = 'denied', status_reason = 'no_answer' where v.id = present.id;
       reason := 'no_answer';
     else

@@ -43,7 +43,6 @@ declare
   fresh constant text := encode(extensions.gen_random_bytes(32), 'hex');
   known private.entry_code_keys;
   in_vault uuid;
-  secret text;
 begin
   select k.* into known from private.entry_code_keys k where k.community_id = community;
   if known.community_id is null then
@@ -52,17 +51,12 @@ begin
     select k.* into known from private.entry_code_keys k where k.community_id = community;
   end if;
   if known.community_id is null then
-    if to_regprocedure('vault.create_secret(text,text,text,uuid)') is not null or to_regprocedure('vault.create_secret(text,text,text)') is not null then
-      execute 'select vault.create_secret($1, $2, $3)' into in_vault using fresh, 'vicinia-entry-codes-' || community, 'Hashes a community''s entry codes.';
-    end if;
+    in_vault := app.keep_secret('vicinia-entry-codes-' || community, 'Hashes a community''s entry codes.', fresh);
     insert into private.entry_code_keys (community_id, vault_secret_id, secret) values (community, in_vault, case when in_vault is null then fresh end)
     returning * into known;
   end if;
-  secret := known.secret;
-  if known.vault_secret_id is not null then
-    execute 'select s.decrypted_secret from vault.decrypted_secrets s where s.id = $1' into secret using known.vault_secret_id;
-  end if;
-  return extensions.hmac(convert_to(code, 'UTF8'), decode(secret, 'hex'), 'sha256');
+  return extensions.hmac(
+    convert_to(code, 'UTF8'), decode(case when known.vault_secret_id is null then known.secret else app.kept_secret(known.vault_secret_id) end, 'hex'), 'sha256');
 end;
 $$;
 
@@ -223,6 +217,23 @@ create trigger _510_codes_follow after update of status, starts_at, ends_at on p
   when ((old.status, old.starts_at, old.ends_at) is distinct from (new.status, new.starts_at, new.ends_at))
   execute function app.tg_visitor_invitations__codes();
 
+create function app.tg_invitation_guests__codes()
+returns trigger
+language plpgsql
+security definer -- API roles may not write codes
+set search_path = ''
+as $$
+begin
+  update private.entry_codes c set revoked_at = now() where c.community_id = new.community_id and c.invitation_id = new.invitation_id and c.guest_id = new.id and c.revoked_at is null;
+  return null;
+end;
+$$;
+
+comment on function app.tg_invitation_guests__codes() is 'AFTER a guest is taken off the list: the guest''s code goes. Definer: no API role writes codes.';
+
+create trigger _510_codes_follow after update of status on public.invitation_guests for each row
+  when (old.status <> 'cancelled' and new.status = 'cancelled') execute function app.tg_invitation_guests__codes();
+
 -- At the gate ----------------------------------------------------------------------------------------------------------
 
 create table private.entry_code_attempts (
@@ -230,10 +241,10 @@ create table private.entry_code_attempts (
   access_point_id uuid not null,
   community_id uuid not null,
   failures integer not null default 0,
-  counted_from timestamptz not null,
+  counting_began_at timestamptz not null,
   failed_at timestamptz,
   locks integer not null default 0,
-  locked_until timestamptz,
+  unlocks_at timestamptz,
   constraint entry_code_attempts_pkey primary key (scope, access_point_id),
   constraint entry_code_attempts_point_fkey foreign key (community_id, access_point_id) references public.access_points (community_id, id) on delete cascade
 );
@@ -244,11 +255,11 @@ comment on table private.entry_code_attempts is 'How many wrong entry codes were
 comment on column private.entry_code_attempts.scope is 'The device, or the user, that enters codes.';
 comment on column private.entry_code_attempts.access_point_id is 'The access point.';
 comment on column private.entry_code_attempts.community_id is 'The community.';
-comment on column private.entry_code_attempts.failures is 'Wrong codes since counted_from.';
-comment on column private.entry_code_attempts.counted_from is 'Since when is counted.';
+comment on column private.entry_code_attempts.failures is 'Wrong codes since counting_began_at.';
+comment on column private.entry_code_attempts.counting_began_at is 'Since when is counted.';
 comment on column private.entry_code_attempts.failed_at is 'When the last wrong code came.';
 comment on column private.entry_code_attempts.locks is 'How often it was locked lately; forgotten after a day without wrong codes.';
-comment on column private.entry_code_attempts.locked_until is 'Until when no code is taken.';
+comment on column private.entry_code_attempts.unlocks_at is 'Until when no code is taken.';
 
 alter table private.entry_code_attempts enable row level security;
 create policy entry_code_attempts_select on private.entry_code_attempts for select to authenticated using (false);
@@ -262,16 +273,16 @@ as $$
 declare
   most constant integer := app.setting('security.entry_code_attempts', seen.community_id)::integer;
   minutes constant integer := app.setting('security.entry_code_lock_minutes', seen.community_id)::integer;
-  is_new constant boolean := seen.counted_from <= moment - make_interval(mins => minutes);
-  failures constant integer := case when is_new then 0 else seen.failures end + 1;
-  locks constant integer := case when seen.failed_at <= moment - interval '1 day' then 0 else seen.locks end;
+  is_new constant boolean := seen.counting_began_at <= moment - make_interval(mins => minutes);
+  failures_now constant integer := case when is_new then 0 else seen.failures end + 1;
+  locks_before constant integer := case when seen.failed_at <= moment - interval '1 day' then 0 else seen.locks end;
 begin
   update private.entry_code_attempts a
-  set failures = case when count_wrong_code.failures >= most then 0 else count_wrong_code.failures end,
-    counted_from = case when is_new then moment else a.counted_from end,
+  set failures = case when failures_now >= most then 0 else failures_now end,
+    counting_began_at = case when is_new then moment else a.counting_began_at end,
     failed_at = moment,
-    locks = count_wrong_code.locks + case when count_wrong_code.failures >= most then 1 else 0 end,
-    locked_until = case when count_wrong_code.failures >= most then moment + least(make_interval(mins => minutes) * 2 ^ least(count_wrong_code.locks, 12), interval '1 day') end
+    locks = locks_before + case when failures_now >= most then 1 else 0 end,
+    unlocks_at = case when failures_now >= most then moment + least(make_interval(mins => minutes) * 2 ^ least(locks_before, 12), interval '1 day') end
   where a.scope = seen.scope and a.access_point_id = seen.access_point_id;
 end;
 $$;
@@ -291,11 +302,11 @@ declare
   known private.entry_codes;
 begin
   -- One code at a time per device and access point: a thousand at once are counted one by one.
-  insert into private.entry_code_attempts as a (scope, access_point_id, community_id, counted_from)
+  insert into private.entry_code_attempts as a (scope, access_point_id, community_id, counting_began_at)
   values (coalesce(device, caller), point, check_entry_code.community, moment)
   on conflict on constraint entry_code_attempts_pkey do update set scope = a.scope
   returning a.* into seen;
-  if seen.locked_until > moment then
+  if seen.unlocks_at > moment then
     return query select 'code_locked', null::uuid, null::uuid;
     return;
   end if;

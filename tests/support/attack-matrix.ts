@@ -116,6 +116,9 @@ const ofPersonIn = (names: Record<string, string>, column: string, rule: Rule): 
   );
 const petsOf = { pet: 'tenant', 'pet of owner': 'owner' };
 
+// Who carries what is held against them, in the fixtures.
+const heldFrom = { 'hold at the gate': 'tenant', 'hold of vehicle': 'owner', 'hold of card': 'tenant' };
+
 const readsFilesOf: Record<string, string> = {
   'community.logo': 'communities.read',
   'community.document': 'communities.read',
@@ -318,6 +321,77 @@ export const matrix: Record<string, RelationRules> = {
     target: inPlace('pet incident'),
     change: { description: 'Changed' },
     row: (place) => ({ id: idOf('new'), community_id: idOf(place), description: 'New', happened_at: '2026-01-01' }),
+  },
+  booths: {
+    belongsTo: 'communities',
+    select: inCommunity('gates.read'),
+    insert: inCommunity('gates.manage'),
+    update: inCommunity('gates.manage'),
+    archived: inCommunity('gates.archive'),
+    target: inPlace('booth'),
+    change: { intercom_extension: '9' },
+    row: (place) => ({ id: idOf('new'), community_id: idOf(place), name: 'New' }),
+  },
+  access_points: {
+    belongsTo: 'communities',
+    select: inCommunity('gates.read'),
+    insert: inCommunity('gates.manage'),
+    update: inCommunity('gates.manage'),
+    archived: inCommunity('gates.archive'),
+    target: inPlace('gate'),
+    change: { is_open_to_residents: false },
+    row: (place) => ({ id: idOf('new'), community_id: idOf(place), name: 'New', kind: 'door' }),
+  },
+  access_devices: {
+    belongsTo: 'communities',
+    select: inCommunity('gates.manage'),
+    update: inCommunity('gates.manage'),
+    target: inPlace('device'),
+    change: { serial_number: 'Changed' },
+    row: (place) => ({ id: idOf('new'), community_id: idOf(place), access_point_id: idOf(`${place} gate`), name: 'New', kind: 'reader' }),
+  },
+  guards: {
+    belongsTo: 'communities',
+    select: inCommunity('guards.read'),
+    insert: inCommunity('guards.manage'),
+    update: inCommunity('guards.manage'),
+    archived: inCommunity('gates.archive'),
+    target: inPlace('guard'),
+    change: { agency: 'Changed' },
+    row: (place) => ({ id: idOf('new'), community_id: idOf(place), full_name: 'New' }),
+  },
+  shifts: {
+    belongsTo: 'communities',
+    select: inCommunity('guards.read'),
+    update: inCommunity('guards.manage'),
+    archived: inCommunity('gates.archive'),
+    target: inPlace('shift'),
+    change: { needed_guards: 2 },
+    row: (place) => ({ id: idOf('new'), community_id: idOf(place), booth_id: idOf(`${place} booth`), name: 'New', starts_at: '2030-01-01T08:00:00Z', ends_at: '2030-01-01T16:00:00Z' }),
+  },
+  shift_assignments: {
+    belongsTo: 'communities',
+    select: inCommunity('guards.read'),
+    target: inPlace('assignment'),
+    change: { guard_id: idOf('new') },
+    row: (place) => ({ id: idOf('new'), community_id: idOf(place), shift_id: idOf(`${place} shift`), guard_id: idOf(`${place} second guard`), starts_at: '2030-01-01T08:00:00Z', ends_at: '2030-01-01T16:00:00Z' }),
+  },
+  // The number of a card is enough to copy it: guards look cards up one by one, through decisions.
+  access_cards: {
+    belongsTo: 'communities',
+    select: all(involvedInCommunity(), any(inCommunity('gates.manage'), asResident())),
+    update: inCommunity('gates.manage'),
+    archived: inCommunity('gates.archive'),
+    target: inPlace('key card of tenant'),
+    change: { label: 'Changed' },
+    row: (place) => ({ id: idOf('new'), community_id: idOf(place), number: '9999', resident_id: idOf(`${place} tenant`) }),
+  },
+  access_holds: {
+    belongsTo: 'communities',
+    select: all(involvedInCommunity(), any(inCommunity('gates.manage'), ofPersonIn(heldFrom, 'id', asResident()))),
+    target: inPlace('hold at the gate'),
+    change: { note: 'Changed' },
+    row: (place) => ({ id: idOf('new'), community_id: idOf(place), reason: 'new', resident_id: idOf(`${place} owner`) }),
   },
   // Who rents sees the own contract, past ones included; who owns the unit, the present and coming ones.
   leases: {
@@ -1090,6 +1164,49 @@ export const functions: Record<string, FunctionRules | FunctionRules[]> = {
     args: (place) => ({ community_id: idOf(place), plate: 'cb-i234-ab' }),
     told: { of: (row) => row.vehicle_id, expected: (_actor, row) => [idOf(`${placeOf(row)} vehicle`)] },
   },
+
+  set_access_point_status: { call: inCommunity('gates.manage'), args: (place) => ({ access_point_id: idOf(`${place} gate`), status: 'out_of_service', reason: 'Attack' }) },
+  enroll_device: { call: inCommunity('gates.manage'), args: (place) => ({ access_point_id: idOf(`${place} gate`), name: 'New', kind: 'reader' }) },
+  rotate_device_key: { call: inCommunity('gates.manage'), args: (place) => ({ device_id: idOf(`${place} device`), overlap_minutes: 0 }) },
+  revoke_device: { call: inCommunity('gates.manage'), args: (place) => ({ device_id: idOf(`${place} device`), reason: 'Attack' }) },
+  device_health: {
+    call: inCommunity('gates.manage'),
+    args: (place) => ({ community_id: idOf(place) }),
+    told: { of: (row) => row.device_id, expected: (_actor, row) => [idOf(`${placeOf(row)} device`)] },
+  },
+  // For devices, and no user is one.
+  device_check_in: { call: nobody, args: () => ({}) },
+  set_guard_user: { call: inCommunity('guards.manage'), args: (place) => ({ guard_id: idOf(`${place} guard`), user_id: null }) },
+  set_guard_status: { call: inCommunity('guards.manage'), args: (place) => ({ guard_id: idOf(`${place} guard`), status: 'left', reason: 'Attack' }) },
+  plan_shift: {
+    call: inCommunity('guards.manage'),
+    args: (place) => ({ booth_id: idOf(`${place} booth`), name: 'New', starts_at: '2030-01-01T08:00:00Z', ends_at: '2030-01-01T16:00:00Z', guard_ids: [idOf(`${place} second guard`)] }),
+  },
+  plan_shifts: {
+    call: inCommunity('guards.manage'),
+    args: (place) => ({ booth_id: idOf(`${place} booth`), name: 'New', first_on: '2030-01-01', last_on: '2030-01-02', starts_at: '08:00', ends_at: '16:00' }),
+  },
+  move_shift: {
+    call: inCommunity('guards.manage'),
+    args: (place) => ({ shift_id: idOf(`${place} shift`), starts_at: '2030-01-01T08:00:00Z', ends_at: '2030-01-01T16:00:00Z' }),
+  },
+  assign_guard: { call: inCommunity('guards.manage'), args: (place) => ({ shift_id: idOf(`${place} shift`), guard_id: idOf(`${place} second guard`) }) },
+  unassign_guard: { call: inCommunity('guards.manage'), args: (place) => ({ shift_id: idOf(`${place} shift`), guard_id: idOf(`${place} guard`) }) },
+  booth_on_duty: {
+    call: everybody,
+    args: (place) => ({ booth_id: idOf(`${place} booth`) }),
+    told: { of: (row) => row.guard_id, expected: (actor, row, world) => (inCommunity('guards.read')(actor, row, world) ? [idOf(`${placeOf(row)} guard`)] : []) },
+  },
+  issue_access_card: { call: inCommunity('gates.manage'), args: (place) => ({ community_id: idOf(place), number: '9999', resident_id: idOf(`${place} tenant`) }) },
+  set_access_card_status: [
+    { call: inCommunity('gates.manage'), args: (place) => ({ card_id: idOf(`${place} key card of tenant`), status: 'blocked' }) },
+    {
+      call: all(involvedInCommunity(), any(inCommunity('gates.manage'), ofNamed('tenant', asResident('id')))),
+      args: (place) => ({ card_id: idOf(`${place} key card of tenant`), status: 'lost' }),
+    },
+  ],
+  place_access_hold: { call: inCommunity('gates.manage'), args: (place) => ({ community_id: idOf(place), reason: 'attack', resident_id: idOf(`${place} owner`) }) },
+  lift_access_hold: { call: inCommunity('gates.manage'), args: (place) => ({ hold_id: idOf(`${place} hold at the gate`), reason: 'Attack' }) },
 
   search: {
     call: everybody,

@@ -371,6 +371,7 @@ async function furnishCommunity(run: Run, place: Place): Promise<void> {
   }
 
   await bringVehiclesAndPets(run, place);
+  await buildGate(run, place);
 
   // What was archived.
   await run(`insert into public.buildings (id, community_id, name) values ($1, $2, 'Old house')`, [named('archived building'), community]);
@@ -447,6 +448,44 @@ async function bringVehiclesAndPets(run: Run, place: Place): Promise<void> {
     }
   }
   for (const [table, name] of [['vehicles', 'vehicle'], ['pets', 'pet']]) {
+    await run(`update public.${table} set deleted_at = now() where id = $1`, [named(`archived ${name}`)]);
+  }
+}
+
+/** A gate with its booth, devices, guards and shifts, and who carries which card. */
+async function buildGate(run: Run, place: Place): Promise<void> {
+  const community = idOf(place);
+  const named = (name: string) => idOf(`${place} ${name}`);
+  await run(`insert into public.booths (id, name, community_id) values ($1, 'Booth', $3), ($2, 'Old booth', $3)`, [named('booth'), named('archived booth'), community]);
+  await run(
+    `insert into public.access_points (id, name, community_id, booth_id, kind) values ($1, 'Gate', $3, $4, 'gate'), ($2, 'Old gate', $3, null, 'gate')`,
+    [named('gate'), named('archived gate'), community, named('booth')],
+  );
+  await run(`insert into public.access_devices (id, name, community_id, access_point_id, kind) values ($1, 'Reader', $2, $3, 'reader')`, [named('device'), community, named('gate')]);
+  await run(`insert into private.device_keys (device_id, community_id, secret_hash) values ($1, $2, sha256('secret'))`, [named('device'), community]);
+  await run(
+    `insert into public.guards (id, full_name, community_id, user_id) values ($1, 'Guard', $4, $5), ($2, 'Second guard', $4, null), ($3, 'Old guard', $4, null)`,
+    [named('guard'), named('second guard'), named('archived guard'), community, named('target user')],
+  );
+  await run(
+    `insert into public.shifts (id, name, community_id, booth_id, starts_at, ends_at)
+     values ($1, 'Now', $3, $4, now() - interval '1 hour', now() + interval '8 hours'), ($2, 'Called off', $3, $4, now() + interval '1 day', now() + interval '32 hours')`,
+    [named('shift'), named('archived shift'), community, named('booth')],
+  );
+  await run(
+    `insert into public.shift_assignments (id, community_id, shift_id, guard_id, starts_at, ends_at) select $1, s.community_id, s.id, $2, s.starts_at, s.ends_at from public.shifts s where s.id = $3`,
+    [named('assignment'), named('guard'), named('shift')],
+  );
+  for (const [name, number, resident] of [['key card of tenant', '0001', 'tenant'], ['key card of owner', '0002', 'owner'], ['archived key card', '0003', 'tenant']] as const) {
+    await run(`insert into public.access_cards (id, number, community_id, resident_id) values ($1, $2, $3, $4)`, [named(name), number, community, named(resident)]);
+  }
+  await run(`insert into public.access_cards (id, number, community_id, guard_id) values ($1, '0004', $2, $3)`, [named('key card of guard'), community, named('guard')]);
+  await run(
+    `insert into public.access_holds (id, reason, community_id, resident_id, vehicle_id, card_id)
+     values ($1, 'investigation', $4, $5, null, null), ($2, 'insurance_expired', $4, null, $6, null), ($3, 'device_lost', $4, null, null, $7)`,
+    [named('hold at the gate'), named('hold of vehicle'), named('hold of card'), community, named('tenant'), named('vehicle of owner'), named('key card of tenant')],
+  );
+  for (const [table, name] of [['booths', 'booth'], ['access_points', 'gate'], ['guards', 'guard'], ['shifts', 'shift'], ['access_cards', 'key card']]) {
     await run(`update public.${table} set deleted_at = now() where id = $1`, [named(`archived ${name}`)]);
   }
 }
