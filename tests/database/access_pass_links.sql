@@ -1,7 +1,7 @@
 -- What somebody without an account gets to see, and what a gate without a line is given: the visitor's link, offline passes, public keys.
 
 begin;
-select plan(47);
+select plan(46);
 
 select tests.create_community('Alder'), tests.create_community('Cedar');
 select tests.create_unit('1', 'Alder');
