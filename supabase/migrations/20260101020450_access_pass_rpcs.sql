@@ -133,10 +133,10 @@ begin
   select re.* into resident from public.residents re
   where re.id in (select app.my_residents()) and re.community_id = community and community = any (app.my_communities()) and re.deleted_at is null
   for no key update;
-  if resident.id is null then
-    perform app.fail(404, 'resident_not_found', 'You are no resident of this community.');
-  elsif resident.onboarding = 'suspended' or app.has_moved_out(community, resident.id) then
-    perform app.fail(403, 'resident_suspended', 'Residents who are suspended or have moved out have no pass of their own.');
+  if resident.id is null or app.has_moved_out(community, resident.id) then
+    perform app.fail(404, 'resident_not_found', 'You are no resident of this community, or have moved out.');
+  elsif resident.onboarding = 'suspended' then
+    perform app.fail(403, 'resident_suspended', 'A resident who is suspended has no pass.');
   end if;
   update public.passes p
   set revoked_at = clock_timestamp(), revoked_reason = 'Replaced by a new one.'
