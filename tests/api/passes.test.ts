@@ -103,10 +103,10 @@ describe('a visitor\'s pass', () => {
 
   test('is asked for again with the same nonce when the line broke, and is used once', async () => {
     const { pass } = await issue(await invite());
-    const answers = await Promise.all(Array.from({ length: 4 }, () => scan(pass, { nonce: 'attempt 1' })));
+    const answers = await Promise.all(Array.from({ length: 4 }, () => scan(pass, { nonce: 'attempt-1' })));
     expect(new Set(answers.map(({ outcome, log_id }) => `${outcome} ${log_id}`)).size).toBe(1);
     expect(answers[0]!.outcome).toBe('granted');
-    expect(await scan(pass, { nonce: 'attempt 2' })).toMatchObject({ outcome: 'denied', reason: 'already_used' });
+    expect(await scan(pass, { nonce: 'attempt-2' })).toMatchObject({ outcome: 'denied', reason: 'already_used' });
   });
 
   test('opens one of eight gates at once', async () => {
