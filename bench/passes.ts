@@ -82,7 +82,7 @@ async function overHttp({ owner }: DatabaseUrls, { cluster, quick, progress }: B
     keys: testKeys(),
     functions: true,
     moreFunctions: { empty: join(projectRoot, 'bench/support/empty-function.js') },
-    config: { ...config, functions: { ...config.functions, empty: { ...config.functions['verify-pass'], verify_jwt: false } } },
+    config: { ...config, functions: { ...config.functions, empty: { enabled: true, verify_jwt: false } } },
     storageDir,
   });
   try {

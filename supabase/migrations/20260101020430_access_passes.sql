@@ -192,6 +192,7 @@ declare
   pass public.passes;
   told_step bigint;
   skew interval;
+  shown_at constant timestamptz := coalesce(moment, now());
 begin
   -- What it is. Nothing here calls a helper: a call costs more than the signature.
   if presented is null or octet_length(presented) > 200 or presented ~ '[^A-Za-z0-9_.-]' then
@@ -271,15 +272,15 @@ begin
   -- Whether it opens something now.
   if num_nonnulls(pass.revoked_at, pass.deleted_at) > 0 then
     reason := 'revoked';
-  elsif moment < pass.starts_at or moment >= pass.ends_at then
+  elsif shown_at < pass.starts_at or shown_at >= pass.ends_at then
     skew := make_interval(secs => app.setting('security.pass_clock_skew_seconds', community)::integer);
     reason := case
-      when moment < pass.starts_at - skew then 'not_yet_valid'
-      when moment >= pass.ends_at + skew then 'expired'
+      when shown_at < pass.starts_at - skew then 'not_yet_valid'
+      when shown_at >= pass.ends_at + skew then 'expired'
     end;
   end if;
   if reason is null and parts[1] = 'r1' then
-    if abs(told_step - floor(extract(epoch from moment) / 30)) > 1 then
+    if abs(told_step - floor(extract(epoch from shown_at) / 30)) > 1 then
       reason := 'stale';
     else
       step := told_step;
