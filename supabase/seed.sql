@@ -234,3 +234,12 @@ cross join lateral public.enroll_device(p.id, case p.kind when 'barrier' then 'P
 select public.issue_access_card(r.community_id, '04:A2:2B:1C:90:11:80', resident_id => r.id, kind => 'fob')
 from public.residents r join public.communities c on c.id = r.community_id
 where c.slug = 'lipa-court' and r.full_name = 'Elena Dimova';
+
+-- Passes ---------------------------------------------------------------------------------------------------------------
+-- Whoever is expected has one. Its text and link were told this once, to nobody: the host asks for another.
+
+select i.pass_id
+from public.visitor_invitations v
+join public.communities c on c.id = v.community_id
+cross join lateral public.issue_pass(v.id) i
+where c.slug = 'lipa-court' and v.status = 'active' and v.ends_at > now();
