@@ -437,7 +437,9 @@ as $$
     ('extensions.uuidv7()'),
     -- Devices at gates sign in with a key of their own.
     ('app.calling_device()'),
-    ('app.device_check_in()'), ('public.device_check_in()')
+    ('app.device_check_in()'), ('public.device_check_in()'),
+    ('app.decide_access(uuid,public.access_method,text,public.access_direction,text,timestamp with time zone,uuid,uuid,uuid,uuid,uuid,uuid,text)'),
+    ('public.decide_access(uuid,public.access_method,text,public.access_direction,text,timestamp with time zone,uuid,uuid,uuid,uuid,uuid,uuid,text)')
 $$;
 comment on function tests.open_to_anon() is 'The functions that whoever has the publishable key may call.';
 
