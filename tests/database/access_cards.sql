@@ -1,7 +1,7 @@
 -- Cards and holds: one card per number, worth nothing once its holder is gone, and a hold that counts at the very next moment.
 
 begin;
-select plan(49);
+select plan(51);
 
 select tests.create_community('Alder'), tests.create_community('Cedar');
 select tests.create_unit('1', 'Alder'), tests.create_unit('2', 'Alder'), tests.create_unit('9', 'Cedar');

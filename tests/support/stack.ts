@@ -37,6 +37,8 @@ export type TestStack = Stack & {
   adminSql: Sql;
   /** A supabase-js client: of nobody, or signed in as a demo user or one that `createUser` made. */
   client(email?: string): Promise<SupabaseClient>;
+  /** A supabase-js client of a device at a gate: nobody is signed in, and the device's key is in its header. */
+  device(key: string): SupabaseClient;
   /** Makes a user through Auth's admin API. */
   createUser(user: { email: string; password?: string; confirmed?: boolean }): Promise<TestUser>;
 };
@@ -63,9 +65,10 @@ export async function startTestStack({ functions = false, jobs = false, template
   const stack = await startStack({ postgres, database, port: 0, keys: testKeys(), functions, jobs, storageDir, passwordCost: 4, ...(config && { config }) });
   const passwords = new Map<string, string>();
 
-  const newClient = (key: string) =>
+  const newClient = (key: string, headers: Record<string, string> = {}) =>
     createClient(stack.url, key, {
       auth: { persistSession: false, autoRefreshToken: false, detectSessionInUrl: false },
+      global: { headers },
       realtime,
     });
   const secretClient = newClient(stack.keys.secret);
@@ -84,6 +87,7 @@ export async function startTestStack({ functions = false, jobs = false, template
       }
       return client;
     },
+    device: (key) => newClient(stack.keys.publishable, { 'x-device-key': key }),
     async createUser({ email, password = demoPassword, confirmed = true }) {
       const { data, error } = await secretClient.auth.admin.createUser({ email, password, email_confirm: confirmed });
       if (error) throw new Error(`${email} could not be made: ${error.message}`, { cause: error });
