@@ -91,7 +91,7 @@ comment on column public.visits.provider_name is 'The firm whose people come.';
 comment on column public.visits.party_size is 'How many people come.';
 comment on column public.visits.status is
   'pending: the unit has been asked. approved: may come in until expires_at. checked_in: inside. checked_out: has left. denied: by the unit, by nobody answering, or because the invitation was taken back. expired: did not come in time.';
-comment on column public.visits.status_reason is 'Why it was denied: no_answer, invitation_cancelled, or in the words of who denied. exit_not_seen: left without being seen.';
+comment on column public.visits.status_reason is 'What was said with the answer. Denied: no_answer, invitation_cancelled, denied_by_unit, or in the words of who denied. exit_not_seen: left without being seen.';
 comment on column public.visits.expected_at is 'When the visitor is expected; when they came, for those who were not. By this the day''s list is read.';
 comment on column public.visits.expires_at is 'Until when an approved visitor may come in.';
 comment on column public.visits.asked_at is 'When the unit was asked.';

@@ -274,15 +274,15 @@ declare
   most constant integer := app.setting('security.entry_code_attempts', seen.community_id)::integer;
   minutes constant integer := app.setting('security.entry_code_lock_minutes', seen.community_id)::integer;
   is_new constant boolean := seen.counting_began_at <= moment - make_interval(mins => minutes);
-  failures_now constant integer := case when is_new then 0 else seen.failures end + 1;
-  locks_before constant integer := case when seen.failed_at <= moment - interval '1 day' then 0 else seen.locks end;
+  wrong constant integer := case when is_new then 0 else seen.failures end + 1;
+  locked_before constant integer := case when seen.failed_at <= moment - interval '1 day' then 0 else seen.locks end;
 begin
   update private.entry_code_attempts a
-  set failures = case when failures_now >= most then 0 else failures_now end,
+  set failures = case when wrong >= most then 0 else wrong end,
     counting_began_at = case when is_new then moment else a.counting_began_at end,
     failed_at = moment,
-    locks = locks_before + case when failures_now >= most then 1 else 0 end,
-    unlocks_at = case when failures_now >= most then moment + least(make_interval(mins => minutes) * 2 ^ least(locks_before, 12), interval '1 day') end
+    locks = locked_before + case when wrong >= most then 1 else 0 end,
+    unlocks_at = case when wrong >= most then moment + least(make_interval(mins => minutes) * 2 ^ least(locked_before, 12), interval '1 day') end
   where a.scope = seen.scope and a.access_point_id = seen.access_point_id;
 end;
 $$;
