@@ -354,12 +354,12 @@ declare
   signed constant text := format('v1.%s.%s', pass.kid, app.pass_payload(pass));
   secret bytea;
 begin
-  select app.pass_secret(k) into secret from private.pass_keys k where k.kid = pass.kid;
+  select app.pass_secret(k) into secret from private.pass_keys k where k.kid = pass.kid and k.algorithm = 'hs256';
   return signed || '.' || app.base64url(extensions.hmac(convert_to(signed, 'UTF8'), secret, 'sha256'));
 end;
 $$;
 
-comment on function app.pass_text(public.passes) is 'What a visitor''s pass reads; null when its key was destroyed. Not executable by API roles.';
+comment on function app.pass_text(public.passes) is 'What a visitor''s pass reads; null for an offline one, which the database cannot sign, and when its key was destroyed. Not executable by API roles.';
 
 create function app.resident_seed(pass public.passes)
 returns text

@@ -39,37 +39,6 @@ create policy pass_links_select on private.pass_links for select to authenticate
 
 -- Visitors' passes ---------------------------------------------------------------------------------------------------
 
-create function app.invitation_to_pass(invitation uuid, is_visible boolean)
-returns public.visitor_invitations
-language plpgsql
-volatile
-security definer -- locks an invitation
-set search_path = ''
-as $$
-declare
-  given public.visitor_invitations;
-  problem text;
-begin
-  if is_visible then
-    -- One pass at a time.
-    select i.* into given from public.visitor_invitations i where i.id = invitation and i.deleted_at is null for no key update;
-  end if;
-  if given.id is null then
-    perform app.fail(404, 'invitation_not_found', 'There is no invitation with this id.');
-  elsif not exists (select from app.my_hosting('visits.invite_own') h where h.unit_id = given.unit_id) then
-    perform app.require('visits.invite', given.community_id);
-  end if;
-  problem := app.invitation_problem(given.id, null, greatest(now(), given.starts_at));
-  if problem in ('invitation_cancelled', 'expired', 'host_left') then
-    perform app.fail(409, 'invitation_closed', format('This invitation lets nobody in any more: %s.', problem), 'Invite again.');
-  end if;
-  return given;
-end;
-$$;
-
-comment on function app.invitation_to_pass(uuid, boolean) is
-  'The invitation, locked, if the caller sees it (is_visible), may invite there, and it can still let somebody in. Not executable by API roles. Definer: locks a row.';
-
 create function app.issue_pass(invitation uuid, guest uuid, is_offline boolean, is_visible boolean)
 returns table (pass_id uuid, pass text, link_token text, starts_at timestamptz, ends_at timestamptz, max_uses integer, to_sign text)
 language plpgsql
@@ -78,9 +47,10 @@ security definer -- API roles may not write passes, nor read keys
 set search_path = ''
 as $$
 declare
-  given constant public.visitor_invitations := app.invitation_to_pass(invitation, is_visible);
+  given constant public.visitor_invitations := app.changeable_invitation(invitation, is_visible); -- one pass at a time
   first_at timestamptz := date_trunc('second', given.starts_at, 'UTC');
   last_at timestamptz;
+  problem text;
   signing text;
   made public.passes;
 begin
@@ -92,8 +62,9 @@ begin
   -- What the invitation was before today is over; and what a pass says for more than a year, nobody remembers.
   first_at := greatest(first_at, date_trunc('day', now(), 'UTC'));
   last_at := least(date_trunc('second', given.ends_at, 'UTC'), first_at + interval '400 days');
-  if last_at <= first_at then
-    perform app.fail(409, 'invitation_closed', 'This invitation lets nobody in any more: expired.', 'Invite again.');
+  problem := case when last_at <= first_at then 'expired' else app.invitation_problem(given.id, null, greatest(now(), given.starts_at)) end;
+  if problem in ('invitation_cancelled', 'expired', 'host_left') then
+    perform app.fail(409, 'invitation_over', format('This invitation lets nobody in any more: %s.', problem), 'Invite again.');
   end if;
 
   if is_offline then
@@ -142,7 +113,7 @@ $$;
 comment on function public.issue_pass(uuid, uuid, boolean) is
   'Makes the pass to an invitation, or for one guest of its list, and returns its text and the token of the visitor''s link, both this once; the pass before it is revoked. The function issue-pass adds the QR code. '
   'is_offline: returns to_sign in place of the text, which the function issue-pass signs. Takes visits.invite_own in the unit or visits.invite. '
-  'Errors: invitation_not_found, permission_denied, guest_not_found, invitation_closed, pass_key_missing.';
+  'Errors: invitation_not_found, permission_denied, guest_not_found, invitation_over, pass_key_missing.';
 
 -- A resident's own pass ----------------------------------------------------------------------------------------------
 
@@ -162,10 +133,10 @@ begin
   select re.* into resident from public.residents re
   where re.id in (select app.my_residents()) and re.community_id = community and community = any (app.my_communities()) and re.deleted_at is null
   for no key update;
-  if resident.id is null then
-    perform app.fail(404, 'resident_not_found', 'You are no resident of this community.');
-  elsif resident.onboarding = 'suspended' or app.has_moved_out(community, resident.id) then
-    perform app.fail(403, 'resident_suspended', 'Residents who are suspended or have moved out have no pass of their own.');
+  if resident.id is null or app.has_moved_out(community, resident.id) then
+    perform app.fail(404, 'resident_not_found', 'You are no resident of this community, or have moved out.');
+  elsif resident.onboarding = 'suspended' then
+    perform app.fail(403, 'resident_suspended', 'A resident who is suspended has no pass.');
   end if;
   update public.passes p
   set revoked_at = clock_timestamp(), revoked_reason = 'Replaced by a new one.'
@@ -367,7 +338,12 @@ begin
   select c.name, nullif(concat_ws(', ', c.address, c.city), ''), c.time_zone, c.locale into place, address, time_zone, locale
   from public.communities c where c.id = invited.community_id;
   if state in ('valid', 'not_yet_valid', 'outside_schedule') then
-    pass := case when link.sealed is not null then extensions.pgp_sym_decrypt(link.sealed, token) when found_pass.kid is not null then app.pass_text(found_pass) end;
+    pass := case when link.sealed is not null then extensions.pgp_sym_decrypt(link.sealed, token) else app.pass_text(found_pass) end;
+    if pass is null then
+      state := 'unsigned';
+      return next;
+      return;
+    end if;
     title := invited.title;
     visitor_name := coalesce((select g.full_name from public.invitation_guests g where g.community_id = found_pass.community_id and g.id = found_pass.guest_id), invited.visitor_name);
     daily_from := invited.daily_from;
@@ -391,7 +367,7 @@ as $$
 $$;
 
 comment on function public.open_visitor_pass(text) is
-  'What a visitor who opens a link sees: the pass and where it leads, while it may still open (state valid, not_yet_valid, outside_schedule); afterwards only the place and why not (used, expired, revoked, cancelled). '
+  'What a visitor who opens a link sees: the pass and where it leads, while it may still open (state valid, not_yet_valid, outside_schedule); afterwards only the place and why not (used, expired, revoked, cancelled; unsigned: issued for offline gates and never signed). '
   'Says nothing of the host and the unit. For everybody who holds the link; the function visitor-pass makes a page of it. Errors: pass_not_found.';
 
 grant execute on function app.open_visitor_pass(text), public.open_visitor_pass(text) to anon, authenticated, service_role;
