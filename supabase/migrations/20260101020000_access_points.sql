@@ -97,19 +97,17 @@ insert into app.archive_rules (table_id, permission_key) values ('public.booths'
 
 create policy booths_select on public.booths for select to authenticated
   using (
-    community_id = any ((select app.my_communities())::uuid[])
+    community_id = any ((select app.communities_where('gates.read'))::uuid[])
     and (deleted_at is null or ((select app.shows_archived()) and community_id in (select app.communities_with('gates.archive'))))
-    and community_id in (select app.communities_with('gates.read'))
   );
 create policy booths_insert on public.booths for insert to authenticated
-  with check (community_id = any ((select app.my_communities())::uuid[]) and community_id in (select app.communities_with('gates.manage')));
+  with check (community_id = any ((select app.communities_where('gates.manage'))::uuid[]));
 create policy booths_update on public.booths for update to authenticated
   using (
-    community_id = any ((select app.my_communities())::uuid[])
+    community_id = any ((select app.communities_where('gates.manage'))::uuid[])
     and deleted_at is null
-    and community_id in (select app.communities_with('gates.manage'))
   )
-  with check (community_id = any ((select app.my_communities())::uuid[]) and community_id in (select app.communities_with('gates.manage')));
+  with check (community_id = any ((select app.communities_where('gates.manage'))::uuid[]));
 
 grant select, insert (id, community_id, name, phone, intercom_extension), update (name, phone, intercom_extension) on public.booths to authenticated;
 grant select, insert, update on public.booths to service_role;
@@ -174,19 +172,17 @@ select app.state_machine('public.access_points', 'status');
 
 create policy access_points_select on public.access_points for select to authenticated
   using (
-    community_id = any ((select app.my_communities())::uuid[])
+    community_id = any ((select app.communities_where('gates.read'))::uuid[])
     and (deleted_at is null or ((select app.shows_archived()) and community_id in (select app.communities_with('gates.archive'))))
-    and community_id in (select app.communities_with('gates.read'))
   );
 create policy access_points_insert on public.access_points for insert to authenticated
-  with check (community_id = any ((select app.my_communities())::uuid[]) and community_id in (select app.communities_with('gates.manage')));
+  with check (community_id = any ((select app.communities_where('gates.manage'))::uuid[]));
 create policy access_points_update on public.access_points for update to authenticated
   using (
-    community_id = any ((select app.my_communities())::uuid[])
+    community_id = any ((select app.communities_where('gates.manage'))::uuid[])
     and deleted_at is null
-    and community_id in (select app.communities_with('gates.manage'))
   )
-  with check (community_id = any ((select app.my_communities())::uuid[]) and community_id in (select app.communities_with('gates.manage')));
+  with check (community_id = any ((select app.communities_where('gates.manage'))::uuid[]));
 
 grant select,
   insert (id, community_id, name, building_id, entrance_id, booth_id, kind, direction, has_anti_passback, is_open_to_residents, open_hours),

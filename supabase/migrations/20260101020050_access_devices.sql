@@ -66,17 +66,15 @@ select app.state_machine('public.access_devices', 'status');
 
 create policy access_devices_select on public.access_devices for select to authenticated
   using (
-    community_id = any ((select app.my_communities())::uuid[])
+    community_id = any ((select app.communities_where('gates.manage'))::uuid[])
     and deleted_at is null
-    and community_id in (select app.communities_with('gates.manage'))
   );
 create policy access_devices_update on public.access_devices for update to authenticated
   using (
-    community_id = any ((select app.my_communities())::uuid[])
+    community_id = any ((select app.communities_where('gates.manage'))::uuid[])
     and deleted_at is null
-    and community_id in (select app.communities_with('gates.manage'))
   )
-  with check (community_id = any ((select app.my_communities())::uuid[]) and community_id in (select app.communities_with('gates.manage')));
+  with check (community_id = any ((select app.communities_where('gates.manage'))::uuid[]));
 
 grant select, update (name, access_point_id, serial_number, direction) on public.access_devices to authenticated;
 grant select, insert, update on public.access_devices to service_role;

@@ -76,19 +76,17 @@ select app.state_machine('public.guards', 'status');
 
 create policy guards_select on public.guards for select to authenticated
   using (
-    community_id = any ((select app.my_communities())::uuid[])
+    community_id = any ((select app.communities_where('guards.read'))::uuid[])
     and (deleted_at is null or ((select app.shows_archived()) and community_id in (select app.communities_with('gates.archive'))))
-    and community_id in (select app.communities_with('guards.read'))
   );
 create policy guards_insert on public.guards for insert to authenticated
-  with check (community_id = any ((select app.my_communities())::uuid[]) and community_id in (select app.communities_with('guards.manage')));
+  with check (community_id = any ((select app.communities_where('guards.manage'))::uuid[]));
 create policy guards_update on public.guards for update to authenticated
   using (
-    community_id = any ((select app.my_communities())::uuid[])
+    community_id = any ((select app.communities_where('guards.manage'))::uuid[])
     and deleted_at is null
-    and community_id in (select app.communities_with('guards.manage'))
   )
-  with check (community_id = any ((select app.my_communities())::uuid[]) and community_id in (select app.communities_with('guards.manage')));
+  with check (community_id = any ((select app.communities_where('guards.manage'))::uuid[]));
 
 grant select,
   insert (id, community_id, full_name, employee_number, agency, phone, license_number, license_expires_on),
@@ -143,17 +141,15 @@ insert into app.archive_rules (table_id, permission_key) values
 
 create policy shifts_select on public.shifts for select to authenticated
   using (
-    community_id = any ((select app.my_communities())::uuid[])
+    community_id = any ((select app.communities_where('guards.read'))::uuid[])
     and (deleted_at is null or ((select app.shows_archived()) and community_id in (select app.communities_with('gates.archive'))))
-    and community_id in (select app.communities_with('guards.read'))
   );
 create policy shifts_update on public.shifts for update to authenticated
   using (
-    community_id = any ((select app.my_communities())::uuid[])
+    community_id = any ((select app.communities_where('guards.manage'))::uuid[])
     and deleted_at is null
-    and community_id in (select app.communities_with('guards.manage'))
   )
-  with check (community_id = any ((select app.my_communities())::uuid[]) and community_id in (select app.communities_with('guards.manage')));
+  with check (community_id = any ((select app.communities_where('guards.manage'))::uuid[]));
 
 grant select, update (name, needed_guards) on public.shifts to authenticated;
 grant select, insert, update on public.shifts to service_role;
@@ -203,9 +199,8 @@ select app.register_personal_data('public.shift_assignments', 'guard_id', 'paren
 
 create policy shift_assignments_select on public.shift_assignments for select to authenticated
   using (
-    community_id = any ((select app.my_communities())::uuid[])
+    community_id = any ((select app.communities_where('guards.read'))::uuid[])
     and deleted_at is null
-    and community_id in (select app.communities_with('guards.read'))
   );
 grant select on public.shift_assignments to authenticated;
 grant select, insert, update on public.shift_assignments to service_role;

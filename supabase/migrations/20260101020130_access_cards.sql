@@ -103,17 +103,16 @@ create policy access_cards_select on public.access_cards for select to authentic
     community_id = any ((select app.my_communities())::uuid[])
     and (deleted_at is null or ((select app.shows_archived()) and community_id in (select app.communities_with('gates.archive'))))
     and (
-      community_id in (select app.communities_with('gates.manage'))
+      (select app.holds_everywhere('gates.manage')) or community_id in (select app.communities_with('gates.manage'))
       or resident_id in (select app.my_residents())
     )
   );
 create policy access_cards_update on public.access_cards for update to authenticated
   using (
-    community_id = any ((select app.my_communities())::uuid[])
+    community_id = any ((select app.communities_where('gates.manage'))::uuid[])
     and deleted_at is null
-    and community_id in (select app.communities_with('gates.manage'))
   )
-  with check (community_id = any ((select app.my_communities())::uuid[]) and community_id in (select app.communities_with('gates.manage')));
+  with check (community_id = any ((select app.communities_where('gates.manage'))::uuid[]));
 
 grant select, update (kind, label, expires_on) on public.access_cards to authenticated;
 grant select, insert, update on public.access_cards to service_role;

@@ -95,7 +95,7 @@ create policy access_holds_select on public.access_holds for select to authentic
     community_id = any ((select app.my_communities())::uuid[])
     and deleted_at is null
     and (
-      community_id in (select app.communities_with('gates.manage'))
+      (select app.holds_everywhere('gates.manage')) or community_id in (select app.communities_with('gates.manage'))
       or id in (select app.access_holds_with_me())
     )
   );

@@ -289,7 +289,7 @@ create policy visitor_invitations_select on public.visitor_invitations for selec
     community_id = any ((select app.my_communities())::uuid[])
     and deleted_at is null
     and (
-      community_id in (select app.communities_with('visits.read'))
+      (select app.holds_everywhere('visits.read')) or community_id in (select app.communities_with('visits.read'))
       or id in (select app.visitor_invitations_with_me())
     )
   );
@@ -347,7 +347,7 @@ create policy invitation_guests_select on public.invitation_guests for select to
     community_id = any ((select app.my_communities())::uuid[])
     and deleted_at is null
     and (
-      community_id in (select app.communities_with('visits.read'))
+      (select app.holds_everywhere('visits.read')) or community_id in (select app.communities_with('visits.read'))
       or invitation_id in (select app.visitor_invitations_with_me())
     )
   );
@@ -383,7 +383,7 @@ create policy invitation_exceptions_select on public.invitation_exceptions for s
     community_id = any ((select app.my_communities())::uuid[])
     and deleted_at is null
     and (
-      community_id in (select app.communities_with('visits.read'))
+      (select app.holds_everywhere('visits.read')) or community_id in (select app.communities_with('visits.read'))
       or invitation_id in (select app.visitor_invitations_with_me())
     )
   );
@@ -418,7 +418,7 @@ create policy invitation_access_points_select on public.invitation_access_points
     community_id = any ((select app.my_communities())::uuid[])
     and deleted_at is null
     and (
-      community_id in (select app.communities_with('visits.read'))
+      (select app.holds_everywhere('visits.read')) or community_id in (select app.communities_with('visits.read'))
       or invitation_id in (select app.visitor_invitations_with_me())
     )
   );

@@ -172,7 +172,7 @@ create policy visits_select on public.visits for select to authenticated
     community_id = any ((select app.my_communities())::uuid[])
     and deleted_at is null
     and (
-      community_id in (select app.communities_with('visits.read'))
+      (select app.holds_everywhere('visits.read')) or community_id in (select app.communities_with('visits.read'))
       or id in (select app.visits_with_me())
     )
   );

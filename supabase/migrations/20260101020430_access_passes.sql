@@ -92,7 +92,7 @@ create policy passes_select on public.passes for select to authenticated
     community_id = any ((select app.my_communities())::uuid[])
     and deleted_at is null
     and (
-      community_id in (select app.communities_with('passes.read'))
+      (select app.holds_everywhere('passes.read')) or community_id in (select app.communities_with('passes.read'))
       or resident_id in (select app.my_residents())
       or invitation_id in (select app.visitor_invitations_with_me())
     )

@@ -131,9 +131,8 @@ insert into app.archive_rules (table_id, permission_key) values ('public.blackli
 
 create policy blacklist_entries_select on public.blacklist_entries for select to authenticated
   using (
-    community_id = any ((select app.my_communities())::uuid[])
+    community_id = any ((select app.communities_where('blacklist.read'))::uuid[])
     and (deleted_at is null or ((select app.shows_archived()) and community_id in (select app.communities_with('blacklist.manage'))))
-    and community_id in (select app.communities_with('blacklist.read'))
   );
 grant select on public.blacklist_entries to authenticated;
 grant select, insert, update on public.blacklist_entries to service_role;
@@ -166,9 +165,8 @@ select app.track('public.blacklist_evidence');
 
 create policy blacklist_evidence_select on public.blacklist_evidence for select to authenticated
   using (
-    community_id = any ((select app.my_communities())::uuid[])
+    community_id = any ((select app.communities_where('blacklist.manage'))::uuid[])
     and deleted_at is null
-    and community_id in (select app.communities_with('blacklist.manage'))
   );
 grant select on public.blacklist_evidence to authenticated;
 grant select, insert, update on public.blacklist_evidence to service_role;
