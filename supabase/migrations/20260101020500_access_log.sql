@@ -104,7 +104,7 @@ create policy access_log_select on audit.access_log for select to authenticated
     community_id = any ((select app.my_communities())::uuid[])
     and (
       (select app.holds_everywhere('access_log.read')) or community_id in (select app.communities_with('access_log.read'))
-      or ((select app.holds_everywhere('access_log.read_shift')) or community_id in (select app.communities_with('access_log.read_shift'))
+      or (community_id in (select app.communities_with('access_log.read_shift'))
         and (shift_id in (select app.my_shifts()) or caller_id = (select app.user_id())))
       -- A neighbour in the same flat comes and goes unobserved; who visits the flat does not.
       or resident_id in (select app.my_residents())
