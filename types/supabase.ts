@@ -1332,6 +1332,7 @@ export type Database = {
           community_id: string
           created_at: string
           created_by: string | null
+          days_lived_in: unknown
           deleted_at: string | null
           ends_on: string | null
           host_id: string | null
@@ -1352,6 +1353,7 @@ export type Database = {
           community_id: string
           created_at?: string
           created_by?: string | null
+          days_lived_in?: unknown
           deleted_at?: string | null
           ends_on?: string | null
           host_id?: string | null
@@ -1372,6 +1374,7 @@ export type Database = {
           community_id?: string
           created_at?: string
           created_by?: string | null
+          days_lived_in?: unknown
           deleted_at?: string | null
           ends_on?: string | null
           host_id?: string | null
@@ -3348,6 +3351,7 @@ export type Database = {
           has_account: boolean | null
           is_living_in: boolean | null
           is_primary_contact: boolean | null
+          is_share_stated: boolean | null
           kind: Database["public"]["Enums"]["resident_kind"] | null
           occupancy_id: string | null
           ownership_share: number | null
@@ -3560,7 +3564,7 @@ export type Database = {
         Returns: undefined
       }
       community_occupants_on: {
-        Args: { community_id: string; day: string }
+        Args: { community_id: string; day?: string }
         Returns: {
           ends_on: string
           full_name: string
@@ -3575,7 +3579,7 @@ export type Database = {
         }[]
       }
       community_owners_on: {
-        Args: { community_id: string; day: string }
+        Args: { community_id: string; day?: string }
         Returns: {
           ends_on: string
           full_name: string
@@ -4411,7 +4415,7 @@ export type Database = {
         }[]
       }
       unit_occupants_on: {
-        Args: { day: string; unit_id: string }
+        Args: { day?: string; unit_id: string }
         Returns: {
           ends_on: string
           full_name: string
@@ -4424,7 +4428,7 @@ export type Database = {
         }[]
       }
       unit_owners_on: {
-        Args: { day: string; unit_id: string }
+        Args: { day?: string; unit_id: string }
         Returns: {
           ends_on: string
           full_name: string
