@@ -29,7 +29,7 @@ export type AppLoginPurpose = "maintenance" | "reporting";
 
 export type AppMerging = "archive" | "fill" | "function" | "repoint" | "stay";
 
-export type AppPersonalLink = "actor" | "email" | "nobody" | "parent" | "related" | "resident" | "user";
+export type AppPersonalLink = "actor" | "email" | "nobody" | "parent" | "phone" | "related" | "resident" | "user";
 
 export type ArrayType<T> = ArrayTypeImpl<T> extends (infer U)[]
   ? U[]
@@ -591,7 +591,7 @@ export interface AppPersonalDataRegistry {
    */
   table_id: string;
   /**
-   * resident, related, user, actor, email, parent or nobody: what the column holds.
+   * resident, related, user, actor, email, phone, parent or nobody: what the column holds.
    */
   whose: AppPersonalLink;
 }
@@ -2286,6 +2286,10 @@ export interface Occupancies {
    */
   created_by: string | null;
   /**
+   * The days of the stay on which is_living_in held: what came before the first day and comes after the last does not count. Kept by the database, from the day on which is_living_in is changed; a wrong entry is corrected here, in SQL.
+   */
+  days_lived_in: Generated<string>;
+  /**
    * When the row was archived; null while it is live.
    */
   deleted_at: Timestamp | null;
@@ -3314,13 +3318,17 @@ export interface ResidentsOverview {
    */
   has_account: boolean | null;
   /**
-   * Whether the resident lives in the unit.
+   * Whether the resident lives in the unit, or did to the end of the stay.
    */
   is_living_in: boolean | null;
   /**
    * Whom to call about the unit.
    */
   is_primary_contact: boolean | null;
+  /**
+   * Whether that share is stated; null for who owns nothing here.
+   */
+  is_share_stated: boolean | null;
   /**
    * person or company.
    */
@@ -3330,7 +3338,7 @@ export interface ResidentsOverview {
    */
   occupancy_id: string | null;
   /**
-   * Percent owned.
+   * Percent owned: as stated, or else the equal part of what the stated shares leave today (of a stay that is over or to come, on its nearest day).
    */
   ownership_share: Numeric | null;
   /**
@@ -4108,7 +4116,7 @@ export interface UnitsOverview {
    */
   number: string | null;
   /**
-   * Owners of today, each with the share owned.
+   * Owners of today, each with the share owned; one that is not stated is the equal part of what the stated ones leave.
    */
   owners: string | null;
   /**

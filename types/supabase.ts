@@ -1926,6 +1926,7 @@ export type Database = {
           community_id: string
           created_at: string
           created_by: string | null
+          days_lived_in: unknown
           deleted_at: string | null
           ends_on: string | null
           host_id: string | null
@@ -1946,6 +1947,7 @@ export type Database = {
           community_id: string
           created_at?: string
           created_by?: string | null
+          days_lived_in?: unknown
           deleted_at?: string | null
           ends_on?: string | null
           host_id?: string | null
@@ -1966,6 +1968,7 @@ export type Database = {
           community_id?: string
           created_at?: string
           created_by?: string | null
+          days_lived_in?: unknown
           deleted_at?: string | null
           ends_on?: string | null
           host_id?: string | null
@@ -4524,6 +4527,7 @@ export type Database = {
           has_account: boolean | null
           is_living_in: boolean | null
           is_primary_contact: boolean | null
+          is_share_stated: boolean | null
           kind: Database["public"]["Enums"]["resident_kind"] | null
           occupancy_id: string | null
           ownership_share: number | null
@@ -4755,7 +4759,7 @@ export type Database = {
         Returns: undefined
       }
       community_occupants_on: {
-        Args: { community_id: string; day: string }
+        Args: { community_id: string; day?: string }
         Returns: {
           ends_on: string
           full_name: string
@@ -4770,7 +4774,7 @@ export type Database = {
         }[]
       }
       community_owners_on: {
-        Args: { community_id: string; day: string }
+        Args: { community_id: string; day?: string }
         Returns: {
           ends_on: string
           full_name: string
@@ -5855,7 +5859,7 @@ export type Database = {
         Returns: boolean
       }
       unit_occupants_on: {
-        Args: { day: string; unit_id: string }
+        Args: { day?: string; unit_id: string }
         Returns: {
           ends_on: string
           full_name: string
@@ -5868,7 +5872,7 @@ export type Database = {
         }[]
       }
       unit_owners_on: {
-        Args: { day: string; unit_id: string }
+        Args: { day?: string; unit_id: string }
         Returns: {
           ends_on: string
           full_name: string
