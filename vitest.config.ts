@@ -1,6 +1,7 @@
 import { availableParallelism } from 'node:os';
 import { defineConfig } from 'vitest/config';
 import { pgtapFiles } from './tests/support/pgtap-plugin.ts';
+import { LongestFirst } from './tests/support/sequencer.ts';
 
 export default defineConfig({
   plugins: [pgtapFiles()],
@@ -9,6 +10,7 @@ export default defineConfig({
     globalSetup: ['tests/support/global-setup.ts'],
     // Each file has a database, and where it asks for one a stack, of its own, so files run side by side.
     pool: 'forks',
+    sequence: { sequencer: LongestFirst },
     // Two on two cores: a file waits for the database as often as it works.
     maxWorkers: Math.min(Math.max(availableParallelism(), 2), 8),
     // Enough for a machine under load; nothing waits for this long unless something is wrong.

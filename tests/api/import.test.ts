@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -8,14 +8,17 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { parseReport, type RosterReport } from '../../scripts/import/report.ts';
 import type { Cell } from '../../scripts/import/table.ts';
 import { projectRoot } from '../../scripts/stack/paths.ts';
+import { bundle, type Bundle } from '../support/command-line.ts';
 import { startTestStack, type TestStack } from '../support/stack.ts';
 
 let stack: TestStack;
+let commandLine: Bundle;
 const folder = mkdtempSync(join(tmpdir(), 'vicinia-import-'));
 beforeAll(async () => {
-  stack = await startTestStack();
+  [stack, commandLine] = await Promise.all([startTestStack(), bundle('import.ts')]);
 });
 afterAll(async () => {
+  commandLine.remove();
   await stack.stop();
   rmSync(folder, { recursive: true, force: true });
 });
@@ -59,13 +62,15 @@ const stored = async (communityId: string): Promise<Record<string, number>> => {
   return counts ?? {};
 };
 
-/** Runs the command line as a person would, against this file's stack unless told otherwise. */
+/** Runs the command line against this file's stack unless told otherwise. */
 async function run(args: string[], { local = true, env = {} }: { local?: boolean; env?: NodeJS.ProcessEnv } = {}): Promise<{ code: number | null; output: string }> {
-  const project = local ? ['--url', stack.url, '--key', stack.keys.secret] : [];
-  const child = spawn(process.execPath, ['--import', 'tsx', 'scripts/import.ts', ...args, ...project], { cwd: projectRoot, env: { ...process.env, NO_COLOR: '1', ...env } });
+  return outcome(commandLine.start([...args, ...(local ? ['--url', stack.url, '--key', stack.keys.secret] : [])], env));
+}
+
+async function outcome(child: ChildProcess): Promise<{ code: number | null; output: string }> {
   let output = '';
-  child.stdout.on('data', (chunk: Buffer) => (output += chunk.toString()));
-  child.stderr.on('data', (chunk: Buffer) => (output += chunk.toString()));
+  child.stdout?.on('data', (chunk: Buffer) => (output += chunk.toString()));
+  child.stderr?.on('data', (chunk: Buffer) => (output += chunk.toString()));
   const code = await new Promise<number | null>((resolve) => child.once('close', resolve));
   return { code, output };
 }
@@ -169,6 +174,11 @@ describe('the command line', () => {
     expect(await stored(id)).toMatchObject({ units: 0 });
   });
 
+  test('it is what npm run import starts', async () => {
+    const child = spawn('npm', ['run', '--silent', 'import', '--', csv('npm.csv', 'Unit\n1\n'), '--community', 'nowhere', '--url', stack.url, '--key', stack.keys.secret], { cwd: projectRoot });
+    expect(await outcome(child)).toMatchObject({ code: 2, output: expect.stringContaining('There is no community nowhere') });
+  });
+
   test('a file that cannot be read is refused as well', async () => {
     const { code, output } = await run([csv('cp1251.csv', Buffer.from([0xc0, 0xef, 0x2c, 0xc8, 0x0a])), '--community', 'lipa-court']);
     expect({ code, output }).toMatchObject({ code: 1, output: expect.stringContaining('not in UTF-8') });
@@ -202,7 +212,6 @@ describe('the command line', () => {
 
   test('whatever keeps it from beginning is said in a sentence, and ends with 2', async () => {
     const file = csv('fine.csv', 'Unit\n1\n');
-    expect(await run([file, '--community', 'nowhere'])).toMatchObject({ code: 2, output: expect.stringContaining('There is no community nowhere') });
     expect(await run([file])).toMatchObject({ code: 2, output: expect.stringContaining('--community') });
     expect(await run([file, '--community', 'x', '--date-order', 'ymd'])).toMatchObject({ code: 2 });
     expect(await run([file, '--community', 'x', '--delimiter', ';;'])).toMatchObject({ code: 2 });

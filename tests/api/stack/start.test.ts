@@ -77,8 +77,20 @@ const leftovers = () =>
 const childrenOf = (run: Run) => listProcesses().filter(({ parent }) => parent === run.child.pid);
 const childNamed = (run: Run, name: string) => childrenOf(run).find(({ command }) => command.includes(name))?.pid ?? 0;
 
+/** Ends it, and sees that it does so in order: nothing keeps running, nothing stays locked. */
+async function endsInOrder(run: Run, signal: NodeJS.Signals): Promise<void> {
+  const pids = childrenOf(run).map(({ pid }) => pid);
+  expect(pids.length).toBeGreaterThanOrEqual(2);
+  run.child.kill(signal);
+  expect(await run.ended).toBe(0);
+  await vi.waitFor(() => expect(listProcesses().filter(({ pid }) => pids.includes(pid))).toEqual([]), { timeout: 5000 });
+  expect(existsSync(home.lock)).toBe(false);
+  expect(existsSync(join(home.postgres, 'postmaster.pid'))).toBe(false);
+}
+
+// A start is dear: each way to end ends one that was made for something else.
 describe('npm start', () => {
-  test('says where everything is, and everything is there', async () => {
+  test('says where everything is, and everything is there; ends in order on SIGINT', async () => {
     const run = await start();
     expect(run.output()).toContain(url);
     const keys = JSON.parse(readFileSync(home.keys, 'utf8')) as { publishable: string; secret: string };
@@ -92,8 +104,7 @@ describe('npm start', () => {
     expect(error).toBeNull();
     expect(data.users.length).toBeGreaterThan(3);
     for (const { email } of data.users) expect(run.output()).toMatch(new RegExp(`${email} +[a-z]+ of `));
-    run.child.kill('SIGINT');
-    expect(await run.ended).toBe(0);
+    await endsInOrder(run, 'SIGINT');
   });
 
   test('keeps its secrets and mails from other users of the machine', () => {
@@ -103,17 +114,6 @@ describe('npm start', () => {
     }
   });
 
-  test.each(['SIGINT', 'SIGTERM', 'SIGHUP'] as const)('ends in order on %s: nothing keeps running', async (signal) => {
-    const run = await start();
-    const pids = childrenOf(run).map(({ pid }) => pid);
-    expect(pids.length).toBeGreaterThanOrEqual(2);
-    run.child.kill(signal);
-    expect(await run.ended).toBe(0);
-    await vi.waitFor(() => expect(listProcesses().filter(({ pid }) => pids.includes(pid))).toEqual([]), { timeout: 5000 });
-    expect(existsSync(home.lock)).toBe(false);
-    expect(existsSync(join(home.postgres, 'postmaster.pid'))).toBe(false);
-  });
-
   test('may be told to end while it is starting', async () => {
     const run = script('start.ts');
     await vi.waitFor(() => expect(run.output()).toContain('PostgreSQL'), { timeout: 60_000, interval: 10 });
@@ -121,14 +121,12 @@ describe('npm start', () => {
     expect(await run.ended).toBe(0);
   });
 
-  test('leaves nothing running when it is killed, and starts again after that', async () => {
+  test('leaves nothing running when it is killed, starts again after that, and ends in order on SIGHUP', async () => {
     const run = await start();
     run.child.kill('SIGKILL');
     expect(await run.ended).toBe('SIGKILL');
     await vi.waitFor(() => expect(leftovers()).toEqual([]), { timeout: 15_000 });
-    const again = await start();
-    again.child.kill('SIGINT');
-    expect(await again.ended).toBe(0);
+    await endsInOrder(await start(), 'SIGHUP');
   });
 
   test.each([
@@ -142,7 +140,7 @@ describe('npm start', () => {
     await vi.waitFor(() => expect(leftovers()).toEqual([]), { timeout: 15_000 });
   });
 
-  test('a second one, and a reset, say that the first is running', async () => {
+  test('a second one, and a reset, say that the first is running, which ends in order on SIGTERM', async () => {
     const run = await start();
     for (
       const [name, message] of [
@@ -155,8 +153,7 @@ describe('npm start', () => {
       expect(second.output()).toContain(message);
     }
     expect((await fetch(url)).status).toBe(200);
-    run.child.kill('SIGINT');
-    expect(await run.ended).toBe(0);
+    await endsInOrder(run, 'SIGTERM');
   });
 
   test.each(['VICINIA_PORT', 'VICINIA_DB_PORT'])('names a port that is taken (%s)', async (variable) => {
