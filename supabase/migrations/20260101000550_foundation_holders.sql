@@ -94,19 +94,15 @@ create trigger _500_holders_delete after delete on public.role_permissions
 create function app.tg_roles__holders()
 returns trigger
 language plpgsql
-security definer -- finds everybody who has the role
 set search_path = ''
 as $$
 begin
   perform app.refresh_permission_holders(array(select rp.permission_key from public.role_permissions rp where rp.role_id = new.id));
-  -- Its key may come to mean another role.
-  perform app.bump_access(array(select m.user_id from public.memberships m where m.role_id = new.id));
   return null;
 end;
 $$;
 
-comment on function app.tg_roles__holders() is
-  'AFTER a role is archived or restored: brings private.permission_holders up to date, and makes the tokens of whoever has it stale. Definer: reads memberships.';
+comment on function app.tg_roles__holders() is 'AFTER a role is archived or restored: brings private.permission_holders up to date.';
 
 create trigger _500_holders after update of deleted_at on public.roles for each row
   when (old.deleted_at is distinct from new.deleted_at) execute function app.tg_roles__holders();

@@ -283,7 +283,7 @@ test('who mints a token does not wait for a change of roles, and what was comput
   const client = await stack.client('overlapping@test.example');
   const seen = async () => (await client.from('units').select('id').limit(1)).data?.length;
   const mint = `select app.access_token(jsonb_build_object('user_id', $1::uuid, 'claims', '{}'::jsonb)) #> '{claims,app_metadata,communities}' <> '{}' as has_role`;
-  const known = async () => (await stack.adminSql<{ known: boolean }>('select known_version = version as known from private.user_access where user_id = $1', [id]))[0]?.known;
+  const known = async () => (await stack.adminSql<{ known: boolean }>('select coalesce(known_version = version, false) as known from private.user_access where user_id = $1', [id]))[0]?.known;
   expect(await seen()).toBe(1);
 
   // The change first: the token is minted with what holds until it is committed, and nothing is kept.

@@ -62,12 +62,14 @@ begin
   end if;
   if with_hook then
     event := app.access_token(event);
+  else
+    update private.user_access set known_version = null where user_id = tests.id(identifier);
   end if;
   return event -> 'claims';
 end;
 $$;
 comment on function tests.claims(text, boolean) is
-  'What the user''s token says if it is minted now: as Auth makes it, in a new session, with the access token hook or without. Definer: works while another user is signed in.';
+  'What the user''s token says if it is minted now: as Auth makes it, in a new session, with the access token hook or without; without, nothing is known of the user''s access either. Definer: works while another user is signed in.';
 
 create function tests.assured_claims(identifier text)
 returns jsonb language plpgsql volatile security definer set search_path = ''
