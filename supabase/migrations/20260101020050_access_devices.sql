@@ -140,7 +140,8 @@ begin
   if headers <> '' and pg_input_is_valid(headers, 'jsonb') then
     presented := headers::jsonb ->> 'x-device-key';
   end if;
-  if length(presented) = 79 and presented ~ '^vd_[0-9a-f]{32}_[A-Za-z0-9_-]{43}$' then
+  -- Without counts of repetition in the pattern, which cost a busy gate more than all the rest.
+  if length(presented) = 79 and strpos(substring(presented from 4), '_') = 33 and presented ~ '^vd_[0-9a-f]+_[A-Za-z0-9_-]+$' then
     return presented;
   end if;
   return null;

@@ -53,7 +53,8 @@ comment on column public.access_holds.lifted_at is 'When it was lifted.';
 comment on column public.access_holds.lift_reason is 'Why it was lifted.';
 
 select app.track('public.access_holds');
-select app.register_personal_data('public.access_holds', 'resident_id', 'resident', on_erase => 'remove', columns => '{"note": null, "lift_reason": null}');
+select app.register_personal_data('public.access_holds', 'resident_id', 'resident', on_erase => 'remove', columns => '{"note": null, "lift_reason": null}',
+  on_merge => 'archive', clash_on => '{source,reason,lifted_at}');
 select app.register_personal_data('public.access_holds', 'vehicle_id', 'parent', parent => 'public.vehicles', on_erase => 'remove', columns => '{"note": null, "lift_reason": null}');
 select app.register_personal_data('public.access_holds', 'card_id', 'parent', parent => 'public.access_cards', on_erase => 'remove', columns => '{"note": null, "lift_reason": null}');
 
