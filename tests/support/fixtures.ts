@@ -372,6 +372,7 @@ async function furnishCommunity(run: Run, place: Place): Promise<void> {
 
   await bringVehiclesAndPets(run, place);
   await buildGate(run, place);
+  await expectVisitors(run, place);
 
   // What was archived.
   await run(`insert into public.buildings (id, community_id, name) values ($1, $2, 'Old house')`, [named('archived building'), community]);
@@ -487,6 +488,49 @@ async function buildGate(run: Run, place: Place): Promise<void> {
   );
   for (const [table, name] of [['booths', 'booth'], ['access_points', 'gate'], ['guards', 'guard'], ['shifts', 'shift'], ['access_cards', 'key card']]) {
     await run(`update public.${table} set deleted_at = now() where id = $1`, [named(`archived ${name}`)]);
+  }
+}
+
+/** Whom the tenant, the landlord, the management and a neighbour expect; who waits at the gate, who is inside. */
+async function expectVisitors(run: Run, place: Place): Promise<void> {
+  const community = idOf(place);
+  const named = (name: string) => idOf(`${place} ${name}`);
+  await run(
+    `insert into public.visitor_invitations (id, title, community_id, unit_id, host_resident_id, kind, starts_at, ends_at, guest_limit) values ($1, 'Birthday', $2, $3, $4, 'event', now(), '2099-01-01', 20)`,
+    [named('visitor invitation'), community, named('unit 1'), named('tenant')],
+  );
+  await run(`insert into public.invitation_guests (id, full_name, community_id, invitation_id) values ($1, 'Guest', $2, $3)`, [named('invitation guest'), community, named('visitor invitation')]);
+  await run(`insert into public.invitation_access_points (id, community_id, invitation_id, access_point_id) values ($1, $2, $3, $4)`, [
+    named('invitation point'),
+    community,
+    named('visitor invitation'),
+    named('gate'),
+  ]);
+  await run(
+    `insert into public.visitor_invitations (id, community_id, unit_id, host_resident_id, kind, visitor_name, starts_at, ends_at, recurrence, daily_from, daily_until)
+     values ($1, $2, $3, $4, 'recurring', 'Nurse', '2026-01-01', '2099-01-01', 'FREQ=WEEKLY', '08:00', '12:00')`,
+    [named('recurring invitation'), community, named('unit 1'), named('tenant')],
+  );
+  await run(`insert into public.invitation_exceptions (id, falls_on, community_id, invitation_id, kind) values ($1, '2026-01-01', $2, $3, 'skipped')`, [
+    named('invitation exception'),
+    community,
+    named('recurring invitation'),
+  ]);
+  // The landlord's, given before the unit was let; the management's; and where there is one, a neighbour's and one of who moved out.
+  const single: [unit: string | null, host: string | null][] = [['unit 1', 'owner'], [null, null]];
+  if (place === 'alder') single.push(['unit 2', 'second owner'], ['unit 1', 'past tenant']);
+  for (const [unit, host] of single) {
+    await run(
+      `insert into public.visitor_invitations (community_id, unit_id, host_resident_id, kind, visitor_name, starts_at, ends_at, max_entries) values ($1, $2, $3, 'single', 'Visitor', now(), '2099-01-01', 1)`,
+      [community, unit && named(unit), host && named(host)],
+    );
+  }
+  for (const [name, status, columns, values] of [
+    ['walk-in', 'pending', 'asked_at, answer_due_at', `now(), '2099-01-01'`],
+    ['approved visit', 'approved', 'expires_at', `'2099-01-01'`],
+    ['visit inside', 'checked_in', 'checked_in_at', 'now()'],
+  ] as const) {
+    await run(`insert into public.visits (id, visitor_name, community_id, unit_id, status, ${columns}) values ($1, 'Visitor', $2, $3, $4, ${values})`, [named(name), community, named('unit 1'), status]);
   }
 }
 
