@@ -235,6 +235,25 @@ select public.issue_access_card(r.community_id, '04:A2:2B:1C:90:11:80', resident
 from public.residents r join public.communities c on c.id = r.community_id
 where c.slug = 'lipa-court' and r.full_name = 'Elena Dimova';
 
+-- A morning at the gate: who came and went, who was kept out, and somebody whom the board does not want to see again.
+select e.number
+from public.communities c
+cross join lateral public.add_blacklist_entry(c.id, 'Took parcels from the entrance, 12 October', 'Петър Листов', phone => '+359 88 555 0199', plate => 'CB 0666 XX') e
+where c.slug = 'lipa-court';
+
+select d.outcome, d.reason
+from (
+  values
+    (1, 'plate'::public.access_method, 'CB 4411 PK', 'in'::public.access_direction, null),
+    (2, 'card', '04:A2:2B:1C:90:11:80', 'in', null),
+    (3, 'plate', 'CB 4411 PK', 'out', null),
+    (4, 'plate', 'CB 0000 XX', 'in', null),
+    (5, 'qr', 'https://example.com/menu', 'in', null),
+    (6, 'guard', null, 'in', 'Water meters are read')
+) a (number, method, credential, direction, note)
+cross join (select p.id from public.access_points p join public.communities c on c.id = p.community_id where c.slug = 'lipa-court' and p.name = 'Main gate') gate
+cross join lateral public.decide_access(gate.id, a.method, a.credential, a.direction, note => a.note) d;
+
 -- Passes ---------------------------------------------------------------------------------------------------------------
 -- Whoever is expected has one. Its text and link were told this once, to nobody: the host asks for another.
 

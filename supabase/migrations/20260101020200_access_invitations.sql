@@ -458,12 +458,16 @@ comment on function app.invitation_covers(public.visitor_invitations, timestampt
 
 create function app.host_receives(invitation public.visitor_invitations, moment timestamptz)
 returns boolean
-language sql
+language plpgsql
 stable
 security definer -- looks at occupancies for the gates
 set search_path = ''
-return invitation.host_resident_id is null or invitation.host_resident_id in (
-  select app.visit_hosts_on(invitation.community_id, invitation.unit_id, (moment at time zone (select c.time_zone from public.communities c where c.id = invitation.community_id))::date));
+as $$
+begin
+  return invitation.host_resident_id is null or invitation.host_resident_id in (
+    select app.visit_hosts_on(invitation.community_id, invitation.unit_id, (moment at time zone (select c.time_zone from public.communities c where c.id = invitation.community_id))::date));
+end;
+$$;
 
 comment on function app.host_receives(public.visitor_invitations, timestamptz) is
   'Whether whoever gave the invitation receives visitors in the unit on the moment''s day; true for the management''s. Definer: looks at occupancies; not executable by API roles.';

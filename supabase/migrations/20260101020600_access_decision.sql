@@ -95,9 +95,11 @@ begin
       perform app.fail(403, 'permission_denied', 'By the app, residents let themselves in where they live.');
     end if;
   end if;
-  select g.id into caller.guard_id
-  from public.guards g
-  where g.community_id = point.community_id and g.user_id = caller.user_id and g.status = 'active' and g.deleted_at is null;
+  if caller.user_id is not null then
+    select g.id into caller.guard_id
+    from public.guards g
+    where g.community_id = point.community_id and g.user_id = caller.user_id and g.status = 'active' and g.deleted_at is null;
+  end if;
   caller.shift_id := app.shift_at(point.community_id, point.id, caller.user_id, moment);
   return caller;
 end;
@@ -327,19 +329,6 @@ create type app.access_answer as (
 
 comment on type app.access_answer is 'What decide_access answers; its comment says what the fields are.';
 
-create function app.access_question(
-  point uuid, method public.access_method, credential text, direction public.access_direction, visit uuid, invitation uuid, guest uuid, resident uuid,
-  acknowledged_entry uuid, photo_file uuid, note text
-)
-returns bytea
-language sql
-immutable
-set search_path = ''
-return sha256(convert_to(row(point, method, credential, direction, visit, invitation, guest, resident, acknowledged_entry, photo_file, note)::text, 'UTF8'));
-
-comment on function app.access_question(uuid, public.access_method, text, public.access_direction, uuid, uuid, uuid, uuid, uuid, uuid, text) is
-  'What was asked, as a hash: a nonce is good for one question. When it was scanned is no part of it: a device that asks again may say so anew. Not executable by API roles.';
-
 create function app.entry_problem(point public.access_points, caller app.access_caller, subject app.access_subject, method public.access_method, moment timestamptz)
 returns text
 language plpgsql
@@ -350,7 +339,7 @@ declare
   problem text;
   subject_id constant uuid := coalesce(subject.vehicle_id, subject.resident_id, subject.card_id);
 begin
-  if not app.is_open_at(point, moment) and not (method = 'guard' and caller.is_attended) then
+  if point.open_hours is not null and not (method = 'guard' and caller.is_attended) and not app.is_open_at(point, moment) then
     return 'closed';
   elsif method in ('app', 'intercom') and caller.resident_id is not null and not caller.is_attended and not point.is_open_to_residents then
     return 'not_open_to_residents';
@@ -512,8 +501,9 @@ set search_path = ''
 as $$
 declare
   moment constant timestamptz := clock_timestamp();
-  question constant bytea := case when nonce is not null then
-    app.access_question(access_point, method, credential, direction, visit, invitation, guest, resident, acknowledged_entry, photo_file, note) end;
+  -- When it was scanned is no part of the question: a device that asks again may say so anew.
+  question constant bytea := case when nonce is not null then sha256(convert_to(
+    row(access_point, method, credential, direction, visit, invitation, guest, resident, acknowledged_entry, photo_file, note)::text, 'UTF8')) end;
   point public.access_points;
   caller app.access_caller;
   subject app.access_subject;
@@ -660,14 +650,17 @@ returns table (
   subject_kind text, subject_name text, subject_unit text, subject_unit_id uuid, subject_visit_id uuid, subject_invitation_id uuid, subject_pass_id uuid,
   subject_resident_id uuid, subject_vehicle_id uuid, subject_card_id uuid, blacklist_entry_id uuid, blacklist_match text, is_repeated boolean
 )
-language sql
+language plpgsql
 volatile
 rows 1
 set search_path = ''
 as $$
-  select d.*
-  from app.decide_access(
-    access_point_id, method, credential, direction, nonce, scanned_at, visit_id, invitation_id, guest_id, resident_id, photo_file_id, acknowledged_entry_id, note) d
+begin
+  return query
+    select d.*
+    from app.decide_access(
+      access_point_id, method, credential, direction, nonce, scanned_at, visit_id, invitation_id, guest_id, resident_id, photo_file_id, acknowledged_entry_id, note) d;
+end;
 $$;
 
 comment on function public.decide_access(uuid, public.access_method, text, public.access_direction, text, timestamptz, uuid, uuid, uuid, uuid, uuid, uuid, text) is

@@ -438,6 +438,9 @@ as $$
     -- Devices at gates sign in with a key of their own.
     ('app.calling_device()'),
     ('app.device_check_in()'), ('public.device_check_in()'),
+    -- And decide at their own.
+    ('app.decide_access(uuid,public.access_method,text,public.access_direction,text,timestamp with time zone,uuid,uuid,uuid,uuid,uuid,uuid,text)'),
+    ('public.decide_access(uuid,public.access_method,text,public.access_direction,text,timestamp with time zone,uuid,uuid,uuid,uuid,uuid,uuid,text)'),
     -- And ask for what they need to verify passes without a line.
     ('app.pass_public_keys(uuid)'), ('public.pass_public_keys(uuid)'), ('app.revoked_offline_passes(uuid)'), ('public.revoked_offline_passes(uuid)'),
     -- A visitor has a link and no account.

@@ -1,19 +1,21 @@
 -- The decision at the gate: every reason it can give, what it writes, and what it leaves alone.
 
 begin;
-select plan(139);
+select plan(145);
 
 -- Two communities, a booth with a gate, a barrier with anti-passback, a staff door; a flat that is let, one that is not.
 select tests.create_community('Alder', time_zone => 'Europe/Sofia'), tests.create_community('Cedar', time_zone => 'Europe/Sofia');
-select tests.create_supabase_user(u) from unnest('{manager,guard,fired,owner,tenant,neighbour,foreign guard,landlord}'::text[]) u;
+select tests.create_supabase_user(u) from unnest('{manager,guard,second guard,fired,owner,tenant,neighbour,foreign guard,landlord}'::text[]) u;
 select tests.create_unit('1', 'Alder'), tests.create_unit('2', 'Alder'), tests.create_unit('3', 'Cedar');
 select tests.create_resident('Owner', 'Alder', tests.email('owner')), tests.create_resident('Tenant', 'Alder', tests.email('tenant')),
-  tests.create_resident('Neighbour', 'Alder', tests.email('neighbour')), tests.create_resident('Gone', 'Alder'), tests.create_resident('Barred', 'Alder'), tests.create_resident('Far', 'Cedar');
+  tests.create_resident('Neighbour', 'Alder', tests.email('neighbour')), tests.create_resident('Gone', 'Alder'), tests.create_resident('Landlord', 'Alder', tests.email('landlord')), tests.create_resident('Barred', 'Alder'), tests.create_resident('Far', 'Cedar');
 select tests.occupy('Owner', '1', 'owner', current_date - 100), tests.occupy('Tenant', '2', 'tenant', current_date - 100), tests.occupy('Neighbour', '1', 'family', current_date - 100),
-  tests.occupy('Gone', '2', 'tenant', current_date - 300, current_date - 200), tests.occupy('Barred', '2', 'family', current_date - 100), tests.occupy('Far', '3', 'owner', current_date - 100);
+  tests.occupy('Gone', '2', 'tenant', current_date - 300, current_date - 200), tests.occupy('Barred', '2', 'family', current_date - 100), tests.occupy('Far', '3', 'owner', current_date - 100),
+  tests.occupy('Landlord', '2', 'owner', current_date - 400);
 update public.occupancies set is_living_in = true where resident_id in (tests.id('Owner'), tests.id('Tenant'), tests.id('Neighbour'));
 select public.suspend_resident(tests.id('Barred'), 'Broke the lift');
 select tests.grant_role('manager', 'manager', community => 'Alder'), tests.grant_role('guard', 'guard', community => 'Alder'), tests.grant_role('fired', 'guard', community => 'Alder'),
+  tests.grant_role('second guard', 'guard', community => 'Alder'),
   tests.grant_role('foreign guard', 'guard', community => 'Cedar');
 
 insert into public.booths (id, name, community_id) values (tests.id('Booth'), 'Booth', tests.id('Alder'));
@@ -76,6 +78,8 @@ cross join (values (tests.id('Alder'))) c (community_id);
 insert into carried
 select replace(replace(p.id::text, '-', ''), '', ''), app.pass_text(p) from public.passes p where p.community_id = tests.id('Alder') and p.kind = 'visitor';
 insert into carried
+select 'of nobody', app.pass_text(jsonb_populate_record(p, jsonb_build_object('id', tests.id('never issued')))) from public.passes p where p.id = tests.id('pass of Vera Visitor');
+insert into carried
 select p.resident_id::text || s, app.resident_pass_text(p.id, p.kid, app.resident_seed(p), floor(extract(epoch from now()) / 30)::integer + s)
 from public.passes p cross join generate_series(-5, 1) s where p.community_id = tests.id('Alder') and p.kind = 'resident';
 update public.passes set revoked_at = now(), revoked_reason = 'Lost' where id = tests.id('pass of revoked');
@@ -93,6 +97,9 @@ create function pg_temp.as_device(key text) returns void language sql volatile a
   select set_config('request.headers', jsonb_build_object('x-device-key', tests.kept(key))::text, true);
 $$;
 -- What an attempt may use up or move.
+create function pg_temp.log_of(reason text) returns setof audit.access_log language sql stable security definer as $$
+  select l.* from audit.access_log l where l.community_id = tests.id('Alder') and l.reason = log_of.reason order by l.id desc
+$$;
 create function pg_temp.state() returns text language sql stable security definer as $$
   select md5(concat(
     (select string_agg(u::text, ',' order by u.pass_id) from private.pass_uses u), (select string_agg(i.id || ':' || i.used_entries, ',' order by i.id) from public.visitor_invitations i),
@@ -199,6 +206,7 @@ from (values
   ('Gate', 'qr', repeat('A', 10240), 'in', null, null, 'malformed_pass', 'a pass of 10 kB'),
   ('Gate', 'qr', overlay(pg_temp.pass('Vera Visitor') placing 'aaaaaaaa' from 4 for 8), 'in', null, null, 'unknown_key', 'a pass under a key that nobody has'),
   ('Gate', 'qr', left(pg_temp.pass('Vera Visitor'), -43) || repeat('A', 43), 'in', null, null, 'bad_signature', 'a forged pass'),
+  ('Gate', 'qr', (select c.credential from carried c where c.name = 'of nobody'), 'in', null, null, 'unknown_pass', 'a pass that was never issued, under a key that leaked'),
   ('Gate', 'qr', pg_temp.pass('revoked'), 'in', null, null, 'revoked', 'a revoked pass, whose signature is genuine'),
   ('Gate', 'qr', pg_temp.pass('out of hours'), 'in', null, null, 'expired', 'an expired pass'),
   ('Gate', 'qr', pg_temp.pass('too early'), 'in', null, null, 'not_yet_valid', 'a pass whose time has not come'),
@@ -230,10 +238,10 @@ from (values
 ) d (point, method, credential, direction, visit, resident, reason, why);
 select tests.as_studio();
 select is(pg_temp.state(), tests.kept('state'), 'of all that was denied nothing was used up, nobody counts as inside, no visit moved');
-select is(pg_temp.lines(), 35::bigint, 'and every attempt has one line');
+select is(pg_temp.lines(), 36::bigint, 'and every attempt has one line');
 select is((select count(*) from audit.access_log l where l.community_id = tests.id('Alder') and l.pass_id is null and l.method = 'qr' and l.reason in ('malformed_pass', 'unknown_key', 'bad_signature')), 4::bigint,
   'what a forged pass says of itself is not in the log');
-select is((select count(*) from app.outbox o where o.topic = 'access.denied' and o.community_id = tests.id('Alder')), 35::bigint, 'denials are told of');
+select is((select count(*) from app.outbox o where o.topic = 'access.denied' and o.community_id = tests.id('Alder')), 36::bigint, 'denials are told of');
 select is((select count(*) from app.outbox o where o.topic = 'blacklist.matched' and o.community_id = tests.id('Alder') and o.payload ->> 'booth_id' = tests.id('Booth')::text), 3::bigint,
   'so are matches of the blacklist, to the booth');
 select tests.authenticate_as('guard');
@@ -243,3 +251,135 @@ select tests.authenticate_as('foreign guard');
 select is(pg_temp.decide('Cedar gate', 'qr', pg_temp.pass('Vera Visitor')), 'denied wrong_community', 'a pass opens nothing in another community');
 select tests.authenticate_as('tenant');
 select is(pg_temp.decide('Staff door', 'app'), 'denied not_open_to_residents', 'residents do not open a staff door from the app');
+
+-- One use, one answer ---------------------------------------------------------------------------------------------------
+
+select tests.authenticate_as('guard');
+select is(pg_temp.decide('Gate', 'qr', pg_temp.pass('Vera Visitor'), nonce => 'n1'), 'granted admitted', 'a good pass lets in');
+select tests.keep('answer', (select l.id from pg_temp.log_of('admitted') l limit 1));
+select results_eq($$select l.visit_id is not null, l.guard_id, l.shift_id, l.caller_id, l.unit_id, l.device_id, l.direction::text from public.access_log l where l.id = tests.kept('answer')::uuid$$,
+  $$values (true, tests.id('Guard'), tests.kept('shift')::uuid, tests.id('guard'), tests.id('2'), null::uuid, 'in')$$, 'the line names visit, unit, guard and shift');
+select tests.as_studio();
+select is((select u.used_count from private.pass_uses u where u.pass_id = tests.id('pass of Vera Visitor')), 1, 'the pass is used once');
+select tests.keep('state', pg_temp.state()), tests.keep('lines', pg_temp.lines());
+select tests.authenticate_as('guard');
+select results_eq(
+  $$select d.outcome::text, d.reason, d.log_id, d.subject_name, d.is_repeated from public.decide_access(tests.id('Gate'), 'qr', pg_temp.pass('Vera Visitor'), 'in', 'n1', now()) d$$,
+  $$values ('granted', 'admitted', tests.kept('answer')::uuid, 'Vera Visitor', true)$$, 'asked again with the same nonce, the answer is the same');
+select tests.as_studio();
+select is(pg_temp.state() || pg_temp.lines(), tests.kept('state') || tests.kept('lines'), 'and nothing is used up or logged twice');
+select tests.authenticate_as('guard');
+select is(pg_temp.decide('Gate', 'qr', pg_temp.pass('Used'), nonce => 'n1'), 'denied nonce_reused', 'another pass gets no answer by a nonce that was used');
+select is(pg_temp.decide('Barrier', 'qr', pg_temp.pass('Vera Visitor'), nonce => 'n1'), 'denied nonce_reused', 'nor does the same pass at another gate');
+select is(pg_temp.decide('Gate', 'qr', pg_temp.pass('Vera Visitor'), nonce => 'n1'), 'granted admitted', 'and the first question keeps its answer');
+select is(pg_temp.decide('Gate', 'qr', pg_temp.pass('Vera Visitor')), 'denied already_used', 'without a nonce it is another attempt: the pass is used');
+select tests.authenticate_as('second guard');
+select is(pg_temp.decide('Gate', 'qr', pg_temp.pass('Vera Visitor'), nonce => 'n1'), 'denied already_used', 'another guard''s nonce is another question');
+select pg_temp.as_device('reader');
+select is(pg_temp.decide('Gate', 'qr', pg_temp.pass('Vera Visitor'), nonce => 'n1'), 'denied already_used', 'and so is a device''s');
+select tests.as_studio();
+select is(pg_temp.state(), tests.kept('state'), 'none of them used anything up');
+select is(pg_temp.lines(), tests.kept('lines')::bigint + 5, 'each has its line');
+select is((select l.device_id from pg_temp.log_of('already_used') l limit 1), tests.kept('reader_id')::uuid, 'which names the device');
+
+-- Who goes out --------------------------------------------------------------------------------------------------------
+
+select pg_temp.as_device('reader');
+select is(pg_temp.decide('Gate', 'qr', pg_temp.pass('Vera Visitor'), 'out'), 'granted left', 'a used pass lets out');
+select is(pg_temp.decide('Gate', 'qr', pg_temp.pass('out of hours'), 'out'), 'granted left', 'so does an expired one');
+select is(pg_temp.decide('Gate', 'card', '1002', 'out'), 'granted left', 'so does a blocked card');
+select is(pg_temp.decide('Gate', 'qr', left(pg_temp.pass('Vera Visitor'), -43) || repeat('A', 43), 'out'), 'denied bad_signature', 'a forged pass does not');
+select is(pg_temp.decide('Gate', 'plate', 'CB 9999 ZZ', 'out'), 'denied plate_unknown', 'nor does a plate that nobody knows');
+select set_config('request.headers', '', true);
+select tests.as_studio();
+select is((select v.status::text from public.visits v where v.invitation_id = tests.id('Vera Visitor')), 'checked_out', 'the visit is over');
+select is((select u.used_count from private.pass_uses u where u.pass_id = tests.id('pass of Vera Visitor')), 1, 'going out uses nothing up');
+
+-- Events, the blacklist, residents' passes ------------------------------------------------------------------------------
+
+select tests.authenticate_as('guard');
+select is(pg_temp.decide('Gate', 'qr', pg_temp.pass('Gosho')), 'granted admitted', 'a guest of the list');
+select is(pg_temp.decide('Gate', 'qr', pg_temp.pass('Gosho')), 'denied guest_entered', 'enters once');
+select is(pg_temp.decide('Gate', 'qr', pg_temp.pass('crowd')), 'granted admitted', 'the last place of the event');
+select is(pg_temp.decide('Gate', 'qr', pg_temp.pass('crowd')), 'denied invitation_full', 'and none after it');
+select tests.as_studio();
+select is((select array_agg(u.used_count order by u.used_count) from private.pass_uses u where u.pass_id in (tests.id('pass of Gosho'), tests.id('pass of crowd'))), '{1,1}'::integer[],
+  'a pass is not used for a place that was not there');
+
+select tests.authenticate_as('guard');
+select results_eq($$select d.reason, d.blacklist_entry_id, d.blacklist_match from public.decide_access(tests.id('Gate'), 'qr', pg_temp.pass('Petar Listet')) d$$,
+  $$values ('blacklist_near', tests.kept('entry')::uuid, 'name')$$, 'a near match names the entry to the guard');
+select is(pg_temp.decide('Gate', 'qr', pg_temp.pass('Petar Listed'), acknowledged => tests.kept('entry')::uuid), 'denied blacklisted', 'no guard lets in who is on the list');
+select is(pg_temp.decide('Gate', 'qr', pg_temp.pass('Petar Listet'), acknowledged => tests.id('another entry')), 'denied blacklist_near', 'another entry is not the one to be looked at');
+select pg_temp.as_device('reader');
+select is((select concat_ws(', ', d.reason, d.subject_name, d.blacklist_entry_id) from public.decide_access(tests.id('Gate'), 'qr', pg_temp.pass('Petar Listet'), acknowledged_entry_id => tests.kept('entry')::uuid) d),
+  'blacklist_near', 'a device looks at nobody, and a reader on the wall is told no names');
+select set_config('request.headers', '', true);
+select tests.authenticate_as('guard');
+select is(pg_temp.decide('Gate', 'qr', pg_temp.pass('Petar Listet'), acknowledged => tests.kept('entry')::uuid), 'granted acknowledged', 'a guard who has looked lets in');
+select is((select l.blacklist_entry_id from pg_temp.log_of('acknowledged') l), tests.kept('entry')::uuid, 'which the log tells');
+
+select is(pg_temp.decide('Gate', 'qr', pg_temp.rotating('Tenant')), 'granted admitted', 'a resident''s pass of this half minute');
+select is(pg_temp.decide('Gate', 'qr', pg_temp.rotating('Tenant')), 'denied already_used', 'over the shoulder, in the same half minute: no');
+select is(pg_temp.decide('Gate', 'qr', pg_temp.rotating('Tenant', 1)), 'granted admitted', 'the next one');
+
+-- Vehicles, anti-passback ----------------------------------------------------------------------------------------------
+
+select pg_temp.as_device('tablet');
+select is((select concat_ws(', ', d.outcome, d.reason, d.subject_kind, d.subject_unit) from public.decide_access(tests.id('Barrier'), 'plate', 'cb-i234-ab') d), 'granted, admitted, vehicle, 2',
+  'a plate, as a camera reads it, at a gate of the tablet''s booth');
+select is(pg_temp.decide('Barrier', 'plate', 'CB 1234 AB'), 'denied anti_passback', 'nobody comes in twice');
+select is(pg_temp.decide('Barrier', 'plate', 'CB 1235 AB'), 'granted admitted', 'another vehicle does');
+select is(pg_temp.decide('Barrier', 'plate', 'CB 1234 AB', 'out'), 'granted left', 'who goes out');
+select is(pg_temp.decide('Barrier', 'card', 'e280-1'), 'granted admitted', 'comes in again, by the tag this time');
+select is(pg_temp.decide('Gate', 'plate', 'CB 1234 AB'), 'granted admitted', 'where there is no anti-passback, nobody asks');
+select is(pg_temp.decide('Gate', 'plate', 'CB 7777 AB'), 'granted admitted', 'a visitor by the plate that was announced');
+select is(pg_temp.decide('Gate', 'plate', 'CB 7777 AB', 'out'), 'granted left', 'and out again');
+select is(pg_temp.decide('Barrier', 'qr', pg_temp.pass('Owner guest')), 'granted admitted', 'a visitor');
+select is(pg_temp.decide('Barrier', 'qr', pg_temp.pass('Owner guest')), 'denied anti_passback', 'hands no pass back over the fence');
+select set_config('request.headers', '', true);
+select tests.authenticate_as('neighbour');
+select throws_ok($$select public.reset_presence(tests.id('Alder'), tests.id('car'), 'Mine now')$$, 'PT403', 'permission_denied', 'a resident says of nobody that they are outside');
+select tests.authenticate_as('guard');
+select throws_ok($$select public.reset_presence(tests.id('Alder'), tests.id('car'), ' ')$$, 'PT422', 'reason_required', 'nor does a guard without a reason');
+select is(public.reset_presence(tests.id('Alder'), tests.id('car'), 'Was towed') || ' ' || public.reset_presence(tests.id('Alder'), tests.id('car'), 'Was towed'), 'true false', 'a guard does, once');
+select is(pg_temp.decide('Barrier', 'plate', 'CB 1234 AB'), 'granted admitted', 'and then it may come in');
+
+-- Cards, residents, by hand, codes ---------------------------------------------------------------------------------------
+
+select is(pg_temp.decide('Gate', 'card', '1001'), 'granted admitted', 'a resident''s card');
+select is(pg_temp.decide('Gate', 'card', '1007'), 'granted admitted', 'a guard''s card');
+select is(pg_temp.decide('Gate', 'guard', resident => tests.id('Tenant')), 'granted admitted', 'a resident whom the guard knows');
+select is(pg_temp.decide('Gate', 'guard', note => 'Ambulance'), 'granted opened_by_guard', 'a guard opens for a reason');
+select is(pg_temp.decide('Night gate', 'guard', note => 'Ambulance'), 'granted opened_by_guard', 'at night too');
+select is((select d.outcome || ' ' || d.reason from public.decide_access(tests.id('Gate'), 'guard', invitation_id => tests.id('Used')) d), 'granted admitted', 'who is on the list and shows nothing');
+select throws_ok($$select public.decide_access(tests.id('Gate'), 'guard', invitation_id => tests.id('Used'), guest_id => tests.id('Gosho'))$$, 'PT404', 'invitation_not_found', 'a guest is of the invitation''s list');
+select tests.authenticate_as('tenant');
+select is((select concat_ws(', ', d.reason, d.subject_name, d.subject_unit) from public.decide_access(tests.id('Gate'), 'app') d), 'admitted, Tenant, 2', 'a resident lets themselves in by the app');
+select is(pg_temp.decide('Gate', 'intercom', visit => tests.id('approved visit')), 'granted admitted', 'and their visitor by the intercom');
+select is(pg_temp.decide('Gate', 'intercom'), 'granted opened_by_resident', 'or whoever rang');
+select tests.authenticate_as('guard');
+select is(pg_temp.decide('Gate', 'guard', visit => tests.id('approved visit')), 'denied visit_over', 'a visit begins once');
+select tests.as_studio();
+select tests.keep('code', (select e.code from public.issue_entry_code(tests.id('Driver')) e));
+select pg_temp.as_device('reader');
+select is(pg_temp.decide('Gate', 'code', tests.kept('code')), 'granted admitted', 'an entry code');
+select results_eq($$select distinct pg_temp.decide('Gate', 'code', lpad(n::text, 6, '9')) from generate_series(1, 40) n order by 1$$, $$values ('denied code_locked'), ('denied code_unknown')$$,
+  'wrong codes are denied, then locked');
+select is(pg_temp.decide('Gate', 'code', tests.kept('code')), 'denied code_locked', 'the right one too, at that device');
+select set_config('request.headers', '', true);
+select tests.as_studio();
+select public.revoke_pass_key(k.kid, 'It leaked') from private.pass_keys k where k.community_id = tests.id('Alder');
+select tests.authenticate_as('guard');
+select is(pg_temp.decide('Gate', 'qr', pg_temp.pass('Weekly')), 'denied key_revoked', 'a pass whose key was revoked');
+select is(pg_temp.decide('Gate', 'qr', pg_temp.pass('Weekly'), 'out'), 'denied key_revoked', 'of which nothing can be believed, not even on the way out');
+
+select tests.as_studio();
+select is((select array_agg(distinct l.reason order by l.reason) from audit.access_log l where l.community_id in (tests.id('Alder'), tests.id('Cedar'))), string_to_array(
+  'acknowledged,admitted,already_used,anti_passback,bad_signature,blacklist_near,blacklisted,card_blocked,card_lost,card_unknown,closed,code_locked,code_unknown,expired,guest_entered,'
+  'holder_left,holder_suspended,host_left,invitation_cancelled,invitation_full,key_revoked,left,malformed_pass,no_answer,nonce_reused,not_open_to_residents,not_yet_valid,on_hold,'
+  'opened_by_guard,opened_by_resident,out_of_service,outside_schedule,plate_unknown,plate_unreadable,revoked,stale,unknown_key,unknown_pass,vehicle_inactive,vehicle_suspended,'
+  'visit_denied,visit_over,visit_pending,wrong_access_point,wrong_community,wrong_direction', ','), 'every reason was given');
+
+select * from finish();
+rollback;

@@ -105,6 +105,11 @@ const seesVehicle: Rule = any(inCommunity('vehicles.read'), isTheirVehicle);
 const isTheirPet: Rule = all(involvedInCommunity(), any(asResident(), all(inOwnUnit('pets.read_own'), seesAsHousehold)));
 const seesPet: Rule = any(inCommunity('pets.read'), isTheirPet);
 const changesPet: Rule = any(inCommunity('pets.manage'), all(isTheirPet, inOwnUnit('pets.manage_own')));
+/** Whoever occupies a unit here today, and is a resident by more than a name. */
+const livesHere: Rule = (actor, row) =>
+  actor.isActive &&
+  actor.units.some(({ unit, role }) => unit.startsWith(`${placeOf(row)} `) && role !== 'guard within limits') &&
+  actor.residents.some((resident) => resident.startsWith(`${placeOf(row)} `));
 /** What the fixtures have of a person in the first unit: asked of the row that it belongs to. */
 const ofPersonIn = (names: Record<string, string>, column: string, rule: Rule): Rule => (actor, row, world) =>
   places.some((place) =>
@@ -128,6 +133,8 @@ const readsFilesOf: Record<string, string> = {
   'pet.certificate': 'pets.manage',
   'resident.photo': 'residents.read',
   'resident.identity': 'documents.read',
+  'access.photo': 'access_log.read',
+  'access.evidence': 'blacklist.manage',
 };
 const readsFile: Rule = any(
   (actor, row, world) => inCommunity(readsFilesOf[row.purpose as string] ?? 'nothing')(actor, row, world),
@@ -424,6 +431,82 @@ export const matrix: Record<string, RelationRules> = {
     target: (place) => ({ lease_id: idOf(`${place} lease`) }),
     change: { reference: 'Changed' },
     row: (place) => ({ community_id: idOf(place), reference: 'new' }),
+  },
+
+  // Residents see their own coming, and visitors to them; the guard's own decisions are on no shift of theirs here.
+  access_log: {
+    belongsTo: 'communities',
+    select: all(
+      involvedInCommunity(),
+      any(
+        inCommunity('access_log.read'),
+        all(inCommunity('access_log.read_shift'), themselves('caller_id')),
+        asResident(),
+        all((_actor, row) => row.visit_id !== null, receives('visits.read_own')),
+      ),
+    ),
+    target: inPlace('log line'),
+    change: { reason: 'left' },
+    row: (place) => ({
+      id: idOf('new'),
+      community_id: idOf(place),
+      access_point_id: idOf(`${place} gate`),
+      method: 'qr',
+      direction: 'in',
+      outcome: 'granted',
+      reason: 'admitted',
+      scanned_at: '2026-01-01',
+      logged_at: '2026-01-01',
+    }),
+  },
+  blacklist_entries: {
+    belongsTo: 'communities',
+    select: inCommunity('blacklist.read'),
+    archived: inCommunity('blacklist.manage'),
+    target: inPlace('blacklist entry'),
+    change: { ends_at: '2026-01-01' },
+    row: (place) => ({ id: idOf('new'), community_id: idOf(place), full_name: 'New', protocol_number: 'new', reason: 'New' }),
+  },
+  blacklist_evidence: {
+    belongsTo: 'communities',
+    select: inCommunity('blacklist.manage'),
+    target: inPlace('evidence'),
+    change: { file_id: idOf('new') },
+    row: (place) => ({ id: idOf('new'), community_id: idOf(place), entry_id: idOf(`${place} archived blacklist entry`), file_id: idOf(`${place} evidence file`) }),
+  },
+  people_inside: {
+    belongsTo: 'communities',
+    key: ['subject_id'],
+    select: any(inCommunity('access.decide'), all(inState('kind', 'visitor'), seesVisit)),
+    columns: [{ names: ['name'], rule: any(inState('kind', 'visitor'), inCommunity('residents.read')) }],
+    target: (place) => ({ subject_id: idOf(`${place} tenant`) }),
+    change: { name: 'Changed' },
+    row: (place) => ({ community_id: idOf(place), kind: 'resident', subject_id: idOf(`${place} owner`) }),
+  },
+  visits_today: {
+    belongsTo: 'communities',
+    key: ['visit_id'],
+    select: all(inCommunity('communities.read'), seesVisit),
+    columns: [{ names: ['unit'], rule: (actor, row, world) => seesUnit(actor, { ...row, id: idOf(`${placeOf(row)} unit 1`) }, world) }],
+    target: (place) => ({ visit_id: idOf(`${place} visit inside`) }),
+    change: { visitor_name: 'Changed' },
+    row: (place) => ({ community_id: idOf(place), visitor_name: 'New' }),
+  },
+  denials_by_reason: {
+    belongsTo: 'communities',
+    key: ['community_id', 'access_point_id', 'reason'],
+    select: all(inCommunity('communities.read'), inCommunity('access_log.read')),
+    target: (place) => ({ access_point_id: idOf(`${place} gate`), reason: 'malformed_pass' }),
+    change: { denials: 0 },
+    row: (place) => ({ community_id: idOf(place), denials: 1 }),
+  },
+  busiest_hours: {
+    belongsTo: 'communities',
+    key: ['community_id', 'access_point_id'],
+    select: all(inCommunity('communities.read'), inCommunity('access_log.read')),
+    target: (place) => ({ access_point_id: idOf(`${place} gate`) }),
+    change: { entries: 0 },
+    row: (place) => ({ community_id: idOf(place), entries: 1 }),
   },
 
   audit_log: {
@@ -1207,6 +1290,28 @@ export const functions: Record<string, FunctionRules | FunctionRules[]> = {
   ],
   place_access_hold: { call: inCommunity('gates.manage'), args: (place) => ({ community_id: idOf(place), reason: 'attack', resident_id: idOf(`${place} owner`) }) },
   lift_access_hold: { call: inCommunity('gates.manage'), args: (place) => ({ hold_id: idOf(`${place} hold at the gate`), reason: 'Attack' }) },
+
+  decide_access: [
+    { call: inCommunity('access.decide'), args: (place) => ({ access_point_id: idOf(`${place} gate`), method: 'qr', credential: 'nothing' }) },
+    { call: inCommunity('access.decide'), args: (place) => ({ access_point_id: idOf(`${place} gate`), method: 'guard', note: 'Attack' }) },
+    // Residents for themselves, where they live.
+    { call: livesHere, args: (place) => ({ access_point_id: idOf(`${place} gate`), method: 'app' }) },
+    // What the landlord or a neighbour asks about the tenant's visitor is asked about no visit.
+    {
+      call: any(inCommunity('access.decide'), all(livesHere, (actor) => actor.units.some(({ unit }) => unit.endsWith('unit 1')))),
+      args: (place) => ({ access_point_id: idOf(`${place} gate`), method: 'intercom', visit_id: idOf(`${place} approved visit`) }),
+    },
+  ],
+  reset_presence: { call: inCommunity('access.decide'), args: (place) => ({ community_id: idOf(place), subject_id: idOf(`${place} tenant`), reason: 'Attack' }) },
+  add_blacklist_entry: { call: inCommunity('blacklist.manage'), args: (place) => ({ community_id: idOf(place), reason: 'Attack', full_name: 'Enemy' }) },
+  change_blacklist_entry: { call: inCommunity('blacklist.manage'), args: (place) => ({ entry_id: idOf(`${place} blacklist entry`), ends_at: '2099-01-01' }) },
+  lift_blacklist_entry: { call: inCommunity('blacklist.manage'), args: (place) => ({ entry_id: idOf(`${place} blacklist entry`), reason: 'Attack' }) },
+  add_blacklist_evidence: { call: inCommunity('blacklist.manage'), args: (place) => ({ entry_id: idOf(`${place} blacklist entry`), file_id: idOf(`${place} evidence file`) }) },
+  check_blacklist: {
+    call: inCommunity('blacklist.read'),
+    args: (place) => ({ community_id: idOf(place), full_name: 'Petar Listed' }),
+    told: { of: (row) => row.entry_id, expected: (_actor, row) => [idOf(`${placeOf(row)} blacklist entry`)] },
+  },
 
   search: {
     call: everybody,

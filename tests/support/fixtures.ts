@@ -372,6 +372,7 @@ async function furnishCommunity(run: Run, place: Place): Promise<void> {
 
   await bringVehiclesAndPets(run, place);
   await buildGate(run, place);
+  await decideAtGate(run, place);
 
   // What was archived.
   await run(`insert into public.buildings (id, community_id, name) values ($1, $2, 'Old house')`, [named('archived building'), community]);
@@ -488,6 +489,41 @@ async function buildGate(run: Run, place: Place): Promise<void> {
   for (const [table, name] of [['booths', 'booth'], ['access_points', 'gate'], ['guards', 'guard'], ['shifts', 'shift'], ['access_cards', 'key card']]) {
     await run(`update public.${table} set deleted_at = now() where id = $1`, [named(`archived ${name}`)]);
   }
+}
+
+/** Who came and went by that gate, who is inside, and who is not let in. */
+async function decideAtGate(run: Run, place: Place): Promise<void> {
+  const community = idOf(place);
+  const named = (name: string) => idOf(`${place} ${name}`);
+  const lines: [name: string, reason: string, subject: Record<string, string>][] = [
+    ['log line', 'malformed_pass', {}],
+    ['log line of tenant', 'admitted', { resident_id: named('tenant'), unit_id: named('unit 1') }],
+    ['log line of owner', 'admitted', { resident_id: named('owner'), unit_id: named('unit 1') }],
+    ['log line of visit', 'admitted', { visit_id: named('visit inside'), unit_id: named('unit 1') }],
+    ['log line of vehicle', 'admitted', { vehicle_id: named('vehicle of the unit'), unit_id: named('unit 1') }],
+    ['log line of decider', 'opened_by_guard', { caller_id: place === 'alder' ? idOf('community guard') : named('target user') }],
+  ];
+  for (const [name, reason, subject] of lines) {
+    await run(
+      `insert into audit.access_log (id, logged_at, scanned_at, community_id, access_point_id, method, direction, outcome, reason, resident_id, visit_id, vehicle_id, unit_id, caller_id)
+       values ($1, now(), now(), $2, $3, 'qr', 'in', case when $4 = 'malformed_pass' then 'denied' else 'granted' end::public.access_outcome, $4, $5, $6, $7, $8, $9)`,
+      [named(name), community, named('gate'), reason, ...['resident_id', 'visit_id', 'vehicle_id', 'unit_id', 'caller_id'].map((column) => subject[column] ?? null)],
+    );
+  }
+  await run(`insert into private.presences (community_id, subject_id, kind, access_point_id, entered_at) values ($1, $2, 'resident', $3, now())`, [community, named('tenant'), named('gate')]);
+  await run(
+    `insert into public.blacklist_entries (id, full_name, community_id, protocol_number, reason) values ($1, 'Petar Listed', $3, '1', 'Stole parcels'), ($2, 'Long Ago', $3, '2', 'Broke the gate')`,
+    [named('blacklist entry'), named('archived blacklist entry'), community],
+  );
+  for (const [name, purpose] of [['evidence file', 'access.evidence'], ['gate photo', 'access.photo']] as const) {
+    await run(
+      `insert into public.files (id, name, community_id, purpose, bucket, content_type, size, status, stored_at)
+       select $1, $2, $3, p.key, p.bucket, 'image/png', 10, 'stored', now() from public.file_purposes p where p.key = $4`,
+      [named(name), name, community, purpose],
+    );
+  }
+  await run(`insert into public.blacklist_evidence (id, community_id, entry_id, file_id) values ($1, $2, $3, $4)`, [named('evidence'), community, named('blacklist entry'), named('evidence file')]);
+  await run(`update public.blacklist_entries set deleted_at = now() where id = $1`, [named('archived blacklist entry')]);
 }
 
 /** What the organizations and the site have besides communities. */
