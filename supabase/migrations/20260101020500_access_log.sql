@@ -16,7 +16,9 @@ create type public.presence_kind as enum ('resident', 'vehicle', 'card');
 
 select app.define_permission('access_log.read', 'community', 'See every attempt to pass a gate', '{
   site/superadmin, site/staff, organization/owner, organization/admin, organization/editor, community/admin, community/manager}');
-select app.define_permission('access_log.read_shift', 'community', 'See the attempts of one''s own shifts', '{community/guard}');
+-- Whoever makes somebody a guard holds what a guard holds.
+select app.define_permission('access_log.read_shift', 'community', 'See the attempts of one''s own shifts', '{
+  site/superadmin, site/staff, organization/owner, organization/admin, organization/editor, community/admin, community/manager, community/guard}');
 select app.define_permission('access.decide', 'community', 'Decide at the gate who comes in', '{
   site/superadmin, site/staff, organization/owner, organization/admin, organization/editor, community/admin, community/manager, community/guard}');
 
@@ -164,7 +166,7 @@ comment on function app.erase_access_log(uuid[]) is 'Takes plates and remarks ou
 
 select app.register_personal_data('audit.access_log', 'resident_id', 'resident', on_erase => 'function', erase_with => 'app.erase_access_log', on_merge => 'stay',
   columns => '{"plate": null, "note": null}',
-  exported => '{id,logged_at,scanned_at,access_point_id,method,direction,outcome,reason,vehicle_id,card_id,unit_id,plate}',
+  exported => '{id,logged_at,scanned_at,access_point_id,method,direction,outcome,reason,vehicle_id,card_id,unit_id,plate,note}',
   kept_because => 'That a gate was opened or stayed shut is kept for as long as the log is; the ids lead to nobody.');
 select app.register_personal_data('audit.access_log', 'caller_id', 'actor', kept_because => 'Who opened a gate stays accountable.');
 -- Nobody who was erased has a card, a pass or a home any more: looking again would cost every decision as much as the line itself.
