@@ -259,3 +259,31 @@ cross join lateral public.announce_visitor(u.id, 'Куриер, ExpressBG', purp
 where c.slug = 'lipa-court';
 
 select set_config('request.jwt.claims', '', true);
+
+-- A morning at the gate: who came and went, who was kept out, and somebody whom the board does not want to see again.
+select e.number
+from public.communities c
+cross join lateral public.add_blacklist_entry(c.id, 'Took parcels from the entrance, 12 October', 'Петър Листов', phone => '+359 88 555 0199', plate => 'CB 0666 XX') e
+where c.slug = 'lipa-court';
+
+select d.outcome, d.reason
+from (
+  values
+    (1, 'plate'::public.access_method, 'CB 4411 PK', 'in'::public.access_direction, null),
+    (2, 'card', '04:A2:2B:1C:90:11:80', 'in', null),
+    (3, 'plate', 'CB 4411 PK', 'out', null),
+    (4, 'plate', 'CB 0000 XX', 'in', null),
+    (5, 'qr', 'https://example.com/menu', 'in', null),
+    (6, 'guard', null, 'in', 'Water meters are read')
+) a (number, method, credential, direction, note)
+cross join (select p.id from public.access_points p join public.communities c on c.id = p.community_id where c.slug = 'lipa-court' and p.name = 'Main gate') gate
+cross join lateral public.decide_access(gate.id, a.method, a.credential, a.direction, note => a.note) d;
+
+-- Passes ---------------------------------------------------------------------------------------------------------------
+-- Whoever is expected has one. Its text and link were told this once, to nobody: the host asks for another.
+
+select i.pass_id
+from public.visitor_invitations v
+join public.communities c on c.id = v.community_id
+cross join lateral public.issue_pass(v.id) i
+where c.slug = 'lipa-court' and v.status = 'active' and v.ends_at > now();

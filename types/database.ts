@@ -3,7 +3,21 @@
 import type { ColumnType } from "kysely";
 import type { IPostgresInterval } from "postgres-interval";
 
+export type AccessCardKind = "card" | "fob" | "sticker";
+
+export type AccessCardStatus = "active" | "blocked" | "lost" | "returned";
+
+export type AccessDeviceKind = "camera" | "controller" | "intercom" | "reader" | "tablet";
+
+export type AccessDeviceStatus = "active" | "revoked";
+
+export type AccessDirection = "both" | "in" | "out";
+
 export type AccessLevel = "community" | "organization" | "site" | "unit";
+
+export type AccessPointKind = "barrier" | "door" | "elevator" | "gate" | "turnstile";
+
+export type AccessPointStatus = "in_service" | "out_of_service";
 
 export type AccountStatus = "active" | "banned" | "inactive" | "suspended";
 
@@ -35,6 +49,8 @@ export type Generated<T> = T extends ColumnType<infer S, infer I, infer U>
   ? ColumnType<S, I | undefined, U>
   : ColumnType<T, T | undefined, T>;
 
+export type GuardStatus = "active" | "left" | "suspended";
+
 export type IdentityStatus = "pending" | "rejected" | "verified";
 
 export type IncidentSeverity = "grave" | "minor" | "serious";
@@ -42,6 +58,10 @@ export type IncidentSeverity = "grave" | "minor" | "serious";
 export type Int8 = ColumnType<string, bigint | number | string, bigint | number | string>;
 
 export type Interval = ColumnType<IPostgresInterval, IPostgresInterval | number | string, IPostgresInterval | number | string>;
+
+export type InvitationExceptionKind = "added" | "skipped";
+
+export type InvitationGuestStatus = "cancelled" | "entered" | "invited";
 
 export type InvitationStatus = "accepted" | "expired" | "pending" | "revoked";
 
@@ -62,6 +82,8 @@ export type Numeric = ColumnType<string, number | string, number | string>;
 export type OccupancyRole = "authorized" | "family" | "guest" | "owner" | "tenant";
 
 export type OnboardingState = "active" | "entered" | "invited" | "moved_out" | "registered" | "suspended" | "verified";
+
+export type PassKind = "resident" | "visitor";
 
 export type PetIncidentStatus = "dismissed" | "open" | "resolved";
 
@@ -104,6 +126,286 @@ export type UnitType = "apartment" | "house" | "office" | "parking" | "shop" | "
 export type VehicleStatus = "active" | "pending" | "rejected" | "removed" | "suspended";
 
 export type VehicleType = "bicycle" | "car" | "motorcycle" | "other" | "trailer" | "truck";
+
+export type VisitorInvitationKind = "event" | "recurring" | "service" | "single" | "vehicle";
+
+export type VisitorInvitationStatus = "active" | "cancelled";
+
+export type VisitPurpose = "delivery" | "guest" | "other" | "service";
+
+export type VisitStatus = "approved" | "checked_in" | "checked_out" | "denied" | "expired" | "pending";
+
+export interface AccessCards {
+  /**
+   * The community the row belongs to. Never changes.
+   */
+  community_id: string;
+  /**
+   * When the row was made. Set by the database.
+   */
+  created_at: Generated<Timestamp>;
+  /**
+   * The user who made the row; null when no user did (see the audit log). A plain id: it outlives the user.
+   */
+  created_by: string | null;
+  /**
+   * When the row was archived; null while it is live.
+   */
+  deleted_at: Timestamp | null;
+  /**
+   * The last day on which it opens, in the community's time zone; null: until further notice.
+   */
+  expires_on: Timestamp | null;
+  /**
+   * The guard who carries it.
+   */
+  guard_id: string | null;
+  /**
+   * The row's id, a time-ordered UUID. Never changes.
+   */
+  id: Generated<string>;
+  /**
+   * card, fob, sticker (on a windscreen).
+   */
+  kind: Generated<AccessCardKind>;
+  /**
+   * What tells several of one holder apart: blue, the nanny's.
+   */
+  label: string | null;
+  /**
+   * The number as written on it or read from it. Unique in the community until the card is returned.
+   */
+  number: string;
+  /**
+   * The number as numbers are compared (app.card_key). Kept by the database.
+   */
+  number_key: Generated<string | null>;
+  /**
+   * The resident who carries it.
+   */
+  resident_id: string | null;
+  /**
+   * active, blocked (for now), lost (nobody knows where it is), returned (it is back; history).
+   */
+  status: Generated<AccessCardStatus>;
+  /**
+   * Why it is in this state; its holder sees it.
+   */
+  status_reason: string | null;
+  /**
+   * When the row last changed. Set by the database.
+   */
+  updated_at: Generated<Timestamp>;
+  /**
+   * The user who last changed the row; null when no user did. A plain id: it outlives the user.
+   */
+  updated_by: string | null;
+}
+
+export interface AccessDevices {
+  /**
+   * The point it stands at, and decides for.
+   */
+  access_point_id: string;
+  /**
+   * The community the row belongs to. Never changes.
+   */
+  community_id: string;
+  /**
+   * When the row was made. Set by the database.
+   */
+  created_at: Generated<Timestamp>;
+  /**
+   * The user who made the row; null when no user did (see the audit log). A plain id: it outlives the user.
+   */
+  created_by: string | null;
+  /**
+   * When the row was archived; null while it is live.
+   */
+  deleted_at: Timestamp | null;
+  /**
+   * in or out, for one that faces a single way; null: the point's.
+   */
+  direction: AccessDirection | null;
+  /**
+   * The row's id, a time-ordered UUID. Never changes.
+   */
+  id: Generated<string>;
+  /**
+   * reader, camera, intercom, tablet, controller.
+   */
+  kind: AccessDeviceKind;
+  /**
+   * What it is called; unique among the active devices of its point.
+   */
+  name: string;
+  /**
+   * The maker's number; unique among the active devices of the community.
+   */
+  serial_number: string | null;
+  /**
+   * active, or revoked for good.
+   */
+  status: Generated<AccessDeviceStatus>;
+  /**
+   * Why it was revoked: stolen, replaced.
+   */
+  status_reason: string | null;
+  /**
+   * When the row last changed. Set by the database.
+   */
+  updated_at: Generated<Timestamp>;
+  /**
+   * The user who last changed the row; null when no user did. A plain id: it outlives the user.
+   */
+  updated_by: string | null;
+}
+
+export interface AccessHolds {
+  /**
+   * The card it is against.
+   */
+  card_id: string | null;
+  /**
+   * The community the row belongs to. Never changes.
+   */
+  community_id: string;
+  /**
+   * When the row was made. Set by the database.
+   */
+  created_at: Generated<Timestamp>;
+  /**
+   * The user who made the row; null when no user did (see the audit log). A plain id: it outlives the user.
+   */
+  created_by: string | null;
+  /**
+   * When the row was archived; null while it is live.
+   */
+  deleted_at: Timestamp | null;
+  /**
+   * Until when; null: until it is lifted.
+   */
+  ends_at: Timestamp | null;
+  /**
+   * The row's id, a time-ordered UUID. Never changes.
+   */
+  id: Generated<string>;
+  /**
+   * Why it was lifted.
+   */
+  lift_reason: string | null;
+  /**
+   * When it was lifted.
+   */
+  lifted_at: Timestamp | null;
+  /**
+   * What else is to be known, for the management; whom it is against reads it too.
+   */
+  note: string | null;
+  /**
+   * A stable token, the reason a denial gives: insurance_expired, device_lost, under_investigation.
+   */
+  reason: string;
+  /**
+   * The resident it is against: in person, by whatever means.
+   */
+  resident_id: string | null;
+  /**
+   * Who says so: management, or the domain that placed it.
+   */
+  source: Generated<string>;
+  /**
+   * From when it counts.
+   */
+  starts_at: Generated<Timestamp>;
+  /**
+   * When the row last changed. Set by the database.
+   */
+  updated_at: Generated<Timestamp>;
+  /**
+   * The user who last changed the row; null when no user did. A plain id: it outlives the user.
+   */
+  updated_by: string | null;
+  /**
+   * The vehicle it is against.
+   */
+  vehicle_id: string | null;
+}
+
+export interface AccessPoints {
+  /**
+   * The booth that watches over it: whom to ring there, and whose shift a decision belongs to. Null: none does.
+   */
+  booth_id: string | null;
+  /**
+   * The building it leads into; null: into the grounds.
+   */
+  building_id: string | null;
+  /**
+   * The community the row belongs to. Never changes.
+   */
+  community_id: string;
+  /**
+   * When the row was made. Set by the database.
+   */
+  created_at: Generated<Timestamp>;
+  /**
+   * The user who made the row; null when no user did (see the audit log). A plain id: it outlives the user.
+   */
+  created_by: string | null;
+  /**
+   * When the row was archived; null while it is live.
+   */
+  deleted_at: Timestamp | null;
+  /**
+   * Which way it lets people through: in, out, both.
+   */
+  direction: Generated<AccessDirection>;
+  /**
+   * The entrance of that building at which it stands.
+   */
+  entrance_id: string | null;
+  /**
+   * Whether nobody comes in here again who has not gone out since.
+   */
+  has_anti_passback: Generated<boolean>;
+  /**
+   * The row's id, a time-ordered UUID. Never changes.
+   */
+  id: Generated<string>;
+  /**
+   * Whether residents may open it from the app.
+   */
+  is_open_to_residents: Generated<boolean>;
+  /**
+   * gate, barrier, door, turnstile, elevator.
+   */
+  kind: AccessPointKind;
+  /**
+   * What people call it; unique in the community.
+   */
+  name: string;
+  /**
+   * When it opens, in the community's time zone: [{"from": "07:00", "to": "22:00", "days": [1, 2, 3, 4, 5]}], Monday is 1, every day where left out, past midnight where "to" is before "from". Null: always.
+   */
+  open_hours: Json | null;
+  /**
+   * in_service, or out_of_service: opens for nobody. Set by set_access_point_status.
+   */
+  status: Generated<AccessPointStatus>;
+  /**
+   * Why it is out of service: what people read at a gate that does not open.
+   */
+  status_reason: string | null;
+  /**
+   * When the row last changed. Set by the database.
+   */
+  updated_at: Generated<Timestamp>;
+  /**
+   * The user who last changed the row; null when no user did. A plain id: it outlives the user.
+   */
+  updated_by: string | null;
+}
 
 export interface AppArchiveRules {
   /**
@@ -526,6 +828,49 @@ export interface AuditLog {
    * The app or browser that made it.
    */
   user_agent: string | null;
+}
+
+export interface Booths {
+  /**
+   * The community the row belongs to. Never changes.
+   */
+  community_id: string;
+  /**
+   * When the row was made. Set by the database.
+   */
+  created_at: Generated<Timestamp>;
+  /**
+   * The user who made the row; null when no user did (see the audit log). A plain id: it outlives the user.
+   */
+  created_by: string | null;
+  /**
+   * When the row was archived; null while it is live.
+   */
+  deleted_at: Timestamp | null;
+  /**
+   * The row's id, a time-ordered UUID. Never changes.
+   */
+  id: Generated<string>;
+  /**
+   * What a unit dials on the intercom to reach it.
+   */
+  intercom_extension: string | null;
+  /**
+   * What people call it; unique in the community.
+   */
+  name: string;
+  /**
+   * The telephone on its desk.
+   */
+  phone: string | null;
+  /**
+   * When the row last changed. Set by the database.
+   */
+  updated_at: Generated<Timestamp>;
+  /**
+   * The user who last changed the row; null when no user did. A plain id: it outlives the user.
+   */
+  updated_by: string | null;
 }
 
 export interface Brandings {
@@ -1330,6 +1675,73 @@ export interface Files {
   updated_by: string | null;
 }
 
+export interface Guards {
+  /**
+   * The company that sends the guard; null: the community employs.
+   */
+  agency: string | null;
+  /**
+   * The community the row belongs to. Never changes.
+   */
+  community_id: string;
+  /**
+   * When the row was made. Set by the database.
+   */
+  created_at: Generated<Timestamp>;
+  /**
+   * The user who made the row; null when no user did (see the audit log). A plain id: it outlives the user.
+   */
+  created_by: string | null;
+  /**
+   * When the row was archived; null while it is live.
+   */
+  deleted_at: Timestamp | null;
+  /**
+   * Number by the employer; unique among those who have not left.
+   */
+  employee_number: string | null;
+  /**
+   * Name in any script, as written.
+   */
+  full_name: string;
+  /**
+   * The row's id, a time-ordered UUID. Never changes.
+   */
+  id: Generated<string>;
+  /**
+   * The last day on which it counts; nobody is assigned to a shift that begins later.
+   */
+  license_expires_on: Timestamp | null;
+  /**
+   * Number of the licence, where the law wants one.
+   */
+  license_number: string | null;
+  /**
+   * Where to reach the guard. At work, the booth has a telephone.
+   */
+  phone: string | null;
+  /**
+   * active, suspended, left. Set by set_guard_status.
+   */
+  status: Generated<GuardStatus>;
+  /**
+   * Why.
+   */
+  status_reason: string | null;
+  /**
+   * When the row last changed. Set by the database.
+   */
+  updated_at: Generated<Timestamp>;
+  /**
+   * The user who last changed the row; null when no user did. A plain id: it outlives the user.
+   */
+  updated_by: string | null;
+  /**
+   * The user who signs in as this guard; one per community. Linked by set_guard_user.
+   */
+  user_id: string | null;
+}
+
 export interface HouseRuleAcknowledgements {
   /**
    * When.
@@ -1504,6 +1916,147 @@ export interface IdentityChecks {
    * pending: a document waits for a review. verified. rejected.
    */
   status: Generated<IdentityStatus>;
+  /**
+   * When the row last changed. Set by the database.
+   */
+  updated_at: Generated<Timestamp>;
+  /**
+   * The user who last changed the row; null when no user did. A plain id: it outlives the user.
+   */
+  updated_by: string | null;
+}
+
+export interface InvitationAccessPoints {
+  /**
+   * The access point.
+   */
+  access_point_id: string;
+  /**
+   * The community the row belongs to. Never changes.
+   */
+  community_id: string;
+  /**
+   * When the row was made. Set by the database.
+   */
+  created_at: Generated<Timestamp>;
+  /**
+   * The user who made the row; null when no user did (see the audit log). A plain id: it outlives the user.
+   */
+  created_by: string | null;
+  /**
+   * When the row was archived; null while it is live.
+   */
+  deleted_at: Timestamp | null;
+  /**
+   * The row's id, a time-ordered UUID. Never changes.
+   */
+  id: Generated<string>;
+  /**
+   * The invitation.
+   */
+  invitation_id: string;
+  /**
+   * When the row last changed. Set by the database.
+   */
+  updated_at: Generated<Timestamp>;
+  /**
+   * The user who last changed the row; null when no user did. A plain id: it outlives the user.
+   */
+  updated_by: string | null;
+}
+
+export interface InvitationExceptions {
+  /**
+   * The community the row belongs to. Never changes.
+   */
+  community_id: string;
+  /**
+   * When the row was made. Set by the database.
+   */
+  created_at: Generated<Timestamp>;
+  /**
+   * The user who made the row; null when no user did (see the audit log). A plain id: it outlives the user.
+   */
+  created_by: string | null;
+  /**
+   * When the row was archived; null while it is live.
+   */
+  deleted_at: Timestamp | null;
+  /**
+   * The day, in the community's time zone.
+   */
+  falls_on: Timestamp;
+  /**
+   * The row's id, a time-ordered UUID. Never changes.
+   */
+  id: Generated<string>;
+  /**
+   * The invitation.
+   */
+  invitation_id: string;
+  /**
+   * skipped: does not count although the rule names the day. added: counts although it does not.
+   */
+  kind: InvitationExceptionKind;
+  /**
+   * When the row last changed. Set by the database.
+   */
+  updated_at: Generated<Timestamp>;
+  /**
+   * The user who last changed the row; null when no user did. A plain id: it outlives the user.
+   */
+  updated_by: string | null;
+}
+
+export interface InvitationGuests {
+  /**
+   * The community the row belongs to. Never changes.
+   */
+  community_id: string;
+  /**
+   * When the row was made. Set by the database.
+   */
+  created_at: Generated<Timestamp>;
+  /**
+   * The user who made the row; null when no user did (see the audit log). A plain id: it outlives the user.
+   */
+  created_by: string | null;
+  /**
+   * When the row was archived; null while it is live.
+   */
+  deleted_at: Timestamp | null;
+  /**
+   * When the guest entered.
+   */
+  entered_at: Timestamp | null;
+  /**
+   * Name of the guest.
+   */
+  full_name: string;
+  /**
+   * The row's id, a time-ordered UUID. Never changes.
+   */
+  id: Generated<string>;
+  /**
+   * The event's invitation.
+   */
+  invitation_id: string;
+  /**
+   * Telephone number of the guest, as written.
+   */
+  phone: string | null;
+  /**
+   * Plate of the guest's vehicle, as written.
+   */
+  plate: string | null;
+  /**
+   * The plate as plates are compared (app.normalized_plate). Kept by the database.
+   */
+  plate_key: Generated<string | null>;
+  /**
+   * invited, entered, or cancelled.
+   */
+  status: Generated<InvitationGuestStatus>;
   /**
    * When the row last changed. Set by the database.
    */
@@ -1929,6 +2482,164 @@ export interface Organizations {
    * The user who last changed the row; null when no user did. A plain id: it outlives the user.
    */
   updated_by: string | null;
+}
+
+export interface Passes {
+  /**
+   * The community the row belongs to. Never changes.
+   */
+  community_id: string;
+  /**
+   * When the row was made. Set by the database.
+   */
+  created_at: Generated<Timestamp>;
+  /**
+   * The user who made the row; null when no user did (see the audit log). A plain id: it outlives the user.
+   */
+  created_by: string | null;
+  /**
+   * When the row was archived; null while it is live.
+   */
+  deleted_at: Timestamp | null;
+  /**
+   * Of a pass for offline gates: SHA-256 of its whole text. The database cannot check an Ed25519 signature, and accepts this text alone.
+   */
+  digest: Buffer | null;
+  /**
+   * From this moment on it opens nothing.
+   */
+  ends_at: Timestamp;
+  /**
+   * The guest of the invitation whose it is; null: whoever holds it.
+   */
+  guest_id: string | null;
+  /**
+   * The row's id, a time-ordered UUID. Never changes.
+   */
+  id: Generated<string>;
+  /**
+   * The invitation that it is a pass to.
+   */
+  invitation_id: string | null;
+  /**
+   * The key that signed it.
+   */
+  kid: string;
+  /**
+   * visitor: of an invitation. resident: a resident's own, which reads differently every 30 seconds.
+   */
+  kind: PassKind;
+  /**
+   * What the resident calls it: My telephone. A visitor's goes by its invitation.
+   */
+  label: string | null;
+  /**
+   * How often it opens; null: as often as its window, its invitation and its holder's rights allow.
+   */
+  max_uses: number | null;
+  /**
+   * Whose own it is.
+   */
+  resident_id: string | null;
+  /**
+   * When it was revoked; for good.
+   */
+  revoked_at: Timestamp | null;
+  /**
+   * Why.
+   */
+  revoked_reason: string | null;
+  /**
+   * From when on it opens. In its signed text too, and so never changed.
+   */
+  starts_at: Timestamp;
+  /**
+   * When the row last changed. Set by the database.
+   */
+  updated_at: Generated<Timestamp>;
+  /**
+   * The user who last changed the row; null when no user did. A plain id: it outlives the user.
+   */
+  updated_by: string | null;
+}
+
+export interface PassesOverview {
+  /**
+   * The community.
+   */
+  community_id: string | null;
+  /**
+   * When it was issued.
+   */
+  created_at: Timestamp | null;
+  /**
+   * Who issued it.
+   */
+  created_by: string | null;
+  /**
+   * From this moment on it opens nothing.
+   */
+  ends_at: Timestamp | null;
+  /**
+   * The guest whose it is.
+   */
+  guest_id: string | null;
+  /**
+   * The invitation of a visitor's pass.
+   */
+  invitation_id: string | null;
+  /**
+   * Whether gates verify it without a line.
+   */
+  is_offline: boolean | null;
+  /**
+   * The key that signed it.
+   */
+  kid: string | null;
+  /**
+   * visitor or resident.
+   */
+  kind: PassKind | null;
+  /**
+   * What a resident calls the own pass.
+   */
+  label: string | null;
+  /**
+   * When it did last.
+   */
+  last_used_at: Timestamp | null;
+  /**
+   * How often it opens; null: not counted down.
+   */
+  max_uses: number | null;
+  /**
+   * The pass.
+   */
+  pass_id: string | null;
+  /**
+   * The resident whose own it is.
+   */
+  resident_id: string | null;
+  /**
+   * When it was revoked.
+   */
+  revoked_at: Timestamp | null;
+  /**
+   * Why.
+   */
+  revoked_reason: string | null;
+  /**
+   * From when on it opens.
+   */
+  starts_at: Timestamp | null;
+  /**
+   * revoked, expired, used, not_yet_valid or valid. Whether its invitation still lets in, the invitation says.
+   */
+  state: string | null;
+  /**
+   * How often it has.
+   */
+  used_count: number | null;
 }
 
 export interface Permissions {
@@ -3127,6 +3838,104 @@ export interface SettingValues {
   value: Json;
 }
 
+export interface ShiftAssignments {
+  /**
+   * The community the row belongs to. Never changes.
+   */
+  community_id: string;
+  /**
+   * When the row was made. Set by the database.
+   */
+  created_at: Generated<Timestamp>;
+  /**
+   * The user who made the row; null when no user did (see the audit log). A plain id: it outlives the user.
+   */
+  created_by: string | null;
+  /**
+   * When the row was archived; null while it is live.
+   */
+  deleted_at: Timestamp | null;
+  /**
+   * The shift's end, carried along when the shift moves.
+   */
+  ends_at: Timestamp;
+  /**
+   * The guard.
+   */
+  guard_id: string;
+  /**
+   * The row's id, a time-ordered UUID. Never changes.
+   */
+  id: Generated<string>;
+  /**
+   * The shift.
+   */
+  shift_id: string;
+  /**
+   * The shift's beginning, carried along when the shift moves.
+   */
+  starts_at: Timestamp;
+  /**
+   * When the row last changed. Set by the database.
+   */
+  updated_at: Generated<Timestamp>;
+  /**
+   * The user who last changed the row; null when no user did. A plain id: it outlives the user.
+   */
+  updated_by: string | null;
+}
+
+export interface Shifts {
+  /**
+   * The booth.
+   */
+  booth_id: string;
+  /**
+   * The community the row belongs to. Never changes.
+   */
+  community_id: string;
+  /**
+   * When the row was made. Set by the database.
+   */
+  created_at: Generated<Timestamp>;
+  /**
+   * The user who made the row; null when no user did (see the audit log). A plain id: it outlives the user.
+   */
+  created_by: string | null;
+  /**
+   * When the row was archived; null while it is live.
+   */
+  deleted_at: Timestamp | null;
+  /**
+   * When it ends: at most a day later, 25 hours when clocks go back.
+   */
+  ends_at: Timestamp;
+  /**
+   * The row's id, a time-ordered UUID. Never changes.
+   */
+  id: Generated<string>;
+  /**
+   * What people call it: Day, Night.
+   */
+  name: string;
+  /**
+   * How many guards it takes.
+   */
+  needed_guards: Generated<number>;
+  /**
+   * When it begins.
+   */
+  starts_at: Timestamp;
+  /**
+   * When the row last changed. Set by the database.
+   */
+  updated_at: Generated<Timestamp>;
+  /**
+   * The user who last changed the row; null when no user did. A plain id: it outlives the user.
+   */
+  updated_by: string | null;
+}
+
 export interface UnitRepresentatives {
   /**
    * By what: the proxy, its date and its notary, the agreement. Required of a voter who is no owner.
@@ -3595,7 +4404,261 @@ export interface Vehicles {
   updated_by: string | null;
 }
 
+export interface VisitorInvitations {
+  /**
+   * When what it told of the visitor was removed (general.visitor_data_days after its end).
+   */
+  anonymized_at: Timestamp | null;
+  /**
+   * The community the row belongs to. Never changes.
+   */
+  community_id: string;
+  /**
+   * When the row was made. Set by the database.
+   */
+  created_at: Generated<Timestamp>;
+  /**
+   * The user who made the row; null when no user did (see the audit log). A plain id: it outlives the user.
+   */
+  created_by: string | null;
+  /**
+   * From what time on those days, by the community's clocks; null: all day.
+   */
+  daily_from: string | null;
+  /**
+   * Until what time; not after daily_from: of the next day.
+   */
+  daily_until: string | null;
+  /**
+   * When the row was archived; null while it is live.
+   */
+  deleted_at: Timestamp | null;
+  /**
+   * Number of the document that the visitor is to show.
+   */
+  document_number: string | null;
+  /**
+   * From this moment on it no longer counts.
+   */
+  ends_at: Timestamp;
+  /**
+   * How many people an event has places for.
+   */
+  guest_limit: number | null;
+  /**
+   * The resident who invites, and on whose living there it depends; null: the management does.
+   */
+  host_resident_id: string | null;
+  /**
+   * The row's id, a time-ordered UUID. Never changes.
+   */
+  id: Generated<string>;
+  /**
+   * single: somebody, once. event: a number of guests, with or without a list. recurring: somebody, on the days of a rule. vehicle: whoever sits in the vehicle with this plate. service: a provider's people.
+   */
+  kind: VisitorInvitationKind;
+  /**
+   * How often it lets somebody in; null: as often as they come. 1 for single, unless more is said.
+   */
+  max_entries: number | null;
+  /**
+   * What the guard is to know.
+   */
+  note: string | null;
+  /**
+   * The plate of the visitor's vehicle, as written. Needed for vehicle.
+   */
+  plate: string | null;
+  /**
+   * The plate as plates are compared (app.normalized_plate). Kept by the database.
+   */
+  plate_key: Generated<string | null>;
+  /**
+   * The firm whose people come; of a service, and of nothing else.
+   */
+  provider_name: string | null;
+  /**
+   * guest, delivery, service, other.
+   */
+  purpose: Generated<VisitPurpose>;
+  /**
+   * On which days (RFC 5545: FREQ=WEEKLY;BYDAY=MO,TH); null: on every day between starts_at and ends_at.
+   */
+  recurrence: string | null;
+  /**
+   * From which moment it counts. A rule begins on this day, in the community's time zone.
+   */
+  starts_at: Timestamp;
+  /**
+   * active, or cancelled. That it is over, or used up, follows from ends_at and used_entries.
+   */
+  status: Generated<VisitorInvitationStatus>;
+  /**
+   * Why it was cancelled: host_left when whoever invited moved out.
+   */
+  status_reason: string | null;
+  /**
+   * What it is for: Birthday. An event has one.
+   */
+  title: string | null;
+  /**
+   * The unit that is visited; null: the community itself, whose management invites.
+   */
+  unit_id: string | null;
+  /**
+   * When the row last changed. Set by the database.
+   */
+  updated_at: Generated<Timestamp>;
+  /**
+   * The user who last changed the row; null when no user did. A plain id: it outlives the user.
+   */
+  updated_by: string | null;
+  /**
+   * How often it has. Counted by the gates.
+   */
+  used_entries: Generated<number>;
+  /**
+   * Who comes. Needed for single and recurring.
+   */
+  visitor_name: string | null;
+  /**
+   * The visitor's telephone number, as written.
+   */
+  visitor_phone: string | null;
+}
+
+export interface Visits {
+  /**
+   * When what it told of the visitor was removed (general.visitor_data_days after the visit).
+   */
+  anonymized_at: Timestamp | null;
+  /**
+   * Until when it can be answered. Who has not been answered by then is denied (no_answer).
+   */
+  answer_by: Timestamp | null;
+  /**
+   * When it was answered.
+   */
+  answered_at: Timestamp | null;
+  /**
+   * The user who answered. A plain id: it outlives the user.
+   */
+  answered_by: string | null;
+  /**
+   * When the unit was asked.
+   */
+  asked_at: Timestamp | null;
+  /**
+   * When they came in.
+   */
+  checked_in_at: Timestamp | null;
+  /**
+   * When they left.
+   */
+  checked_out_at: Timestamp | null;
+  /**
+   * The community the row belongs to. Never changes.
+   */
+  community_id: string;
+  /**
+   * When the row was made. Set by the database.
+   */
+  created_at: Generated<Timestamp>;
+  /**
+   * The user who made the row; null when no user did (see the audit log). A plain id: it outlives the user.
+   */
+  created_by: string | null;
+  /**
+   * When the row was archived; null while it is live.
+   */
+  deleted_at: Timestamp | null;
+  /**
+   * Number of the document that the visitor showed.
+   */
+  document_number: string | null;
+  /**
+   * Where they came in.
+   */
+  entry_point_id: string | null;
+  /**
+   * Where they left.
+   */
+  exit_point_id: string | null;
+  /**
+   * When the visitor is expected; when they came, for those who were not. By this the day's list is read.
+   */
+  expected_at: Generated<Timestamp>;
+  /**
+   * Until when an approved visitor may come in.
+   */
+  expires_at: Timestamp | null;
+  /**
+   * Who of the invitation's list it is.
+   */
+  guest_id: string | null;
+  /**
+   * The resident who invited, or who answered for an unexpected visitor.
+   */
+  host_resident_id: string | null;
+  /**
+   * The row's id, a time-ordered UUID. Never changes.
+   */
+  id: Generated<string>;
+  /**
+   * The invitation by which they come; null: unexpected.
+   */
+  invitation_id: string | null;
+  /**
+   * How many people come.
+   */
+  party_size: Generated<number>;
+  /**
+   * The plate of the visitor's vehicle, as written.
+   */
+  plate: string | null;
+  /**
+   * The firm whose people come.
+   */
+  provider_name: string | null;
+  /**
+   * guest, delivery, service, other.
+   */
+  purpose: Generated<VisitPurpose>;
+  /**
+   * pending: the unit has been asked. approved: may come in until expires_at. checked_in: inside. checked_out: has left. denied: by the unit, by nobody answering, or because the invitation was taken back. expired: did not come in time.
+   */
+  status: VisitStatus;
+  /**
+   * Why it was denied: no_answer, invitation_cancelled, or in the words of who denied. exit_not_seen: left without being seen.
+   */
+  status_reason: string | null;
+  /**
+   * The unit that is visited; null: the community itself.
+   */
+  unit_id: string | null;
+  /**
+   * When the row last changed. Set by the database.
+   */
+  updated_at: Generated<Timestamp>;
+  /**
+   * The user who last changed the row; null when no user did. A plain id: it outlives the user.
+   */
+  updated_by: string | null;
+  /**
+   * Who comes; null for somebody who came by an invitation that names nobody.
+   */
+  visitor_name: string | null;
+  /**
+   * The visitor's telephone number, as written.
+   */
+  visitor_phone: string | null;
+}
+
 export interface DB {
+  access_cards: AccessCards;
+  access_devices: AccessDevices;
+  access_holds: AccessHolds;
+  access_points: AccessPoints;
   "app.archive_rules": AppArchiveRules;
   "app.audit_actions": AppAuditActions;
   "app.database_logins": AppDatabaseLogins;
@@ -3609,6 +4672,7 @@ export interface DB {
   "app.state_transitions": AppStateTransitions;
   assurance_requirements: AssuranceRequirements;
   audit_log: AuditLog;
+  booths: Booths;
   brandings: Brandings;
   buildings: Buildings;
   communities: Communities;
@@ -3623,10 +4687,14 @@ export interface DB {
   features: Features;
   file_purposes: FilePurposes;
   files: Files;
+  guards: Guards;
   house_rule_acknowledgements: HouseRuleAcknowledgements;
   house_rules: HouseRules;
   ideal_parts_report: IdealPartsReport;
   identity_checks: IdentityChecks;
+  invitation_access_points: InvitationAccessPoints;
+  invitation_exceptions: InvitationExceptions;
+  invitation_guests: InvitationGuests;
   invitations: Invitations;
   leases: Leases;
   memberships: Memberships;
@@ -3634,6 +4702,8 @@ export interface DB {
   opening_exceptions: OpeningExceptions;
   opening_hours: OpeningHours;
   organizations: Organizations;
+  passes: Passes;
+  passes_overview: PassesOverview;
   permissions: Permissions;
   pet_incidents: PetIncidents;
   pet_vaccinations: PetVaccinations;
@@ -3654,6 +4724,8 @@ export interface DB {
   security_events: SecurityEvents;
   setting_definitions: SettingDefinitions;
   setting_values: SettingValues;
+  shift_assignments: ShiftAssignments;
+  shifts: Shifts;
   unit_representatives: UnitRepresentatives;
   units: Units;
   units_overview: UnitsOverview;
@@ -3662,4 +4734,6 @@ export interface DB {
   vacant_units: VacantUnits;
   vehicle_photos: VehiclePhotos;
   vehicles: Vehicles;
+  visitor_invitations: VisitorInvitations;
+  visits: Visits;
 }

@@ -16,6 +16,319 @@ export type Database = {
   }
   public: {
     Tables: {
+      access_cards: {
+        Row: {
+          community_id: string
+          created_at: string
+          created_by: string | null
+          deleted_at: string | null
+          expires_on: string | null
+          guard_id: string | null
+          id: string
+          kind: Database["public"]["Enums"]["access_card_kind"]
+          label: string | null
+          number: string
+          number_key: string | null
+          resident_id: string | null
+          status: Database["public"]["Enums"]["access_card_status"]
+          status_reason: string | null
+          updated_at: string
+          updated_by: string | null
+        }
+        Insert: {
+          community_id: string
+          created_at?: string
+          created_by?: string | null
+          deleted_at?: string | null
+          expires_on?: string | null
+          guard_id?: string | null
+          id?: string
+          kind?: Database["public"]["Enums"]["access_card_kind"]
+          label?: string | null
+          number: string
+          number_key?: never
+          resident_id?: string | null
+          status?: Database["public"]["Enums"]["access_card_status"]
+          status_reason?: string | null
+          updated_at?: string
+          updated_by?: string | null
+        }
+        Update: {
+          community_id?: string
+          created_at?: string
+          created_by?: string | null
+          deleted_at?: string | null
+          expires_on?: string | null
+          guard_id?: string | null
+          id?: string
+          kind?: Database["public"]["Enums"]["access_card_kind"]
+          label?: string | null
+          number?: string
+          number_key?: never
+          resident_id?: string | null
+          status?: Database["public"]["Enums"]["access_card_status"]
+          status_reason?: string | null
+          updated_at?: string
+          updated_by?: string | null
+        }
+        Relationships: [
+          {
+            foreignKeyName: "access_cards_guard_fkey"
+            columns: ["community_id", "guard_id"]
+            referencedRelation: "guards"
+            referencedColumns: ["community_id", "id"]
+          },
+          {
+            foreignKeyName: "access_cards_resident_fkey"
+            columns: ["community_id", "resident_id"]
+            referencedRelation: "residents"
+            referencedColumns: ["community_id", "id"]
+          },
+          {
+            foreignKeyName: "access_cards_resident_fkey"
+            columns: ["community_id", "resident_id"]
+            referencedRelation: "residents_overview"
+            referencedColumns: ["community_id", "resident_id"]
+          },
+        ]
+      }
+      access_devices: {
+        Row: {
+          access_point_id: string
+          community_id: string
+          created_at: string
+          created_by: string | null
+          deleted_at: string | null
+          direction: Database["public"]["Enums"]["access_direction"] | null
+          id: string
+          kind: Database["public"]["Enums"]["access_device_kind"]
+          name: string
+          serial_number: string | null
+          status: Database["public"]["Enums"]["access_device_status"]
+          status_reason: string | null
+          updated_at: string
+          updated_by: string | null
+        }
+        Insert: {
+          access_point_id: string
+          community_id: string
+          created_at?: string
+          created_by?: string | null
+          deleted_at?: string | null
+          direction?: Database["public"]["Enums"]["access_direction"] | null
+          id?: string
+          kind: Database["public"]["Enums"]["access_device_kind"]
+          name: string
+          serial_number?: string | null
+          status?: Database["public"]["Enums"]["access_device_status"]
+          status_reason?: string | null
+          updated_at?: string
+          updated_by?: string | null
+        }
+        Update: {
+          access_point_id?: string
+          community_id?: string
+          created_at?: string
+          created_by?: string | null
+          deleted_at?: string | null
+          direction?: Database["public"]["Enums"]["access_direction"] | null
+          id?: string
+          kind?: Database["public"]["Enums"]["access_device_kind"]
+          name?: string
+          serial_number?: string | null
+          status?: Database["public"]["Enums"]["access_device_status"]
+          status_reason?: string | null
+          updated_at?: string
+          updated_by?: string | null
+        }
+        Relationships: [
+          {
+            foreignKeyName: "access_devices_point_fkey"
+            columns: ["community_id", "access_point_id"]
+            referencedRelation: "access_points"
+            referencedColumns: ["community_id", "id"]
+          },
+        ]
+      }
+      access_holds: {
+        Row: {
+          card_id: string | null
+          community_id: string
+          created_at: string
+          created_by: string | null
+          deleted_at: string | null
+          ends_at: string | null
+          id: string
+          lift_reason: string | null
+          lifted_at: string | null
+          note: string | null
+          reason: string
+          resident_id: string | null
+          source: string
+          starts_at: string
+          updated_at: string
+          updated_by: string | null
+          vehicle_id: string | null
+        }
+        Insert: {
+          card_id?: string | null
+          community_id: string
+          created_at?: string
+          created_by?: string | null
+          deleted_at?: string | null
+          ends_at?: string | null
+          id?: string
+          lift_reason?: string | null
+          lifted_at?: string | null
+          note?: string | null
+          reason: string
+          resident_id?: string | null
+          source?: string
+          starts_at?: string
+          updated_at?: string
+          updated_by?: string | null
+          vehicle_id?: string | null
+        }
+        Update: {
+          card_id?: string | null
+          community_id?: string
+          created_at?: string
+          created_by?: string | null
+          deleted_at?: string | null
+          ends_at?: string | null
+          id?: string
+          lift_reason?: string | null
+          lifted_at?: string | null
+          note?: string | null
+          reason?: string
+          resident_id?: string | null
+          source?: string
+          starts_at?: string
+          updated_at?: string
+          updated_by?: string | null
+          vehicle_id?: string | null
+        }
+        Relationships: [
+          {
+            foreignKeyName: "access_holds_card_fkey"
+            columns: ["community_id", "card_id"]
+            referencedRelation: "access_cards"
+            referencedColumns: ["community_id", "id"]
+          },
+          {
+            foreignKeyName: "access_holds_resident_fkey"
+            columns: ["community_id", "resident_id"]
+            referencedRelation: "residents"
+            referencedColumns: ["community_id", "id"]
+          },
+          {
+            foreignKeyName: "access_holds_resident_fkey"
+            columns: ["community_id", "resident_id"]
+            referencedRelation: "residents_overview"
+            referencedColumns: ["community_id", "resident_id"]
+          },
+          {
+            foreignKeyName: "access_holds_vehicle_fkey"
+            columns: ["community_id", "vehicle_id"]
+            referencedRelation: "vehicles"
+            referencedColumns: ["community_id", "id"]
+          },
+        ]
+      }
+      access_points: {
+        Row: {
+          booth_id: string | null
+          building_id: string | null
+          community_id: string
+          created_at: string
+          created_by: string | null
+          deleted_at: string | null
+          direction: Database["public"]["Enums"]["access_direction"]
+          entrance_id: string | null
+          has_anti_passback: boolean
+          id: string
+          is_open_to_residents: boolean
+          kind: Database["public"]["Enums"]["access_point_kind"]
+          name: string
+          open_hours: Json | null
+          status: Database["public"]["Enums"]["access_point_status"]
+          status_reason: string | null
+          updated_at: string
+          updated_by: string | null
+        }
+        Insert: {
+          booth_id?: string | null
+          building_id?: string | null
+          community_id: string
+          created_at?: string
+          created_by?: string | null
+          deleted_at?: string | null
+          direction?: Database["public"]["Enums"]["access_direction"]
+          entrance_id?: string | null
+          has_anti_passback?: boolean
+          id?: string
+          is_open_to_residents?: boolean
+          kind: Database["public"]["Enums"]["access_point_kind"]
+          name: string
+          open_hours?: Json | null
+          status?: Database["public"]["Enums"]["access_point_status"]
+          status_reason?: string | null
+          updated_at?: string
+          updated_by?: string | null
+        }
+        Update: {
+          booth_id?: string | null
+          building_id?: string | null
+          community_id?: string
+          created_at?: string
+          created_by?: string | null
+          deleted_at?: string | null
+          direction?: Database["public"]["Enums"]["access_direction"]
+          entrance_id?: string | null
+          has_anti_passback?: boolean
+          id?: string
+          is_open_to_residents?: boolean
+          kind?: Database["public"]["Enums"]["access_point_kind"]
+          name?: string
+          open_hours?: Json | null
+          status?: Database["public"]["Enums"]["access_point_status"]
+          status_reason?: string | null
+          updated_at?: string
+          updated_by?: string | null
+        }
+        Relationships: [
+          {
+            foreignKeyName: "access_points_booth_fkey"
+            columns: ["community_id", "booth_id"]
+            referencedRelation: "booths"
+            referencedColumns: ["community_id", "id"]
+          },
+          {
+            foreignKeyName: "access_points_building_fkey"
+            columns: ["community_id", "building_id"]
+            referencedRelation: "buildings"
+            referencedColumns: ["community_id", "id"]
+          },
+          {
+            foreignKeyName: "access_points_community_fkey"
+            columns: ["community_id"]
+            referencedRelation: "communities"
+            referencedColumns: ["id"]
+          },
+          {
+            foreignKeyName: "access_points_community_fkey"
+            columns: ["community_id"]
+            referencedRelation: "ideal_parts_report"
+            referencedColumns: ["community_id"]
+          },
+          {
+            foreignKeyName: "access_points_entrance_fkey"
+            columns: ["community_id", "building_id", "entrance_id"]
+            referencedRelation: "entrances"
+            referencedColumns: ["community_id", "building_id", "id"]
+          },
+        ]
+      }
       assurance_requirements: {
         Row: {
           created_at: string
@@ -59,6 +372,58 @@ export type Database = {
             columns: ["permission_key"]
             referencedRelation: "permissions"
             referencedColumns: ["key"]
+          },
+        ]
+      }
+      booths: {
+        Row: {
+          community_id: string
+          created_at: string
+          created_by: string | null
+          deleted_at: string | null
+          id: string
+          intercom_extension: string | null
+          name: string
+          phone: string | null
+          updated_at: string
+          updated_by: string | null
+        }
+        Insert: {
+          community_id: string
+          created_at?: string
+          created_by?: string | null
+          deleted_at?: string | null
+          id?: string
+          intercom_extension?: string | null
+          name: string
+          phone?: string | null
+          updated_at?: string
+          updated_by?: string | null
+        }
+        Update: {
+          community_id?: string
+          created_at?: string
+          created_by?: string | null
+          deleted_at?: string | null
+          id?: string
+          intercom_extension?: string | null
+          name?: string
+          phone?: string | null
+          updated_at?: string
+          updated_by?: string | null
+        }
+        Relationships: [
+          {
+            foreignKeyName: "booths_community_fkey"
+            columns: ["community_id"]
+            referencedRelation: "communities"
+            referencedColumns: ["id"]
+          },
+          {
+            foreignKeyName: "booths_community_fkey"
+            columns: ["community_id"]
+            referencedRelation: "ideal_parts_report"
+            referencedColumns: ["community_id"]
           },
         ]
       }
@@ -868,6 +1233,82 @@ export type Database = {
           },
         ]
       }
+      guards: {
+        Row: {
+          agency: string | null
+          community_id: string
+          created_at: string
+          created_by: string | null
+          deleted_at: string | null
+          employee_number: string | null
+          full_name: string
+          id: string
+          license_expires_on: string | null
+          license_number: string | null
+          phone: string | null
+          status: Database["public"]["Enums"]["guard_status"]
+          status_reason: string | null
+          updated_at: string
+          updated_by: string | null
+          user_id: string | null
+        }
+        Insert: {
+          agency?: string | null
+          community_id: string
+          created_at?: string
+          created_by?: string | null
+          deleted_at?: string | null
+          employee_number?: string | null
+          full_name: string
+          id?: string
+          license_expires_on?: string | null
+          license_number?: string | null
+          phone?: string | null
+          status?: Database["public"]["Enums"]["guard_status"]
+          status_reason?: string | null
+          updated_at?: string
+          updated_by?: string | null
+          user_id?: string | null
+        }
+        Update: {
+          agency?: string | null
+          community_id?: string
+          created_at?: string
+          created_by?: string | null
+          deleted_at?: string | null
+          employee_number?: string | null
+          full_name?: string
+          id?: string
+          license_expires_on?: string | null
+          license_number?: string | null
+          phone?: string | null
+          status?: Database["public"]["Enums"]["guard_status"]
+          status_reason?: string | null
+          updated_at?: string
+          updated_by?: string | null
+          user_id?: string | null
+        }
+        Relationships: [
+          {
+            foreignKeyName: "guards_community_fkey"
+            columns: ["community_id"]
+            referencedRelation: "communities"
+            referencedColumns: ["id"]
+          },
+          {
+            foreignKeyName: "guards_community_fkey"
+            columns: ["community_id"]
+            referencedRelation: "ideal_parts_report"
+            referencedColumns: ["community_id"]
+          },
+          {
+            foreignKeyName: "guards_user_fkey"
+            columns: ["user_id"]
+            referencedRelation: "profiles"
+            referencedColumns: ["id"]
+          },
+        ]
+      }
       house_rule_acknowledgements: {
         Row: {
           acknowledged_at: string
@@ -1057,6 +1498,159 @@ export type Database = {
             columns: ["community_id", "resident_id"]
             referencedRelation: "residents_overview"
             referencedColumns: ["community_id", "resident_id"]
+          },
+        ]
+      }
+      invitation_access_points: {
+        Row: {
+          access_point_id: string
+          community_id: string
+          created_at: string
+          created_by: string | null
+          deleted_at: string | null
+          id: string
+          invitation_id: string
+          updated_at: string
+          updated_by: string | null
+        }
+        Insert: {
+          access_point_id: string
+          community_id: string
+          created_at?: string
+          created_by?: string | null
+          deleted_at?: string | null
+          id?: string
+          invitation_id: string
+          updated_at?: string
+          updated_by?: string | null
+        }
+        Update: {
+          access_point_id?: string
+          community_id?: string
+          created_at?: string
+          created_by?: string | null
+          deleted_at?: string | null
+          id?: string
+          invitation_id?: string
+          updated_at?: string
+          updated_by?: string | null
+        }
+        Relationships: [
+          {
+            foreignKeyName: "invitation_access_points_invitation_fkey"
+            columns: ["community_id", "invitation_id"]
+            referencedRelation: "visitor_invitations"
+            referencedColumns: ["community_id", "id"]
+          },
+          {
+            foreignKeyName: "invitation_access_points_point_fkey"
+            columns: ["community_id", "access_point_id"]
+            referencedRelation: "access_points"
+            referencedColumns: ["community_id", "id"]
+          },
+        ]
+      }
+      invitation_exceptions: {
+        Row: {
+          community_id: string
+          created_at: string
+          created_by: string | null
+          deleted_at: string | null
+          falls_on: string
+          id: string
+          invitation_id: string
+          kind: Database["public"]["Enums"]["invitation_exception_kind"]
+          updated_at: string
+          updated_by: string | null
+        }
+        Insert: {
+          community_id: string
+          created_at?: string
+          created_by?: string | null
+          deleted_at?: string | null
+          falls_on: string
+          id?: string
+          invitation_id: string
+          kind: Database["public"]["Enums"]["invitation_exception_kind"]
+          updated_at?: string
+          updated_by?: string | null
+        }
+        Update: {
+          community_id?: string
+          created_at?: string
+          created_by?: string | null
+          deleted_at?: string | null
+          falls_on?: string
+          id?: string
+          invitation_id?: string
+          kind?: Database["public"]["Enums"]["invitation_exception_kind"]
+          updated_at?: string
+          updated_by?: string | null
+        }
+        Relationships: [
+          {
+            foreignKeyName: "invitation_exceptions_invitation_fkey"
+            columns: ["community_id", "invitation_id"]
+            referencedRelation: "visitor_invitations"
+            referencedColumns: ["community_id", "id"]
+          },
+        ]
+      }
+      invitation_guests: {
+        Row: {
+          community_id: string
+          created_at: string
+          created_by: string | null
+          deleted_at: string | null
+          entered_at: string | null
+          full_name: string
+          id: string
+          invitation_id: string
+          phone: string | null
+          plate: string | null
+          plate_key: string | null
+          status: Database["public"]["Enums"]["invitation_guest_status"]
+          updated_at: string
+          updated_by: string | null
+        }
+        Insert: {
+          community_id: string
+          created_at?: string
+          created_by?: string | null
+          deleted_at?: string | null
+          entered_at?: string | null
+          full_name: string
+          id?: string
+          invitation_id: string
+          phone?: string | null
+          plate?: string | null
+          plate_key?: never
+          status?: Database["public"]["Enums"]["invitation_guest_status"]
+          updated_at?: string
+          updated_by?: string | null
+        }
+        Update: {
+          community_id?: string
+          created_at?: string
+          created_by?: string | null
+          deleted_at?: string | null
+          entered_at?: string | null
+          full_name?: string
+          id?: string
+          invitation_id?: string
+          phone?: string | null
+          plate?: string | null
+          plate_key?: never
+          status?: Database["public"]["Enums"]["invitation_guest_status"]
+          updated_at?: string
+          updated_by?: string | null
+        }
+        Relationships: [
+          {
+            foreignKeyName: "invitation_guests_invitation_fkey"
+            columns: ["community_id", "invitation_id"]
+            referencedRelation: "visitor_invitations"
+            referencedColumns: ["community_id", "id"]
           },
         ]
       }
@@ -1593,6 +2187,109 @@ export type Database = {
           updated_by?: string | null
         }
         Relationships: []
+      }
+      passes: {
+        Row: {
+          community_id: string
+          created_at: string
+          created_by: string | null
+          deleted_at: string | null
+          digest: string | null
+          ends_at: string
+          guest_id: string | null
+          id: string
+          invitation_id: string | null
+          kid: string
+          kind: Database["public"]["Enums"]["pass_kind"]
+          label: string | null
+          max_uses: number | null
+          resident_id: string | null
+          revoked_at: string | null
+          revoked_reason: string | null
+          starts_at: string
+          updated_at: string
+          updated_by: string | null
+        }
+        Insert: {
+          community_id: string
+          created_at?: string
+          created_by?: string | null
+          deleted_at?: string | null
+          digest?: string | null
+          ends_at: string
+          guest_id?: string | null
+          id?: string
+          invitation_id?: string | null
+          kid: string
+          kind: Database["public"]["Enums"]["pass_kind"]
+          label?: string | null
+          max_uses?: number | null
+          resident_id?: string | null
+          revoked_at?: string | null
+          revoked_reason?: string | null
+          starts_at: string
+          updated_at?: string
+          updated_by?: string | null
+        }
+        Update: {
+          community_id?: string
+          created_at?: string
+          created_by?: string | null
+          deleted_at?: string | null
+          digest?: string | null
+          ends_at?: string
+          guest_id?: string | null
+          id?: string
+          invitation_id?: string | null
+          kid?: string
+          kind?: Database["public"]["Enums"]["pass_kind"]
+          label?: string | null
+          max_uses?: number | null
+          resident_id?: string | null
+          revoked_at?: string | null
+          revoked_reason?: string | null
+          starts_at?: string
+          updated_at?: string
+          updated_by?: string | null
+        }
+        Relationships: [
+          {
+            foreignKeyName: "passes_community_fkey"
+            columns: ["community_id"]
+            referencedRelation: "communities"
+            referencedColumns: ["id"]
+          },
+          {
+            foreignKeyName: "passes_community_fkey"
+            columns: ["community_id"]
+            referencedRelation: "ideal_parts_report"
+            referencedColumns: ["community_id"]
+          },
+          {
+            foreignKeyName: "passes_guest_fkey"
+            columns: ["community_id", "invitation_id", "guest_id"]
+            referencedRelation: "invitation_guests"
+            referencedColumns: ["community_id", "invitation_id", "id"]
+          },
+          {
+            foreignKeyName: "passes_invitation_fkey"
+            columns: ["community_id", "invitation_id"]
+            referencedRelation: "visitor_invitations"
+            referencedColumns: ["community_id", "id"]
+          },
+          {
+            foreignKeyName: "passes_resident_fkey"
+            columns: ["community_id", "resident_id"]
+            referencedRelation: "residents"
+            referencedColumns: ["community_id", "id"]
+          },
+          {
+            foreignKeyName: "passes_resident_fkey"
+            columns: ["community_id", "resident_id"]
+            referencedRelation: "residents_overview"
+            referencedColumns: ["community_id", "resident_id"]
+          },
+        ]
       }
       permissions: {
         Row: {
@@ -2737,6 +3434,113 @@ export type Database = {
           },
         ]
       }
+      shift_assignments: {
+        Row: {
+          community_id: string
+          created_at: string
+          created_by: string | null
+          deleted_at: string | null
+          ends_at: string
+          guard_id: string
+          id: string
+          shift_id: string
+          starts_at: string
+          updated_at: string
+          updated_by: string | null
+        }
+        Insert: {
+          community_id: string
+          created_at?: string
+          created_by?: string | null
+          deleted_at?: string | null
+          ends_at: string
+          guard_id: string
+          id?: string
+          shift_id: string
+          starts_at: string
+          updated_at?: string
+          updated_by?: string | null
+        }
+        Update: {
+          community_id?: string
+          created_at?: string
+          created_by?: string | null
+          deleted_at?: string | null
+          ends_at?: string
+          guard_id?: string
+          id?: string
+          shift_id?: string
+          starts_at?: string
+          updated_at?: string
+          updated_by?: string | null
+        }
+        Relationships: [
+          {
+            foreignKeyName: "shift_assignments_guard_fkey"
+            columns: ["community_id", "guard_id"]
+            referencedRelation: "guards"
+            referencedColumns: ["community_id", "id"]
+          },
+          {
+            foreignKeyName: "shift_assignments_shift_fkey"
+            columns: ["community_id", "shift_id", "starts_at", "ends_at"]
+            referencedRelation: "shifts"
+            referencedColumns: ["community_id", "id", "starts_at", "ends_at"]
+          },
+        ]
+      }
+      shifts: {
+        Row: {
+          booth_id: string
+          community_id: string
+          created_at: string
+          created_by: string | null
+          deleted_at: string | null
+          ends_at: string
+          id: string
+          name: string
+          needed_guards: number
+          starts_at: string
+          updated_at: string
+          updated_by: string | null
+        }
+        Insert: {
+          booth_id: string
+          community_id: string
+          created_at?: string
+          created_by?: string | null
+          deleted_at?: string | null
+          ends_at: string
+          id?: string
+          name: string
+          needed_guards?: number
+          starts_at: string
+          updated_at?: string
+          updated_by?: string | null
+        }
+        Update: {
+          booth_id?: string
+          community_id?: string
+          created_at?: string
+          created_by?: string | null
+          deleted_at?: string | null
+          ends_at?: string
+          id?: string
+          name?: string
+          needed_guards?: number
+          starts_at?: string
+          updated_at?: string
+          updated_by?: string | null
+        }
+        Relationships: [
+          {
+            foreignKeyName: "shifts_booth_fkey"
+            columns: ["community_id", "booth_id"]
+            referencedRelation: "booths"
+            referencedColumns: ["community_id", "id"]
+          },
+        ]
+      }
       unit_representatives: {
         Row: {
           authority: string | null
@@ -3193,6 +3997,317 @@ export type Database = {
           },
         ]
       }
+      visitor_invitations: {
+        Row: {
+          anonymized_at: string | null
+          community_id: string
+          created_at: string
+          created_by: string | null
+          daily_from: string | null
+          daily_until: string | null
+          deleted_at: string | null
+          document_number: string | null
+          ends_at: string
+          guest_limit: number | null
+          host_resident_id: string | null
+          id: string
+          kind: Database["public"]["Enums"]["visitor_invitation_kind"]
+          max_entries: number | null
+          note: string | null
+          plate: string | null
+          plate_key: string | null
+          provider_name: string | null
+          purpose: Database["public"]["Enums"]["visit_purpose"]
+          recurrence: string | null
+          starts_at: string
+          status: Database["public"]["Enums"]["visitor_invitation_status"]
+          status_reason: string | null
+          title: string | null
+          unit_id: string | null
+          updated_at: string
+          updated_by: string | null
+          used_entries: number
+          visitor_name: string | null
+          visitor_phone: string | null
+        }
+        Insert: {
+          anonymized_at?: string | null
+          community_id: string
+          created_at?: string
+          created_by?: string | null
+          daily_from?: string | null
+          daily_until?: string | null
+          deleted_at?: string | null
+          document_number?: string | null
+          ends_at: string
+          guest_limit?: number | null
+          host_resident_id?: string | null
+          id?: string
+          kind: Database["public"]["Enums"]["visitor_invitation_kind"]
+          max_entries?: number | null
+          note?: string | null
+          plate?: string | null
+          plate_key?: never
+          provider_name?: string | null
+          purpose?: Database["public"]["Enums"]["visit_purpose"]
+          recurrence?: string | null
+          starts_at: string
+          status?: Database["public"]["Enums"]["visitor_invitation_status"]
+          status_reason?: string | null
+          title?: string | null
+          unit_id?: string | null
+          updated_at?: string
+          updated_by?: string | null
+          used_entries?: number
+          visitor_name?: string | null
+          visitor_phone?: string | null
+        }
+        Update: {
+          anonymized_at?: string | null
+          community_id?: string
+          created_at?: string
+          created_by?: string | null
+          daily_from?: string | null
+          daily_until?: string | null
+          deleted_at?: string | null
+          document_number?: string | null
+          ends_at?: string
+          guest_limit?: number | null
+          host_resident_id?: string | null
+          id?: string
+          kind?: Database["public"]["Enums"]["visitor_invitation_kind"]
+          max_entries?: number | null
+          note?: string | null
+          plate?: string | null
+          plate_key?: never
+          provider_name?: string | null
+          purpose?: Database["public"]["Enums"]["visit_purpose"]
+          recurrence?: string | null
+          starts_at?: string
+          status?: Database["public"]["Enums"]["visitor_invitation_status"]
+          status_reason?: string | null
+          title?: string | null
+          unit_id?: string | null
+          updated_at?: string
+          updated_by?: string | null
+          used_entries?: number
+          visitor_name?: string | null
+          visitor_phone?: string | null
+        }
+        Relationships: [
+          {
+            foreignKeyName: "visitor_invitations_community_fkey"
+            columns: ["community_id"]
+            referencedRelation: "communities"
+            referencedColumns: ["id"]
+          },
+          {
+            foreignKeyName: "visitor_invitations_community_fkey"
+            columns: ["community_id"]
+            referencedRelation: "ideal_parts_report"
+            referencedColumns: ["community_id"]
+          },
+          {
+            foreignKeyName: "visitor_invitations_host_fkey"
+            columns: ["community_id", "host_resident_id"]
+            referencedRelation: "residents"
+            referencedColumns: ["community_id", "id"]
+          },
+          {
+            foreignKeyName: "visitor_invitations_host_fkey"
+            columns: ["community_id", "host_resident_id"]
+            referencedRelation: "residents_overview"
+            referencedColumns: ["community_id", "resident_id"]
+          },
+          {
+            foreignKeyName: "visitor_invitations_unit_fkey"
+            columns: ["community_id", "unit_id"]
+            referencedRelation: "units"
+            referencedColumns: ["community_id", "id"]
+          },
+          {
+            foreignKeyName: "visitor_invitations_unit_fkey"
+            columns: ["community_id", "unit_id"]
+            referencedRelation: "units_overview"
+            referencedColumns: ["community_id", "unit_id"]
+          },
+          {
+            foreignKeyName: "visitor_invitations_unit_fkey"
+            columns: ["community_id", "unit_id"]
+            referencedRelation: "vacant_units"
+            referencedColumns: ["community_id", "unit_id"]
+          },
+        ]
+      }
+      visits: {
+        Row: {
+          anonymized_at: string | null
+          answer_by: string | null
+          answered_at: string | null
+          answered_by: string | null
+          asked_at: string | null
+          checked_in_at: string | null
+          checked_out_at: string | null
+          community_id: string
+          created_at: string
+          created_by: string | null
+          deleted_at: string | null
+          document_number: string | null
+          entry_point_id: string | null
+          exit_point_id: string | null
+          expected_at: string
+          expires_at: string | null
+          guest_id: string | null
+          host_resident_id: string | null
+          id: string
+          invitation_id: string | null
+          party_size: number
+          plate: string | null
+          provider_name: string | null
+          purpose: Database["public"]["Enums"]["visit_purpose"]
+          status: Database["public"]["Enums"]["visit_status"]
+          status_reason: string | null
+          unit_id: string | null
+          updated_at: string
+          updated_by: string | null
+          visitor_name: string | null
+          visitor_phone: string | null
+        }
+        Insert: {
+          anonymized_at?: string | null
+          answer_by?: string | null
+          answered_at?: string | null
+          answered_by?: string | null
+          asked_at?: string | null
+          checked_in_at?: string | null
+          checked_out_at?: string | null
+          community_id: string
+          created_at?: string
+          created_by?: string | null
+          deleted_at?: string | null
+          document_number?: string | null
+          entry_point_id?: string | null
+          exit_point_id?: string | null
+          expected_at?: string
+          expires_at?: string | null
+          guest_id?: string | null
+          host_resident_id?: string | null
+          id?: string
+          invitation_id?: string | null
+          party_size?: number
+          plate?: string | null
+          provider_name?: string | null
+          purpose?: Database["public"]["Enums"]["visit_purpose"]
+          status: Database["public"]["Enums"]["visit_status"]
+          status_reason?: string | null
+          unit_id?: string | null
+          updated_at?: string
+          updated_by?: string | null
+          visitor_name?: string | null
+          visitor_phone?: string | null
+        }
+        Update: {
+          anonymized_at?: string | null
+          answer_by?: string | null
+          answered_at?: string | null
+          answered_by?: string | null
+          asked_at?: string | null
+          checked_in_at?: string | null
+          checked_out_at?: string | null
+          community_id?: string
+          created_at?: string
+          created_by?: string | null
+          deleted_at?: string | null
+          document_number?: string | null
+          entry_point_id?: string | null
+          exit_point_id?: string | null
+          expected_at?: string
+          expires_at?: string | null
+          guest_id?: string | null
+          host_resident_id?: string | null
+          id?: string
+          invitation_id?: string | null
+          party_size?: number
+          plate?: string | null
+          provider_name?: string | null
+          purpose?: Database["public"]["Enums"]["visit_purpose"]
+          status?: Database["public"]["Enums"]["visit_status"]
+          status_reason?: string | null
+          unit_id?: string | null
+          updated_at?: string
+          updated_by?: string | null
+          visitor_name?: string | null
+          visitor_phone?: string | null
+        }
+        Relationships: [
+          {
+            foreignKeyName: "visits_community_fkey"
+            columns: ["community_id"]
+            referencedRelation: "communities"
+            referencedColumns: ["id"]
+          },
+          {
+            foreignKeyName: "visits_community_fkey"
+            columns: ["community_id"]
+            referencedRelation: "ideal_parts_report"
+            referencedColumns: ["community_id"]
+          },
+          {
+            foreignKeyName: "visits_entry_point_fkey"
+            columns: ["community_id", "entry_point_id"]
+            referencedRelation: "access_points"
+            referencedColumns: ["community_id", "id"]
+          },
+          {
+            foreignKeyName: "visits_exit_point_fkey"
+            columns: ["community_id", "exit_point_id"]
+            referencedRelation: "access_points"
+            referencedColumns: ["community_id", "id"]
+          },
+          {
+            foreignKeyName: "visits_guest_fkey"
+            columns: ["community_id", "invitation_id", "guest_id"]
+            referencedRelation: "invitation_guests"
+            referencedColumns: ["community_id", "invitation_id", "id"]
+          },
+          {
+            foreignKeyName: "visits_host_fkey"
+            columns: ["community_id", "host_resident_id"]
+            referencedRelation: "residents"
+            referencedColumns: ["community_id", "id"]
+          },
+          {
+            foreignKeyName: "visits_host_fkey"
+            columns: ["community_id", "host_resident_id"]
+            referencedRelation: "residents_overview"
+            referencedColumns: ["community_id", "resident_id"]
+          },
+          {
+            foreignKeyName: "visits_invitation_fkey"
+            columns: ["community_id", "invitation_id"]
+            referencedRelation: "visitor_invitations"
+            referencedColumns: ["community_id", "id"]
+          },
+          {
+            foreignKeyName: "visits_unit_fkey"
+            columns: ["community_id", "unit_id"]
+            referencedRelation: "units"
+            referencedColumns: ["community_id", "id"]
+          },
+          {
+            foreignKeyName: "visits_unit_fkey"
+            columns: ["community_id", "unit_id"]
+            referencedRelation: "units_overview"
+            referencedColumns: ["community_id", "unit_id"]
+          },
+          {
+            foreignKeyName: "visits_unit_fkey"
+            columns: ["community_id", "unit_id"]
+            referencedRelation: "vacant_units"
+            referencedColumns: ["community_id", "unit_id"]
+          },
+        ]
+      }
     }
     Views: {
       audit_log: {
@@ -3294,6 +4409,67 @@ export type Database = {
           units_without: number | null
         }
         Relationships: []
+      }
+      passes_overview: {
+        Row: {
+          community_id: string | null
+          created_at: string | null
+          created_by: string | null
+          ends_at: string | null
+          guest_id: string | null
+          invitation_id: string | null
+          is_offline: boolean | null
+          kid: string | null
+          kind: Database["public"]["Enums"]["pass_kind"] | null
+          label: string | null
+          last_used_at: string | null
+          max_uses: number | null
+          pass_id: string | null
+          resident_id: string | null
+          revoked_at: string | null
+          revoked_reason: string | null
+          starts_at: string | null
+          state: string | null
+          used_count: number | null
+        }
+        Relationships: [
+          {
+            foreignKeyName: "passes_community_fkey"
+            columns: ["community_id"]
+            referencedRelation: "communities"
+            referencedColumns: ["id"]
+          },
+          {
+            foreignKeyName: "passes_community_fkey"
+            columns: ["community_id"]
+            referencedRelation: "ideal_parts_report"
+            referencedColumns: ["community_id"]
+          },
+          {
+            foreignKeyName: "passes_guest_fkey"
+            columns: ["community_id", "invitation_id", "guest_id"]
+            referencedRelation: "invitation_guests"
+            referencedColumns: ["community_id", "invitation_id", "id"]
+          },
+          {
+            foreignKeyName: "passes_invitation_fkey"
+            columns: ["community_id", "invitation_id"]
+            referencedRelation: "visitor_invitations"
+            referencedColumns: ["community_id", "id"]
+          },
+          {
+            foreignKeyName: "passes_resident_fkey"
+            columns: ["community_id", "resident_id"]
+            referencedRelation: "residents"
+            referencedColumns: ["community_id", "id"]
+          },
+          {
+            foreignKeyName: "passes_resident_fkey"
+            columns: ["community_id", "resident_id"]
+            referencedRelation: "residents_overview"
+            referencedColumns: ["community_id", "resident_id"]
+          },
+        ]
       }
       privacy_requests_overview: {
         Row: {
@@ -3525,6 +4701,10 @@ export type Database = {
         }
         Returns: string
       }
+      add_pass_key: {
+        Args: { invitation_id: string; public_key: string; secret: string }
+        Returns: string
+      }
       add_resident_document: {
         Args: {
           expires_on?: string
@@ -3540,6 +4720,10 @@ export type Database = {
         Args: { id: string; reason?: string; table_name: string }
         Returns: Json
       }
+      assign_guard: {
+        Args: { guard_id: string; shift_id: string }
+        Returns: string
+      }
       auth_log: {
         Args: { most?: number; since?: string; user_id?: string }
         Returns: {
@@ -3548,6 +4732,17 @@ export type Database = {
           address: string
           provider: string
           recorded_at: string
+        }[]
+      }
+      booth_on_duty: {
+        Args: { booth_id: string; moment?: string }
+        Returns: {
+          ends_at: string
+          guard_id: string
+          guard_name: string
+          shift_id: string
+          shift_name: string
+          starts_at: string
         }[]
       }
       check_identity: {
@@ -3640,6 +4835,36 @@ export type Database = {
         }
         Returns: string
       }
+      device_check_in: {
+        Args: Record<PropertyKey, never>
+        Returns: {
+          access_point_id: string
+          access_point_name: string
+          access_point_status: Database["public"]["Enums"]["access_point_status"]
+          community_id: string
+          device_id: string
+          device_name: string
+          direction: Database["public"]["Enums"]["access_direction"]
+          is_open: boolean
+          key_ends_at: string
+          kind: Database["public"]["Enums"]["access_device_kind"]
+          server_at: string
+          time_zone: string
+        }[]
+      }
+      device_health: {
+        Args: { community_id: string }
+        Returns: {
+          access_point_id: string
+          access_point_name: string
+          device_id: string
+          device_name: string
+          key_made_at: string
+          kind: Database["public"]["Enums"]["access_device_kind"]
+          last_seen_at: string
+          old_key_ends_at: string
+        }[]
+      }
       directory: {
         Args: { community_id: string; search?: string }
         Returns: {
@@ -3666,6 +4891,19 @@ export type Database = {
       end_user_sessions: {
         Args: { reason: string; user_id: string }
         Returns: number
+      }
+      enroll_device: {
+        Args: {
+          access_point_id: string
+          direction?: Database["public"]["Enums"]["access_direction"]
+          kind: Database["public"]["Enums"]["access_device_kind"]
+          name: string
+          serial_number?: string
+        }
+        Returns: {
+          device_id: string
+          device_key: string
+        }[]
       }
       erase_my_account: { Args: { confirmation: string }; Returns: Json }
       erase_personal_data: {
@@ -3826,6 +5064,42 @@ export type Database = {
         Args: { community_id: string; moment?: string }
         Returns: boolean
       }
+      issue_access_card: {
+        Args: {
+          community_id: string
+          expires_on?: string
+          guard_id?: string
+          kind?: Database["public"]["Enums"]["access_card_kind"]
+          label?: string
+          number: string
+          resident_id?: string
+        }
+        Returns: string
+      }
+      issue_entry_code: {
+        Args: { guest_id?: string; invitation_id: string }
+        Returns: {
+          code: string
+          ends_at: string
+          starts_at: string
+        }[]
+      }
+      issue_pass: {
+        Args: { guest_id?: string; invitation_id: string; is_offline?: boolean }
+        Returns: {
+          ends_at: string
+          link_token: string
+          max_uses: number
+          pass: string
+          pass_id: string
+          starts_at: string
+          to_sign: string
+        }[]
+      }
+      lift_access_hold: {
+        Args: { hold_id: string; reason?: string }
+        Returns: boolean
+      }
       lift_hold: {
         Args: { hold_id: string; reason: string }
         Returns: undefined
@@ -3874,6 +5148,10 @@ export type Database = {
           role: Database["public"]["Enums"]["occupancy_role"]
           starts_on: string
         }[]
+      }
+      move_shift: {
+        Args: { ends_at: string; shift_id: string; starts_at: string }
+        Returns: undefined
       }
       my_invitations: {
         Args: Record<PropertyKey, never>
@@ -3941,6 +5219,24 @@ export type Database = {
           taken_by_name: string
         }[]
       }
+      open_visitor_pass: {
+        Args: { token: string }
+        Returns: {
+          address: string
+          daily_from: string
+          daily_until: string
+          ends_at: string
+          has_days: boolean
+          locale: string
+          pass: string
+          place: string
+          starts_at: string
+          state: string
+          time_zone: string
+          title: string
+          visitor_name: string
+        }[]
+      }
       opening_times: {
         Args: { community_id: string; days?: number; first_day?: string }
         Returns: {
@@ -3953,6 +5249,34 @@ export type Database = {
       order_emergency_contacts: {
         Args: { contact_ids: string[]; resident_id: string }
         Returns: undefined
+      }
+      pass_keys: {
+        Args: { community_id: string }
+        Returns: {
+          algorithm: Database["public"]["Enums"]["pass_algorithm"]
+          created_at: string
+          destroyed_at: string
+          kid: string
+          retired_at: string
+          revoked_at: string
+          revoked_reason: string
+        }[]
+      }
+      pass_public_keys: {
+        Args: { community_id?: string }
+        Returns: {
+          kid: string
+          public_key: string
+          retired_at: string
+        }[]
+      }
+      pass_signing_key: {
+        Args: { pass_id: string }
+        Returns: {
+          kid: string
+          public_key: string
+          secret: string
+        }[]
       }
       pet_history: {
         Args: { pet_id: string }
@@ -3967,6 +5291,19 @@ export type Database = {
           what: string
         }[]
       }
+      place_access_hold: {
+        Args: {
+          card_id?: string
+          community_id: string
+          ends_at?: string
+          note?: string
+          reason: string
+          resident_id?: string
+          starts_at?: string
+          vehicle_id?: string
+        }
+        Returns: string
+      }
       place_hold: {
         Args: {
           community_id?: string
@@ -3976,6 +5313,31 @@ export type Database = {
           user_id?: string
         }
         Returns: string
+      }
+      plan_shift: {
+        Args: {
+          booth_id: string
+          ends_at: string
+          guard_ids?: string[]
+          name: string
+          needed_guards?: number
+          starts_at: string
+        }
+        Returns: string
+      }
+      plan_shifts: {
+        Args: {
+          booth_id: string
+          ends_at: string
+          first_on: string
+          guard_ids?: string[]
+          last_on: string
+          name: string
+          needed_guards?: number
+          starts_at: string
+          weekdays?: number[]
+        }
+        Returns: number
       }
       publish_house_rules: {
         Args: { effective_on?: string; house_rules_id: string }
@@ -4138,6 +5500,18 @@ export type Database = {
           token: string
         }[]
       }
+      resident_pass_seed: {
+        Args: { community_id: string; label?: string }
+        Returns: {
+          ends_at: string
+          kid: string
+          pass_id: string
+          seed: string
+          server_at: string
+          starts_at: string
+          step_seconds: number
+        }[]
+      }
       resolve_privacy_request: {
         Args: {
           answer?: string
@@ -4163,9 +5537,32 @@ export type Database = {
         }
         Returns: undefined
       }
+      revoke_device: {
+        Args: { device_id: string; reason?: string }
+        Returns: undefined
+      }
+      revoke_entry_code: {
+        Args: { guest_id?: string; invitation_id: string }
+        Returns: undefined
+      }
       revoke_invitation: { Args: { invitation_id: string }; Returns: undefined }
+      revoke_pass: {
+        Args: { pass_id: string; reason: string }
+        Returns: boolean
+      }
+      revoke_pass_key: {
+        Args: { kid: string; reason: string }
+        Returns: number
+      }
       revoke_permission: { Args: { grant_id: string }; Returns: undefined }
       revoke_role: { Args: { membership_id: string }; Returns: undefined }
+      revoked_offline_passes: {
+        Args: { community_id?: string }
+        Returns: {
+          pass_id: string
+          revoked_at: string
+        }[]
+      }
       roster_headers: {
         Args: { language?: string }
         Returns: {
@@ -4173,6 +5570,21 @@ export type Database = {
           field: string
           header: string
         }[]
+      }
+      rotate_device_key: {
+        Args: { device_id: string; overlap_minutes?: number }
+        Returns: string
+      }
+      rotate_pass_key: {
+        Args: {
+          algorithm?: Database["public"]["Enums"]["pass_algorithm"]
+          community_id: string
+        }
+        Returns: string
+      }
+      seal_pass: {
+        Args: { link_token: string; pass: string; pass_id: string }
+        Returns: undefined
       }
       search: {
         Args: {
@@ -4208,6 +5620,22 @@ export type Database = {
           share: number
           starts_on: string
         }[]
+      }
+      set_access_card_status: {
+        Args: {
+          card_id: string
+          reason?: string
+          status: Database["public"]["Enums"]["access_card_status"]
+        }
+        Returns: undefined
+      }
+      set_access_point_status: {
+        Args: {
+          access_point_id: string
+          reason?: string
+          status: Database["public"]["Enums"]["access_point_status"]
+        }
+        Returns: undefined
       }
       set_account_status: {
         Args: {
@@ -4247,6 +5675,18 @@ export type Database = {
           organization_id?: string
         }
         Returns: boolean
+      }
+      set_guard_status: {
+        Args: {
+          guard_id: string
+          reason?: string
+          status: Database["public"]["Enums"]["guard_status"]
+        }
+        Returns: number
+      }
+      set_guard_user: {
+        Args: { guard_id: string; user_id: string }
+        Returns: undefined
       }
       set_medical: {
         Args: {
@@ -4410,6 +5850,10 @@ export type Database = {
           unit_id: string
         }[]
       }
+      unassign_guard: {
+        Args: { guard_id: string; shift_id: string }
+        Returns: boolean
+      }
       unit_occupants_on: {
         Args: { day: string; unit_id: string }
         Returns: {
@@ -4487,13 +5931,28 @@ export type Database = {
       }
     }
     Enums: {
+      access_card_kind: "card" | "fob" | "sticker"
+      access_card_status: "active" | "blocked" | "lost" | "returned"
+      access_device_kind:
+        | "reader"
+        | "camera"
+        | "intercom"
+        | "tablet"
+        | "controller"
+      access_device_status: "active" | "revoked"
+      access_direction: "in" | "out" | "both"
       access_level: "site" | "organization" | "community" | "unit"
+      access_point_kind: "gate" | "barrier" | "door" | "turnstile" | "elevator"
+      access_point_status: "in_service" | "out_of_service"
       account_status: "active" | "inactive" | "suspended" | "banned"
       audit_operation: "insert" | "update" | "delete" | "action"
       consent_channel: "app" | "paper" | "mail" | "phone" | "in_person"
       file_status: "registered" | "stored" | "removed"
+      guard_status: "active" | "suspended" | "left"
       identity_status: "pending" | "verified" | "rejected"
       incident_severity: "minor" | "serious" | "grave"
+      invitation_exception_kind: "skipped" | "added"
+      invitation_guest_status: "invited" | "entered" | "cancelled"
       invitation_status: "pending" | "accepted" | "revoked" | "expired"
       occupancy_role: "owner" | "tenant" | "family" | "authorized" | "guest"
       onboarding_state:
@@ -4504,6 +5963,8 @@ export type Database = {
         | "active"
         | "suspended"
         | "moved_out"
+      pass_algorithm: "hs256" | "ed25519"
+      pass_kind: "visitor" | "resident"
       pet_incident_status: "open" | "resolved" | "dismissed"
       pet_kind:
         | "dog"
@@ -4592,6 +6053,21 @@ export type Database = {
         | "truck"
         | "trailer"
         | "other"
+      visit_purpose: "guest" | "delivery" | "service" | "other"
+      visit_status:
+        | "pending"
+        | "approved"
+        | "checked_in"
+        | "checked_out"
+        | "denied"
+        | "expired"
+      visitor_invitation_kind:
+        | "single"
+        | "event"
+        | "recurring"
+        | "vehicle"
+        | "service"
+      visitor_invitation_status: "active" | "cancelled"
     }
     CompositeTypes: {
       [_ in never]: never
@@ -4719,13 +6195,29 @@ export type CompositeTypes<
 export const Constants = {
   public: {
     Enums: {
+      access_card_kind: ["card", "fob", "sticker"],
+      access_card_status: ["active", "blocked", "lost", "returned"],
+      access_device_kind: [
+        "reader",
+        "camera",
+        "intercom",
+        "tablet",
+        "controller",
+      ],
+      access_device_status: ["active", "revoked"],
+      access_direction: ["in", "out", "both"],
       access_level: ["site", "organization", "community", "unit"],
+      access_point_kind: ["gate", "barrier", "door", "turnstile", "elevator"],
+      access_point_status: ["in_service", "out_of_service"],
       account_status: ["active", "inactive", "suspended", "banned"],
       audit_operation: ["insert", "update", "delete", "action"],
       consent_channel: ["app", "paper", "mail", "phone", "in_person"],
       file_status: ["registered", "stored", "removed"],
+      guard_status: ["active", "suspended", "left"],
       identity_status: ["pending", "verified", "rejected"],
       incident_severity: ["minor", "serious", "grave"],
+      invitation_exception_kind: ["skipped", "added"],
+      invitation_guest_status: ["invited", "entered", "cancelled"],
       invitation_status: ["pending", "accepted", "revoked", "expired"],
       occupancy_role: ["owner", "tenant", "family", "authorized", "guest"],
       onboarding_state: [
@@ -4737,6 +6229,8 @@ export const Constants = {
         "suspended",
         "moved_out",
       ],
+      pass_algorithm: ["hs256", "ed25519"],
+      pass_kind: ["visitor", "resident"],
       pet_incident_status: ["open", "resolved", "dismissed"],
       pet_kind: [
         "dog",
@@ -4821,6 +6315,23 @@ export const Constants = {
         "trailer",
         "other",
       ],
+      visit_purpose: ["guest", "delivery", "service", "other"],
+      visit_status: [
+        "pending",
+        "approved",
+        "checked_in",
+        "checked_out",
+        "denied",
+        "expired",
+      ],
+      visitor_invitation_kind: [
+        "single",
+        "event",
+        "recurring",
+        "vehicle",
+        "service",
+      ],
+      visitor_invitation_status: ["active", "cancelled"],
     },
   },
 } as const

@@ -13,7 +13,7 @@ export function createApp(name: string): Hono {
   const app = new Hono().basePath(`/${name}`);
   app.use(cors({
     origin: "*",
-    allowHeaders: ["authorization", "apikey", "content-type", "x-client-info"],
+    allowHeaders: ["authorization", "apikey", "content-type", "x-client-info", "x-device-key"],
     exposeHeaders: ["content-disposition"],
   }));
   app.use(async (c, next) => {
@@ -36,6 +36,24 @@ export function createApp(name: string): Hono {
   });
   app.notFound((c) => c.json(new ApiError(404, "not_found").toJSON(), 404));
   return app;
+}
+
+/**
+ * A body of JSON as a schema describes it.
+ *
+ * @throws {ApiError} 400 `invalid_body` naming each field and why
+ */
+export function parseBody<T extends z.ZodType>(schema: T, text: string): z.output<T> {
+  let told: unknown;
+  try {
+    told = JSON.parse(text);
+  } catch {
+    throw new ApiError(400, "invalid_body", "The body is not JSON.");
+  }
+  const parsed = schema.safeParse(told);
+  if (parsed.success) return parsed.data;
+  const reasons = parsed.error.issues.map((issue) => [...issue.path, issue.message].join(": "));
+  throw new ApiError(400, "invalid_body", reasons.join("; "));
 }
 
 /**

@@ -225,16 +225,20 @@ grant select, insert, update on public.vehicles to service_role;
 
 -- Whose vehicle is it today ------------------------------------------------------------------------------------------
 
+-- In PL/pgSQL, which keeps its plans: every vehicle at a gate comes past them.
+
 create function app.is_entitled_on(vehicle public.vehicles, day date)
 returns boolean
-language sql
+language plpgsql
 stable
 set search_path = ''
 as $$
-  select vehicle.resident_id is null or exists (
+begin
+  return vehicle.resident_id is null or exists (
     select from public.occupancies o
     where o.community_id = vehicle.community_id and o.resident_id = vehicle.resident_id and (vehicle.unit_id is null or o.unit_id = vehicle.unit_id)
-      and o.deleted_at is null and o.starts_on <= is_entitled_on.day and (o.ends_on is null or o.ends_on >= is_entitled_on.day))
+      and o.deleted_at is null and o.starts_on <= is_entitled_on.day and (o.ends_on is null or o.ends_on >= is_entitled_on.day));
+end;
 $$;
 
 comment on function app.is_entitled_on(public.vehicles, date) is
@@ -242,13 +246,15 @@ comment on function app.is_entitled_on(public.vehicles, date) is
 
 create function app.is_active_on(vehicle public.vehicles, day date)
 returns boolean
-language sql
+language plpgsql
 stable
 set search_path = ''
 as $$
-  select vehicle.status = 'active' and vehicle.deleted_at is null
+begin
+  return vehicle.status = 'active' and vehicle.deleted_at is null
     and (vehicle.starts_on is null or vehicle.starts_on <= is_active_on.day) and (vehicle.ends_on is null or vehicle.ends_on >= is_active_on.day)
-    and app.is_entitled_on(vehicle, is_active_on.day)
+    and app.is_entitled_on(vehicle, is_active_on.day);
+end;
 $$;
 
 comment on function app.is_active_on(public.vehicles, date) is

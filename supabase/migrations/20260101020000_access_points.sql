@@ -196,12 +196,14 @@ grant select, insert, update on public.access_points to service_role;
 
 create function app.is_open_at(point public.access_points, moment timestamptz)
 returns boolean
-language sql
+language plpgsql
 stable
 set search_path = ''
 as $$
-  select point.status = 'in_service' and point.deleted_at is null
-    and (point.open_hours is null or app.within_hours(point.open_hours, moment at time zone (select c.time_zone from public.communities c where c.id = point.community_id)))
+begin
+  return point.status = 'in_service' and point.deleted_at is null
+    and (point.open_hours is null or app.within_hours(point.open_hours, moment at time zone (select c.time_zone from public.communities c where c.id = point.community_id)));
+end;
 $$;
 
 comment on function app.is_open_at(public.access_points, timestamptz) is

@@ -122,14 +122,20 @@ grant select, insert, update on public.access_cards to service_role;
 
 create function app.card_by_number(community uuid, number text)
 returns public.access_cards
-language sql
+language plpgsql
 stable
 security definer -- reads cards for devices and guards, who may not
 set search_path = ''
 as $$
-  select c.*
+declare
+  wanted constant text := app.card_key(card_by_number.number);
+  card public.access_cards;
+begin
+  select c.* into card
   from public.access_cards c
-  where c.community_id = card_by_number.community and c.number_key = app.card_key(card_by_number.number) and c.status <> 'returned' and c.deleted_at is null
+  where c.community_id = card_by_number.community and c.number_key = wanted and c.status <> 'returned' and c.deleted_at is null;
+  return card;
+end;
 $$;
 
 comment on function app.card_by_number(uuid, text) is

@@ -125,27 +125,30 @@ create trigger _600_emit_lifted after update of lifted_at on public.access_holds
 
 create function app.holds_against(community uuid, resident uuid, vehicle uuid, card uuid, moment timestamptz)
 returns text
-language sql
+language plpgsql
 stable
 security definer -- reads holds for devices and guards, who may not
 set search_path = ''
 as $$
-  select f.reason
-  from (
-    select h.reason, h.starts_at, h.id from public.access_holds h
-    where h.community_id = holds_against.community and h.resident_id = holds_against.resident
-      and h.lifted_at is null and h.deleted_at is null and h.starts_at <= moment and (h.ends_at is null or h.ends_at > moment)
-    union all
-    select h.reason, h.starts_at, h.id from public.access_holds h
-    where h.community_id = holds_against.community and h.vehicle_id = holds_against.vehicle
-      and h.lifted_at is null and h.deleted_at is null and h.starts_at <= moment and (h.ends_at is null or h.ends_at > moment)
-    union all
-    select h.reason, h.starts_at, h.id from public.access_holds h
-    where h.community_id = holds_against.community and h.card_id = holds_against.card
-      and h.lifted_at is null and h.deleted_at is null and h.starts_at <= moment and (h.ends_at is null or h.ends_at > moment)
-  ) f
-  order by f.starts_at, f.id
-  limit 1
+begin
+  return (
+    select f.reason
+    from (
+      select h.reason, h.starts_at, h.id from public.access_holds h
+      where h.community_id = holds_against.community and h.resident_id = holds_against.resident
+        and h.lifted_at is null and h.deleted_at is null and h.starts_at <= moment and (h.ends_at is null or h.ends_at > moment)
+      union all
+      select h.reason, h.starts_at, h.id from public.access_holds h
+      where h.community_id = holds_against.community and h.vehicle_id = holds_against.vehicle
+        and h.lifted_at is null and h.deleted_at is null and h.starts_at <= moment and (h.ends_at is null or h.ends_at > moment)
+      union all
+      select h.reason, h.starts_at, h.id from public.access_holds h
+      where h.community_id = holds_against.community and h.card_id = holds_against.card
+        and h.lifted_at is null and h.deleted_at is null and h.starts_at <= moment and (h.ends_at is null or h.ends_at > moment)
+    ) f
+    order by f.starts_at, f.id
+    limit 1);
+end;
 $$;
 
 comment on function app.holds_against(uuid, uuid, uuid, uuid, timestamptz) is

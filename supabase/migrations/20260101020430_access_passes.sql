@@ -28,7 +28,6 @@ create table public.passes (
   kind public.pass_kind not null,
   invitation_id uuid,
   guest_id uuid,
-  unit_id uuid,
   resident_id uuid,
   kid text not null,
   starts_at timestamptz not null,
@@ -41,14 +40,14 @@ create table public.passes (
   constraint passes_pkey primary key (id),
   constraint passes_community_key unique (community_id, id),
   constraint passes_community_fkey foreign key (community_id) references public.communities (id) on delete cascade,
-  constraint passes_unit_fkey foreign key (community_id, unit_id) references public.units (community_id, id) on delete cascade,
+  constraint passes_invitation_fkey foreign key (community_id, invitation_id) references public.visitor_invitations (community_id, id) on delete cascade,
+  constraint passes_guest_fkey foreign key (community_id, invitation_id, guest_id) references public.invitation_guests (community_id, invitation_id, id) on delete cascade,
   constraint passes_resident_fkey foreign key (community_id, resident_id) references public.residents (community_id, id) on delete cascade,
   -- Keys go with their community alone.
   constraint passes_key_fkey foreign key (community_id, kid) references private.pass_keys (community_id, kid) on delete cascade,
-  constraint passes_label_check check (app.is_name(label)),
+  constraint passes_label_check check (app.is_name(label) and (label is null or kind = 'resident')),
   constraint passes_subject_check check (
-    (kind = 'visitor') = (invitation_id is not null) and (kind = 'resident') = (resident_id is not null)
-    and (guest_id is null or invitation_id is not null) and (unit_id is null) = (kind = 'resident')),
+    (kind = 'visitor') = (invitation_id is not null) and (kind = 'resident') = (resident_id is not null) and (guest_id is null or invitation_id is not null)),
   constraint passes_window_check check (
     starts_at < ends_at and ends_at <= starts_at + interval '400 days' and starts_at >= timestamptz '2000-01-01 00:00:00+00' and ends_at < timestamptz '2100-01-01 00:00:00+00'
     and starts_at = date_trunc('second', starts_at, 'UTC') and ends_at = date_trunc('second', ends_at, 'UTC')),
@@ -57,19 +56,19 @@ create table public.passes (
   constraint passes_revoked_check check ((revoked_at is null) = (revoked_reason is null) and length(revoked_reason) between 1 and 500)
 );
 
-create unique index passes_resident_key on public.passes (resident_id) where kind = 'resident' and revoked_at is null and deleted_at is null;
+create unique index passes_resident_key on public.passes (resident_id) where resident_id is not null and revoked_at is null and deleted_at is null;
+create unique index passes_invitation_key on public.passes (invitation_id, guest_id) nulls not distinct where invitation_id is not null and revoked_at is null and deleted_at is null;
 create index passes_resident_idx on public.passes (community_id, resident_id) where resident_id is not null;
-create index passes_unit_idx on public.passes (community_id, unit_id) where unit_id is not null;
+create index passes_invitation_idx on public.passes (community_id, invitation_id, guest_id) where invitation_id is not null;
 create index passes_key_idx on public.passes (community_id, kid);
 create index passes_newest_idx on public.passes (community_id, starts_at);
 
 comment on table public.passes is
   'The passes that were handed out. Made by issue_pass and resident_pass_seed, revoked by revoke_pass. What a pass reads is not stored: whoever reads the table can show none.';
-comment on column public.passes.label is 'What it is for, as its host or the resident calls it.';
+comment on column public.passes.label is 'What the resident calls it: My telephone. A visitor''s goes by its invitation.';
 comment on column public.passes.kind is 'visitor: of an invitation. resident: a resident''s own, which reads differently every 30 seconds.';
 comment on column public.passes.invitation_id is 'The invitation that it is a pass to.';
 comment on column public.passes.guest_id is 'The guest of the invitation whose it is; null: whoever holds it.';
-comment on column public.passes.unit_id is 'The unit that invited.';
 comment on column public.passes.resident_id is 'Whose own it is.';
 comment on column public.passes.kid is 'The key that signed it.';
 comment on column public.passes.starts_at is 'From when on it opens. In its signed text too, and so never changed.';
@@ -83,10 +82,23 @@ select app.track('public.passes', secrets => '{digest}');
 select app.register_personal_data('public.passes', 'resident_id', 'resident', on_erase => 'remove', on_merge => 'archive', clash_on => '{kind}',
   columns => '{"label": null}', exported => '{label,kind,starts_at,ends_at,revoked_at}');
 
-create trigger _010_frozen_terms before update of kind, invitation_id, guest_id, unit_id, kid, starts_at, ends_at, max_uses on public.passes for each row
-  when ((old.kind, old.invitation_id, old.guest_id, old.unit_id, old.kid, old.starts_at, old.ends_at, old.max_uses)
-    is distinct from (new.kind, new.invitation_id, new.guest_id, new.unit_id, new.kid, new.starts_at, new.ends_at, new.max_uses))
+create trigger _010_frozen_terms before update of kind, invitation_id, guest_id, kid, starts_at, ends_at, max_uses on public.passes for each row
+  when ((old.kind, old.invitation_id, old.guest_id, old.kid, old.starts_at, old.ends_at, old.max_uses)
+    is distinct from (new.kind, new.invitation_id, new.guest_id, new.kid, new.starts_at, new.ends_at, new.max_uses))
   execute function app.tg__frozen('subject, key, window and uses');
+
+create policy passes_select on public.passes for select to authenticated
+  using (
+    community_id = any ((select app.my_communities())::uuid[])
+    and deleted_at is null
+    and (
+      community_id in (select app.communities_with('passes.read'))
+      or resident_id in (select app.my_residents())
+      or invitation_id in (select app.visitor_invitations_with_me())
+    )
+  );
+grant select on public.passes to authenticated;
+grant select, insert, update on public.passes to service_role;
 
 -- Uses ---------------------------------------------------------------------------------------------------------------
 
@@ -150,7 +162,7 @@ set search_path = ''
 as $$
 begin
   perform app.emit('pass.' || case tg_op when 'INSERT' then 'issued' else 'revoked' end, new.community_id,
-    jsonb_build_object('pass_id', new.id, 'kind', new.kind, 'invitation_id', new.invitation_id, 'unit_id', new.unit_id, 'resident_id', new.resident_id));
+    jsonb_build_object('pass_id', new.id, 'kind', new.kind, 'invitation_id', new.invitation_id, 'resident_id', new.resident_id));
   return null;
 end;
 $$;
@@ -174,14 +186,14 @@ declare
   parts text[];
   payload bytea;
   signature bytea;
-  signed bytea;
   key private.pass_keys;
   secret bytea;
   pass public.passes;
   told_step bigint;
   skew interval;
+  shown_at constant timestamptz := coalesce(moment, now());
 begin
-  -- What it is. Nothing here calls a helper: a call costs more than the signature.
+  -- What it is. Nothing here calls a helper where it can do without: a call costs more than the signature.
   if presented is null or octet_length(presented) > 200 or presented ~ '[^A-Za-z0-9_.-]' then
     reason := 'malformed_pass';
     return next;
@@ -234,12 +246,12 @@ begin
       reason := 'bad_signature';
     end if;
   else
-    secret := app.pass_secret(key);
+    secret := case when key.vault_secret_id is null then decode(key.secret, 'base64') else app.pass_secret(key) end;
     if parts[1] = 'r1' then
       secret := extensions.hmac(convert_to('resident.' || read_pass.pass_id, 'UTF8'), secret, 'sha256');
     end if;
-    signed := convert_to(left(presented, -44), 'UTF8');
-    if sha256(extensions.hmac(signed, secret, 'sha256')) <> sha256(signature) then
+    -- Not true and not unknown: a secret that was lost verifies nothing.
+    if (sha256(extensions.hmac(convert_to(left(presented, -44), 'UTF8'), secret, 'sha256')) = sha256(signature)) is not true then
       reason := 'bad_signature';
     elsif pass.id is null then
       reason := 'unknown_pass';
@@ -247,7 +259,7 @@ begin
   end if;
   -- Signed with a key that was stolen: what the key signs here is what was issued, nothing else.
   if reason is null and ((pass.kind = 'resident') <> (parts[1] = 'r1') or (pass.digest is not null) <> (parts[1] = 'v2')
-    or (parts[1] <> 'r1' and substr(payload, 18, 8) <> app.pass_window(pass.starts_at, pass.ends_at)))
+    or (parts[1] <> 'r1' and substr(payload, 18, 8) <> int8send((extract(epoch from pass.starts_at)::bigint << 32) | extract(epoch from pass.ends_at)::bigint)))
   then
     reason := 'bad_signature';
   end if;
@@ -259,15 +271,15 @@ begin
   -- Whether it opens something now.
   if num_nonnulls(pass.revoked_at, pass.deleted_at) > 0 then
     reason := 'revoked';
-  elsif moment < pass.starts_at or moment >= pass.ends_at then
+  elsif shown_at < pass.starts_at or shown_at >= pass.ends_at then
     skew := make_interval(secs => app.setting('security.pass_clock_skew_seconds', community)::integer);
     reason := case
-      when moment < pass.starts_at - skew then 'not_yet_valid'
-      when moment >= pass.ends_at + skew then 'expired'
+      when shown_at < pass.starts_at - skew then 'not_yet_valid'
+      when shown_at >= pass.ends_at + skew then 'expired'
     end;
   end if;
   if reason is null and parts[1] = 'r1' then
-    if abs(told_step - floor(extract(epoch from moment) / 30)) > 1 then
+    if abs(told_step - floor(extract(epoch from shown_at) / 30)) > 1 then
       reason := 'stale';
     else
       step := told_step;
@@ -312,8 +324,7 @@ parallel safe
 set search_path = ''
 as $$
 begin
-  return decode(
-    lpad(to_hex(extract(epoch from starts_at)::bigint), 8, '0') || lpad(to_hex(extract(epoch from ends_at)::bigint), 8, '0'), 'hex');
+  return int8send((extract(epoch from starts_at)::bigint << 32) | extract(epoch from ends_at)::bigint);
 end;
 $$;
 
@@ -342,12 +353,12 @@ declare
   signed constant text := format('v1.%s.%s', pass.kid, app.pass_payload(pass));
   secret bytea;
 begin
-  select app.pass_secret(k) into secret from private.pass_keys k where k.kid = pass.kid;
+  select app.pass_secret(k) into secret from private.pass_keys k where k.kid = pass.kid and k.algorithm = 'hs256';
   return signed || '.' || app.base64url(extensions.hmac(convert_to(signed, 'UTF8'), secret, 'sha256'));
 end;
 $$;
 
-comment on function app.pass_text(public.passes) is 'What a visitor''s pass reads; null when its key was destroyed. Not executable by API roles.';
+comment on function app.pass_text(public.passes) is 'What a visitor''s pass reads; null for an offline one, which the database cannot sign, and when its key was destroyed. Not executable by API roles.';
 
 create function app.resident_seed(pass public.passes)
 returns text

@@ -13,7 +13,7 @@ const read = (page: string): string => readFileSync(join(projectRoot, page), 'ut
 
 let stack: TestStack;
 beforeAll(async () => {
-  stack = await startTestStack();
+  stack = await startTestStack({ functions: true });
 });
 afterAll(() => stack.stop());
 

@@ -73,7 +73,7 @@ async function plant(run: Sql, url: string, registration: Registration, who: typ
     if (tableName === 'public.invitations' && personColumn === 'accepted_by') await client.query(`update ${tableName} set status = 'accepted', accepted_at = now(), accepted_by = $1 where id = $2`, [who[whose], id]);
     if (!isKey) await client.query(`update ${tableName} set ${personColumn} = $1 where id = $2`, [who[whose], id]);
     // Nothing that is over keeps the person from being erased.
-    if (tableName === 'public.retention_holds') await client.query(`update ${tableName} set lifted_at = now(), lift_reason = 'Lifted' where id = $1`, [id]);
+    if (['public.retention_holds', 'public.access_holds'].includes(tableName)) await client.query(`update ${tableName} set lifted_at = now(), lift_reason = 'Lifted' where id = $1`, [id]);
     if (tableName === 'public.occupancies') await client.query(`update ${tableName} set starts_on = '2019-01-01', ends_on = '2019-12-31' where id = $1`, [id]);
     for (const column of Object.keys(registration.columns)) {
       if (column === personColumn || typeof registration.columns[column] === 'object' && registration.columns[column] !== null && 'kept' in (registration.columns[column] as object)) continue;

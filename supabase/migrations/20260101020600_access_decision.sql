@@ -1,0 +1,421 @@
+-- Access control: the decision.
+--
+-- Purpose     One question at the gate, one answer: granted or denied, why, and a line in the log, in one transaction.
+-- Types       app.access_answer
+-- RPCs        decide_access
+-- Invariants  What is denied burns nothing, and leaves its line all the same. What is raised is no attempt: a question without a gate, or a
+--             caller who has no business at it. Every attempt has one line, however often it is asked (nonce): the answer is
+--             kept, and another question under the same nonce is denied and not answered with it. Whatever is used up is
+--             used up last, by one statement each: of eight gates asked at once for the last use, one opens.
+--             Who comes in is looked at: window, home, schedule, holds, blacklist, anti-passback. Who goes out is let out with
+--             anything genuine, however old: a gate locks nobody in.
+--             What a guard notes by hand (check_in_visit) at a gate has its line too.
+--             Locks, in this order: the caller's nonce, the counter of wrong codes, the person or thing (presence), pass, invitation, visit.
+
+-- Deciding -----------------------------------------------------------------------------------------------------------
+
+create type app.access_answer as (
+  outcome public.access_outcome, reason text, log_id uuid, logged_at timestamptz, log_direction public.access_direction, detail text,
+  subject_kind text, subject_name text, subject_unit text, subject_unit_id uuid, subject_visit_id uuid, subject_invitation_id uuid, subject_pass_id uuid,
+  subject_resident_id uuid, subject_vehicle_id uuid, subject_card_id uuid, blacklist_entry_id uuid, blacklist_match text, is_repeated boolean
+);
+
+comment on type app.access_answer is 'What decide_access answers; its comment says what the fields are.';
+
+create function app.entry_problem(point public.access_points, caller app.access_caller, subject app.access_subject, method public.access_method, moment timestamptz)
+returns text
+language plpgsql
+stable
+set search_path = ''
+as $$
+declare
+  problem text;
+  subject_id constant uuid := coalesce(subject.vehicle_id, subject.resident_id, subject.card_id);
+begin
+  if point.open_hours is not null and not (method = 'guard' and caller.is_attended) and not app.is_open_at(point, moment) then
+    return 'closed';
+  elsif method in ('app', 'intercom') and caller.resident_id is not null and not caller.is_attended and not point.is_open_to_residents then
+    return 'not_open_to_residents';
+  elsif subject.reason is not null then
+    return subject.reason;
+  elsif subject.invitation_id is not null then
+    problem := app.invitation_problem(subject.invitation_id, point.id, moment);
+  end if;
+  if problem is null and subject_id is not null and app.holds_against(point.community_id, subject.resident_id, subject.vehicle_id, subject.card_id, moment) is not null then
+    return 'on_hold';
+  end if;
+  return problem;
+end;
+$$;
+
+comment on function app.entry_problem(public.access_points, app.access_caller, app.access_subject, public.access_method, timestamptz) is
+  'Why whom an attempt is about does not come in, the blacklist, anti-passback and what is used up apart. Writes nothing; not executable by API roles.';
+
+create function app.check_access_question(
+  point uuid, method public.access_method, credential text, direction public.access_direction, nonce text, scanned_at timestamptz,
+  visit uuid, invitation uuid, guest uuid, resident uuid, note text
+)
+returns void
+language plpgsql
+immutable
+set search_path = ''
+as $$
+declare
+  problem constant text := case
+    when point is null or method is null then 'A question names an access point and a method.'
+    when direction = 'both' then 'Somebody comes in or goes out: direction is in, out, or left out.'
+    when nonce !~ '^[!-~]{1,64}$' then 'nonce has 1 to 64 letters, digits and signs of ASCII.'
+    when method in ('qr', 'card', 'code', 'plate') and credential is null then format('The method %s takes a credential.', method)
+    when method not in ('qr', 'card', 'code', 'plate') and credential is not null then format('The method %s takes no credential.', method)
+    when octet_length(credential) > 65536 then 'credential has at most 65536 bytes.'
+    when method not in ('guard', 'intercom') and num_nonnulls(visit, invitation, guest, resident) > 0 then format('The method %s takes none of visit_id, invitation_id, guest_id and resident_id.', method)
+    when num_nonnulls(visit, invitation, resident) > 1 then 'An attempt is about one visit, one invitation, or one resident.'
+    when guest is not null and invitation is null then 'A guest (guest_id) is named with the invitation (invitation_id).'
+    when method = 'intercom' and num_nonnulls(invitation, resident) > 0 then 'The intercom opens for a visit (visit_id).'
+    when method = 'guard' and num_nonnulls(visit, invitation, resident, nullif(btrim(note), '')) = 0 then
+      'A guard opens for a visit (visit_id), for who is on the list (invitation_id), for a resident (resident_id), or says why (note).'
+    when scanned_at not between timestamptz '2000-01-01 00:00:00+00' and timestamptz '2100-01-01 00:00:00+00' then 'scanned_at is a moment of this century.'
+    when length(note) > 500 then 'note has at most 500 characters.' end;
+begin
+  if problem is not null then
+    perform app.fail(400, 'malformed_request', problem);
+  end if;
+end;
+$$;
+
+comment on function app.check_access_question(uuid, public.access_method, text, public.access_direction, text, timestamptz, uuid, uuid, uuid, uuid, text) is
+  'Refuses what is no question (400 malformed_request). A credential that means nothing is one, and is denied. Not executable by API roles.';
+
+create function app.take_entry(point public.access_points, subject app.access_subject, moment timestamptz, out problem text, out visit uuid)
+language plpgsql
+volatile
+set search_path = ''
+as $$
+declare
+  is_visitor constant boolean := num_nonnulls(subject.invitation_id, subject.visit_id) > 0;
+begin
+  if is_visitor and subject.pass_id is not null then
+    -- Before the pass, as issue_pass does, which replaces passes under its lock.
+    perform from public.visitor_invitations i where i.community_id = point.community_id and i.id = subject.invitation_id for no key update;
+    begin
+      problem := app.burn_pass(subject.pass_id, subject.step, moment);
+      if problem is null then
+        select e.reason, e.visit_id into problem, visit
+        from app.enter_visit(point.community_id, subject.invitation_id, subject.guest_id, subject.visit_id, point.id, moment) e;
+        if problem is not null then
+          -- Undoes the use of the pass, and nothing else.
+          raise exception using errcode = 'VA001';
+        end if;
+      end if;
+    exception when sqlstate 'VA001' then
+      visit := null;
+    end;
+  elsif is_visitor then
+    select e.reason, e.visit_id into problem, visit
+    from app.enter_visit(point.community_id, subject.invitation_id, subject.guest_id, subject.visit_id, point.id, moment) e;
+  elsif subject.pass_id is not null then
+    problem := app.burn_pass(subject.pass_id, subject.step, moment);
+  end if;
+end;
+$$;
+
+comment on function app.take_entry(public.access_points, app.access_subject, timestamptz) is
+  'Uses up what an entry uses up: the pass, then a place of the invitation, or neither. problem: why there was none left. visit: the visit that began. Not executable by API roles.';
+
+create function app.is_visitor_inside(community uuid, invitation uuid, guest uuid)
+returns boolean
+language plpgsql
+stable
+set search_path = ''
+as $$
+begin
+  return exists (
+    select from public.visits v
+    join public.visitor_invitations i on i.community_id = v.community_id and i.id = v.invitation_id
+    where v.community_id = community and v.invitation_id = invitation and v.guest_id is not distinct from guest and v.status = 'checked_in' and v.deleted_at is null
+      -- An event's guests without names share one invitation.
+      and (i.kind <> 'event' or guest is not null));
+end;
+$$;
+
+comment on function app.is_visitor_inside(uuid, uuid, uuid) is 'Whether whoever comes by an invitation (and guest) came in and has not left. Not executable by API roles.';
+
+create function app.tell_answer(answer app.access_answer, point public.access_points, caller app.access_caller, subject app.access_subject)
+returns app.access_answer
+language plpgsql
+stable
+set search_path = ''
+as $$
+begin
+  answer.is_repeated := false;
+  answer.detail := case answer.reason
+    when 'out_of_service' then point.status_reason
+    when 'on_hold' then app.holds_against(point.community_id, subject.resident_id, subject.vehicle_id, subject.card_id, answer.logged_at) end;
+  answer.subject_kind := case
+    when num_nonnulls(subject.visit_id, subject.invitation_id) > 0 then 'visitor'
+    when subject.vehicle_id is not null then 'vehicle'
+    when subject.resident_id is not null then 'resident'
+    when subject.card_id is not null then 'guard' end;
+  -- A reader on the wall, and whoever finds a card, learns whether it opens.
+  if caller.is_told or subject.resident_id = caller.resident_id then
+    answer.subject_name := subject.full_name;
+    answer.subject_unit_id := subject.unit_id;
+    answer.subject_visit_id := subject.visit_id;
+    answer.subject_invitation_id := subject.invitation_id;
+    answer.subject_pass_id := subject.pass_id;
+    answer.subject_resident_id := subject.resident_id;
+    answer.subject_vehicle_id := subject.vehicle_id;
+    answer.subject_card_id := subject.card_id;
+    if subject.unit_id is not null then
+      select concat_ws(' / ', b.name, u.number) into answer.subject_unit
+      from public.units u
+      left join public.buildings b on b.community_id = u.community_id and b.id = u.building_id
+      where u.community_id = point.community_id and u.id = subject.unit_id;
+    end if;
+  else
+    answer.detail := case when answer.reason = 'out_of_service' then answer.detail end;
+    answer.blacklist_entry_id := null;
+    answer.blacklist_match := null;
+  end if;
+  return answer;
+end;
+$$;
+
+comment on function app.tell_answer(app.access_answer, public.access_points, app.access_caller, app.access_subject) is
+  'The answer with what the caller is told of whom it was about. Not executable by API roles.';
+
+create function app.decide_access(
+  access_point uuid, method public.access_method, credential text, direction public.access_direction, nonce text, scanned_at timestamptz,
+  visit uuid, invitation uuid, guest uuid, resident uuid, photo_file uuid, acknowledged_entry uuid, note text
+)
+returns app.access_answer
+language plpgsql
+volatile
+security definer -- reads what a device may not, writes the log, uses up passes
+set search_path = ''
+as $$
+declare
+  moment constant timestamptz := clock_timestamp();
+  -- When it was scanned is no part of the question: a device that asks again may say so anew.
+  question constant bytea := case when nonce is not null then sha256(convert_to(
+    row(access_point, method, credential, direction, visit, invitation, guest, resident, acknowledged_entry, photo_file, note)::text, 'UTF8')) end;
+  point public.access_points;
+  caller app.access_caller;
+  subject app.access_subject;
+  answer app.access_answer;
+  kept private.access_answers;
+  subject_id uuid;
+  passed_by uuid;
+  problem text;
+  is_listed boolean;
+begin
+  perform app.check_access_question(access_point, method, credential, direction, nonce, scanned_at, visit, invitation, guest, resident, note);
+  select p.* into point
+  from public.access_points p
+  join public.communities c on c.id = p.community_id
+  where p.id = access_point and p.deleted_at is null and c.deleted_at is null;
+  caller := app.access_caller(point, method, moment);
+  if method = 'intercom' and visit is null and caller.resident_id is null then
+    perform app.fail(400, 'malformed_request', 'A guard or a device opens by the intercom for a visit (visit_id).');
+  elsif photo_file is not null and not exists (
+    select from public.files f
+    where f.id = photo_file and f.community_id = point.community_id and f.purpose = 'access.photo' and f.status in ('registered', 'stored') and f.deleted_at is null
+      and (f.owner_id = caller.user_id or (caller.user_id is null and caller.device_id is null)))
+  then
+    perform app.fail(404, 'file_not_found', 'There is no file of the purpose access.photo with this id that you registered.');
+  end if;
+
+  -- Asked before? Whoever asks at the same time waits here.
+  if nonce is not null then
+    perform pg_advisory_xact_lock(hashtextextended(format('access %s %s', caller.scope_id, nonce), 0));
+    select a.* into kept from private.access_answers a
+    where a.community_id = point.community_id and a.scope_id = caller.scope_id and a.nonce = decide_access.nonce;
+    if kept.question = question then
+      answer := jsonb_populate_record(answer, kept.answer);
+      answer.is_repeated := true;
+      return answer;
+    elsif kept.question is not null then
+      problem := 'nonce_reused';
+    end if;
+  end if;
+
+  answer.log_direction := coalesce(direction, caller.direction, nullif(point.direction, 'both'), 'in');
+  problem := coalesce(problem, case
+    when point.status <> 'in_service' then 'out_of_service'
+    when answer.log_direction <> nullif(point.direction, 'both') or answer.log_direction <> caller.direction then 'wrong_direction' end);
+  if problem is null then
+    subject := app.access_subject(point, caller, method, credential, answer.log_direction, visit, invitation, guest, resident, moment);
+    problem := case
+      when answer.log_direction = 'in' then app.entry_problem(point, caller, subject, method, moment)
+      -- Genuine, and not good for coming in any more: good for going out. What a forged pass says of itself is not genuine.
+      when subject.reason in ('not_yet_valid', 'expired', 'revoked', 'holder_left', 'holder_suspended', 'card_blocked', 'card_lost', 'vehicle_suspended', 'vehicle_inactive')
+        and (method <> 'qr' or subject.pass_id is not null) then null
+      else subject.reason end;
+  end if;
+  passed_by := coalesce(subject.vehicle_id, subject.resident_id, subject.card_id);
+  subject_id := coalesce(passed_by, subject.guest_id, subject.invitation_id);
+
+  if problem is null and answer.log_direction = 'in' then
+    -- Visitors by all that is known of them, residents' vehicles by their plates. Residents themselves are held, not listed.
+    if num_nonnulls(subject.visit_id, subject.invitation_id, subject.vehicle_id) > 0 then
+      select b.entry_id, b.matched, case when b.is_exact then 'blacklisted' when b.entry_id = acknowledged_entry and caller.is_attended then null else 'blacklist_near' end
+      into answer.blacklist_entry_id, answer.blacklist_match, problem
+      from app.blacklist_match(point.community_id, case when passed_by is null then subject.full_name end, subject.document_number, subject.phone, subject.plate, moment) b
+      order by b.is_exact desc, (b.entry_id = acknowledged_entry) is true desc, b.similarity desc, b.entry_id
+      limit 1;
+    end if;
+    if problem is null and point.has_anti_passback and subject_id is not null then
+      perform pg_advisory_xact_lock(hashtextextended('presence of ' || subject_id, 0));
+      if exists (select from private.presences p where p.community_id = point.community_id and p.subject_id = passed_by)
+        or (passed_by is null and subject.visit_id is null and app.is_visitor_inside(point.community_id, subject.invitation_id, subject.guest_id))
+      then
+        problem := 'anti_passback';
+      end if;
+    end if;
+    if problem is null then
+      perform set_config('app.deciding', 'on', true);
+      select t.problem, coalesce(t.visit, subject.visit_id) into problem, subject.visit_id from app.take_entry(point, subject, moment) t;
+      perform set_config('app.deciding', '', true);
+    end if;
+  elsif problem is null then
+    if subject.step is not null then
+      problem := app.burn_pass(subject.pass_id, subject.step, moment);
+    end if;
+    if problem is null and num_nonnulls(subject.visit_id, subject.invitation_id) > 0 then
+      perform set_config('app.deciding', 'on', true);
+      subject.visit_id := coalesce(app.leave_visit(point.community_id, subject.invitation_id, subject.guest_id, subject.visit_id, point.id, moment), subject.visit_id);
+      perform set_config('app.deciding', '', true);
+    end if;
+  end if;
+
+  if problem is null and passed_by is not null and point.kind <> 'elevator' then
+    if answer.log_direction = 'in' then
+      insert into private.presences as p (community_id, subject_id, kind, access_point_id, entered_at)
+      values (point.community_id, passed_by,
+        case passed_by when subject.vehicle_id then 'vehicle' when subject.resident_id then 'resident' else 'card' end::public.presence_kind, point.id, moment)
+      on conflict on constraint presences_pkey do update set access_point_id = excluded.access_point_id, entered_at = excluded.entered_at;
+    else
+      delete from private.presences p where p.community_id = point.community_id and p.subject_id = passed_by;
+    end if;
+  end if;
+
+  answer.outcome := case when problem is null then 'granted' else 'denied' end;
+  answer.reason := coalesce(problem, case
+    when subject.is_open and caller.resident_id is not null and not caller.is_attended then 'opened_by_resident'
+    when subject.is_open then 'opened_by_guard'
+    when answer.log_direction = 'out' then 'left'
+    when answer.blacklist_entry_id is not null then 'acknowledged'
+    else 'admitted' end);
+  answer.log_id := extensions.uuidv7();
+  answer.logged_at := moment;
+  insert into audit.access_log (
+    id, logged_at, scanned_at, community_id, access_point_id, method, direction, outcome, reason, device_id, caller_id, guard_id, shift_id,
+    visit_id, invitation_id, guest_id, pass_id, resident_id, vehicle_id, card_id, unit_id, plate, photo_file_id, blacklist_entry_id, nonce, note)
+  values (
+    answer.log_id, moment, coalesce(decide_access.scanned_at, moment), point.community_id, point.id, method, answer.log_direction, answer.outcome, answer.reason,
+    caller.device_id, caller.user_id, caller.guard_id, caller.shift_id,
+    subject.visit_id, subject.invitation_id, subject.guest_id, subject.pass_id, subject.resident_id, subject.vehicle_id, subject.card_id, subject.unit_id,
+    case method when 'plate' then left(credential, 40) end, photo_file, answer.blacklist_entry_id, decide_access.nonce, nullif(btrim(decide_access.note), ''));
+
+  is_listed := answer.blacklist_match is not null;
+  answer := app.tell_answer(answer, point, caller, subject);
+  if nonce is not null and problem is distinct from 'nonce_reused' then
+    insert into private.access_answers (community_id, scope_id, nonce, question, answer)
+    values (point.community_id, caller.scope_id, decide_access.nonce, question, to_jsonb(answer));
+  end if;
+  if problem is not null then
+    perform app.emit('access.denied', point.community_id, jsonb_strip_nulls(jsonb_build_object(
+      'log_id', answer.log_id, 'reason', problem, 'access_point_id', point.id, 'booth_id', point.booth_id, 'shift_id', caller.shift_id,
+      'unit_id', subject.unit_id, 'visit_id', subject.visit_id, 'invitation_id', subject.invitation_id, 'resident_id', subject.resident_id)));
+  end if;
+  if is_listed then
+    perform app.emit('blacklist.matched', point.community_id, jsonb_strip_nulls(jsonb_build_object(
+      'log_id', answer.log_id, 'reason', answer.reason, 'access_point_id', point.id, 'booth_id', point.booth_id, 'shift_id', caller.shift_id)));
+  end if;
+  return answer;
+end;
+$$;
+
+comment on function app.decide_access(uuid, public.access_method, text, public.access_direction, text, timestamptz, uuid, uuid, uuid, uuid, uuid, uuid, text) is
+  'What public.decide_access does. Definer: reads what a device may not, writes the log, uses up passes.';
+
+create function public.decide_access(
+  access_point_id uuid, method public.access_method, credential text default null, direction public.access_direction default null, nonce text default null,
+  scanned_at timestamptz default null, visit_id uuid default null, invitation_id uuid default null, guest_id uuid default null, resident_id uuid default null,
+  photo_file_id uuid default null, acknowledged_entry_id uuid default null, note text default null
+)
+returns table (
+  outcome public.access_outcome, reason text, log_id uuid, logged_at timestamptz, log_direction public.access_direction, detail text,
+  subject_kind text, subject_name text, subject_unit text, subject_unit_id uuid, subject_visit_id uuid, subject_invitation_id uuid, subject_pass_id uuid,
+  subject_resident_id uuid, subject_vehicle_id uuid, subject_card_id uuid, blacklist_entry_id uuid, blacklist_match text, is_repeated boolean
+)
+language plpgsql
+volatile
+rows 1
+set search_path = ''
+as $$
+begin
+  return query
+    select d.*
+    from app.decide_access(
+      access_point_id, method, credential, direction, nonce, scanned_at, visit_id, invitation_id, guest_id, resident_id, photo_file_id, acknowledged_entry_id, note) d;
+end;
+$$;
+
+comment on function public.decide_access(uuid, public.access_method, text, public.access_direction, text, timestamptz, uuid, uuid, uuid, uuid, uuid, uuid, text) is
+$$The decision at a gate: one row, granted or denied with a reason (docs/decisions.md lists them), and one line in the access log.
+
+By a device of the point (header x-device-key), by a user who holds access.decide, and for themselves, with the method app, by residents where they live.
+qr, card, code and plate take a credential; guard takes visit_id, invitation_id (and guest_id), resident_id or a note; app takes nothing; intercom takes visit_id, or nothing from a resident.
+direction: in or out; the device's or the point's where left out. nonce: the caller's number of the attempt; asked again, the answer is the same (is_repeated),
+nothing is used up or logged twice, for a day. photo_file_id: a file of the purpose access.photo that the caller registered.
+acknowledged_entry_id: the entry of the blacklist that the guard has looked at, after the answer blacklist_near named it.
+The subject (name, unit, ids) and the entry are told to users who decide and to tablets, to residents about themselves.
+detail: why the point is out of service, what holds somebody.
+Errors, which leave no line: malformed_request (400), device_unknown (401), permission_denied (403), access_point_not_found, visit_not_found, invitation_not_found,
+resident_not_found, file_not_found (404).$$;
+
+grant execute on function
+  app.decide_access(uuid, public.access_method, text, public.access_direction, text, timestamptz, uuid, uuid, uuid, uuid, uuid, uuid, text),
+  public.decide_access(uuid, public.access_method, text, public.access_direction, text, timestamptz, uuid, uuid, uuid, uuid, uuid, uuid, text)
+to anon, authenticated, service_role;
+
+-- What is noted by hand ------------------------------------------------------------------------------------------------
+
+create function app.tg_visits__log()
+returns trigger
+language plpgsql
+security definer -- nobody else may write the log, nor look at the whole blacklist
+set search_path = ''
+as $$
+declare
+  is_entry constant boolean := new.status = 'checked_in';
+  point constant uuid := case when is_entry then new.entry_point_id else new.exit_point_id end;
+  moment constant timestamptz := clock_timestamp();
+  caller constant uuid := app.actor_id();
+begin
+  if is_entry and exists (
+    select from app.blacklist_match(new.community_id, new.visitor_name, new.document_number, new.visitor_phone, new.plate, moment) b where b.is_exact)
+  then
+    perform app.fail(409, 'visit_refused', 'The visitor does not come in: blacklisted.');
+  end if;
+  if point is not null then
+    insert into audit.access_log (
+      logged_at, scanned_at, community_id, access_point_id, method, direction, outcome, reason, caller_id, guard_id, shift_id, visit_id, invitation_id, guest_id, unit_id)
+    values (
+      moment, moment, new.community_id, point, 'guard', case when is_entry then 'in' else 'out' end::public.access_direction, 'granted', case when is_entry then 'admitted' else 'left' end,
+      caller, (select g.id from public.guards g where g.community_id = new.community_id and g.user_id = caller and g.status = 'active' and g.deleted_at is null),
+      app.shift_at(new.community_id, point, caller, moment), new.id, new.invitation_id, new.guest_id, new.unit_id);
+  end if;
+  return null;
+end;
+$$;
+
+comment on function app.tg_visits__log() is
+  'AFTER a visitor came in or left without a decision (check_in_visit, check_out_visit): the line that it has at the gate that was named. Refuses (409 visit_refused) who is on the blacklist. '
+  'Definer: nobody else may write the log, nor look at the whole blacklist.';
+
+create trigger _550_log_new after insert on public.visits for each row
+  when (new.status = 'checked_in' and current_setting('app.deciding', true) is distinct from 'on') execute function app.tg_visits__log();
+create trigger _550_log after update of status on public.visits for each row
+  when (old.status <> new.status and new.status in ('checked_in', 'checked_out') and current_setting('app.deciding', true) is distinct from 'on') execute function app.tg_visits__log();
