@@ -64,7 +64,9 @@ export function issuePass(dependencies: Dependencies): Hono {
     return c.json({
       pass_id: issued.pass_id,
       pass,
-      link: page === undefined ? `${dependencies.visitorPage}/${issued.link_token}` : withFragment(page, issued.link_token),
+      link: page === undefined
+        ? `${dependencies.visitorPage}/${issued.link_token}`
+        : withFragment(page, issued.link_token),
       starts_at: issued.starts_at,
       ends_at: issued.ends_at,
       max_uses: issued.max_uses,

@@ -68,34 +68,39 @@ export async function passPage({ opened, qr, nonce, languages }: {
   const said = words[language];
   const state = opened?.state ?? "unknown";
   const sentence = state in said ? said[state as keyof typeof said] : said.unknown;
-  return await html`<!doctype html>
-<html lang="${language}">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="robots" content="noindex, nofollow">
-<meta name="referrer" content="no-referrer">
-<title>${said.pass}${opened ? ` · ${opened.place}` : ""}</title>
-<style nonce="${nonce}">${raw(style)}</style>
-</head>
-<body>
-<main>
-${opened && html`<h1>${opened.place}</h1>`}
-${opened?.address && html`<p class="quiet">${opened.address}</p>`}
-<p class="state${qr ? "" : " closed"}">${sentence}</p>
-${qr && raw(qr)}
-${opened?.visitor_name && html`<p>${opened.visitor_name}</p>`}
-${opened?.title && html`<p>${opened.title}</p>`}
-${opened && qr && html`<p>${hours(opened, language)}</p>`}
-</main>
-</body>
-</html>
-`;
+  return await html`
+    <!doctype html>
+    <html lang="${language}">
+      <head>
+        <meta charset="utf-8">
+        <meta name="viewport" content="width=device-width, initial-scale=1">
+        <meta name="robots" content="noindex, nofollow">
+        <meta name="referrer" content="no-referrer">
+        <title>${said.pass}${opened ? ` · ${opened.place}` : ""}</title>
+        <style nonce="${nonce}">${raw(style)}</style>
+      </head>
+      <body>
+        <main>
+    ${opened && html`<h1>${opened.place}</h1>`}
+    ${opened?.address && html`<p class="quiet">${opened.address}</p>`}
+    <p class="state${qr ? "" : " closed"}">${sentence}</p>
+    ${qr && raw(qr)}
+    ${opened?.visitor_name && html`<p>${opened.visitor_name}</p>`}
+    ${opened?.title && html`<p>${opened.title}</p>`}
+    ${opened && qr && html`<p>${hours(opened, language)}</p>`}
+        </main>
+      </body>
+    </html>
+  `;
 }
 
 function hours(opened: OpenedPass, language: Language): string {
   const said = words[language];
-  const moment = new Intl.DateTimeFormat(language, { dateStyle: "medium", timeStyle: "short", timeZone: opened.time_zone });
+  const moment = new Intl.DateTimeFormat(language, {
+    dateStyle: "medium",
+    timeStyle: "short",
+    timeZone: opened.time_zone,
+  });
   const [from, until] = [opened.starts_at, opened.ends_at].map((at) => moment.format(new Date(at)));
   const daily = opened.daily_from && opened.daily_until &&
     `${opened.has_days ? said.days : said.daily} ${opened.daily_from.slice(0, 5)}–${opened.daily_until.slice(0, 5)}`;

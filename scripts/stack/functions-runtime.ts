@@ -36,9 +36,11 @@ export function createFunctionsRuntime(options: {
   url: string;
   /** Connects as role `postgres`. */
   databaseUrl: string;
+  /** Functions besides those of the project: where the code of each begins. */
+  more?: Record<string, string>;
   onLog: (line: string) => void;
 }): FunctionsRuntime {
-  const { keys, config, onLog } = options;
+  const { keys, config, onLog, more = {} } = options;
   const functions = new Map<string, EdgeFunction>();
   const environment = {
     SUPABASE_URL: options.url,
@@ -50,7 +52,7 @@ export function createFunctionsRuntime(options: {
   };
 
   return {
-    names: functionNames,
+    names: () => [...functionNames(), ...Object.keys(more)],
     verifiesJwt: (name) => config.functions[name]?.verify_jwt ?? true,
     urlOf(name) {
       const known = functions.get(name) ?? edgeFunction(() => launch(name), () => lastChangeOf(name));
@@ -72,7 +74,7 @@ export function createFunctionsRuntime(options: {
       args: [
         ...['run', '--quiet', '--no-prompt'],
         ...['--allow-net', `--allow-env=${[...Object.keys(environment), 'DENO_*'].join(',')}`, `--allow-read=${functionsDir}`],
-        join(folder, 'index.ts'),
+        more[name] ?? join(folder, 'index.ts'),
       ],
       env: {
         ...environment,

@@ -20,6 +20,8 @@ export type StackOptions = {
   keys: StackKeys;
   /** Serves the edge functions too. */
   functions?: boolean;
+  /** With them functions that are not of the project: where the code of each begins. */
+  moreFunctions?: Record<string, string>;
   /** Where the content of Storage's objects is kept. */
   storageDir: string;
   /** Where mails are kept; in memory alone when absent. */
@@ -104,7 +106,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     closers.push(() => postgrest.process.stop());
 
     const functions = options.functions
-      ? createFunctionsRuntime({ keys, config, url, databaseUrl, onLog: logFrom('functions') })
+      ? createFunctionsRuntime({ keys, config, url, databaseUrl, onLog: logFrom('functions'), ...(options.moreFunctions && { more: options.moreFunctions }) })
       : undefined;
     if (functions) closers.push(() => functions.stop());
 

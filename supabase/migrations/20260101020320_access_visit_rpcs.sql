@@ -59,7 +59,7 @@ begin
   returning visits.id into visit_id;
   -- Who can answer in an app. Nobody: the guard rings.
   asked_residents := (
-    select count(*) from app.visit_hosts_on(home, given.unit_id, (now() at time zone (select c.time_zone from public.communities c where c.id = home))::date) h
+    select count(*) from app.visit_hosts_on(given.unit_id, (now() at time zone (select c.time_zone from public.communities c where c.id = home))::date) h
     join public.residents r on r.id = h and r.user_id is not null);
   return next;
 exception when check_violation then

@@ -173,9 +173,12 @@ begin
   if algorithm is null then
     perform app.fail(422, 'invalid_value', 'algorithm is hs256 or ed25519.');
   end if;
-  update private.pass_keys k set retired_at = clock_timestamp()
+  select k.kid into old
+  from private.pass_keys k
   where k.community_id = community and k.algorithm = rotate_pass_key.algorithm and k.retired_at is null
-  returning k.kid into old;
+  for no key update;
+  -- Locked now: what is being issued under it is stored.
+  update private.pass_keys k set retired_at = clock_timestamp() where k.kid = old;
   perform app.record_action('PASS_KEY_ROTATED', community, details => jsonb_build_object('kid', old, 'algorithm', algorithm));
   return case when algorithm = 'hs256' then app.signing_pass_key(community) end;
 end;

@@ -95,6 +95,8 @@ declare
   is_visitor constant boolean := num_nonnulls(subject.invitation_id, subject.visit_id) > 0;
 begin
   if is_visitor and subject.pass_id is not null then
+    -- Before the pass, as issue_pass does, which replaces passes under its lock.
+    perform from public.visitor_invitations i where i.community_id = point.community_id and i.id = subject.invitation_id for no key update;
     begin
       problem := app.burn_pass(subject.pass_id, subject.step, moment);
       if problem is null then

@@ -1,7 +1,7 @@
 -- Passes: who hands them out, what they are worth when, each use once, and a revocation that beats the best signature.
 
 begin;
-select plan(83);
+select plan(84);
 
 select tests.create_community('Alder'), tests.create_community('Cedar');
 select tests.create_unit('1', 'Alder'), tests.create_unit('2', 'Alder'), tests.create_unit('9', 'Cedar');
@@ -159,7 +159,7 @@ select is(split_part(tests.kept('after'), '.', 2), tests.kept('rotated'), 'after
 select is(tests.reason(tests.kept('before')), null, 'and passes in pockets are good');
 select tests.authenticate_as('manager');
 select throws_ok($$select public.revoke_pass_key('aaaaaaaa', 'Leaked')$$, 'PT404', 'pass_key_not_found', 'a key that does not exist cannot be revoked');
-select is((select array_agg(k.retired_at is null order by k.created_at) from public.pass_keys(tests.id('Alder')) k), '{f,t}', 'the management sees which key signs');
+select is((select array_agg(k.retired_at is null order by k.retired_at) from public.pass_keys(tests.id('Alder')) k), '{f,t}', 'the management sees which key signs');
 select cmp_ok(public.revoke_pass_key(split_part(tests.kept('before'), '.', 2), 'A backup was stolen'), '>', 0, 'a key that leaked is revoked');
 select is(tests.reason(tests.kept('before')) || ' ' || coalesce(tests.reason(tests.kept('after')), 'good'), 'key_revoked good', 'with all that it signed, and nothing else');
 select is(public.revoke_pass_key(split_part(tests.kept('before'), '.', 2), 'Again'), 0, 'to revoke it again changes nothing');
@@ -195,6 +195,9 @@ select app.job_passes();
 select is((select count(*) || ' ' || (select count(*) from private.pass_links l join public.passes p on p.id = l.pass_id where p.kid = split_part(tests.kept('vaulted'), '.', 2)) from vault.secrets), '1 0',
   'and destroys it, and old links, when there is none');
 select is(tests.reason(tests.kept('vaulted')), 'expired', 'what it signed has expired');
+select tests.keep('lost', (select i.pass from public.issue_pass(tests.id('party'), tests.id('guest')) i));
+delete from vault.secrets;
+select is(tests.reason(tests.kept('lost')), 'bad_signature', 'a key that was lost opens nothing, rather than everything');
 
 select * from finish();
 rollback;

@@ -121,7 +121,8 @@ Deno.test("QR codes of every kind of pass are read back, small, and the same in 
 
 Deno.test("with a page of the app the token is its fragment, which no server sees", async () => {
   await withFunction(async (call) => {
-    const { link } = await (await call({ invitation_id: invitation, page: "https://app.example/pass?lang=bg#top" })).json();
+    const { link } = await (await call({ invitation_id: invitation, page: "https://app.example/pass?lang=bg#top" }))
+      .json();
     assert.equal(link, `https://app.example/pass?lang=bg#${token}`);
   });
 });

@@ -40,7 +40,10 @@ Deno.test("what was scanned is asked of the database as it was read, by whoever 
     const more = { direction: "in", nonce: "n-1", scanned_at: "2026-12-01T08:00:00+02:00", note: "Red car" };
     await (await call({ access_point_id: point, pass: " not a pass\n", ...more })).body?.cancel();
     await (await call({ access_point_id: point, code: "123456" }, { "x-device-key": deviceKey })).body?.cancel();
-    await (await call({ access_point_id: point, plate: "CB 1208 BH" }, { authorization: jwt, "x-device-key": deviceKey })).body?.cancel();
+    await (await call({ access_point_id: point, plate: "CB 1208 BH" }, {
+      authorization: jwt,
+      "x-device-key": deviceKey,
+    })).body?.cancel();
     await (await call({ access_point_id: point, card: "77" })).body?.cancel();
   }, (asker, question) => Promise.resolve((asked.push([asker, question]), granted)));
   assert.deepEqual(asked, [

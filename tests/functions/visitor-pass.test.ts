@@ -33,8 +33,14 @@ const over = (state: string): OpenedPass => ({
 type Get = (path: string, headers?: Record<string, string>) => Promise<Response>;
 
 /** Serves the function in front of one pass, and asks for it over HTTP. Returns what it logged. */
-async function withPass(told: OpenedPass | undefined, work: (get: Get) => Promise<void>, asked: string[] = []): Promise<string> {
-  const app = visitorPass({ open: (given) => Promise.resolve((asked.push(given), given === token ? told : undefined)) });
+async function withPass(
+  told: OpenedPass | undefined,
+  work: (get: Get) => Promise<void>,
+  asked: string[] = [],
+): Promise<string> {
+  const app = visitorPass({
+    open: (given) => Promise.resolve((asked.push(given), given === token ? told : undefined)),
+  });
   const original = { log: console.log, error: console.error };
   const lines: string[] = [];
   console.log = console.error = (line: string) => void lines.push(line);
@@ -87,7 +93,10 @@ Deno.test("no page is stored, indexed, framed, or tells another site where it ca
       second.headers.get("content-security-policy"),
       "the nonce is new each time",
     );
-    assert.match(await first.text(), new RegExp(`nonce="${/nonce-([^']+)/.exec(first.headers.get("content-security-policy") ?? "")?.[1]}"`));
+    assert.match(
+      await first.text(),
+      new RegExp(`nonce="${/nonce-([^']+)/.exec(first.headers.get("content-security-policy") ?? "")?.[1]}"`),
+    );
     await second.body?.cancel();
   });
 });

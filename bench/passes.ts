@@ -1,0 +1,105 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import pg from 'pg';
+import { testKeys } from '../scripts/stack/keys.ts';
+import { projectRoot } from '../scripts/stack/paths.ts';
+import { withClient } from '../scripts/stack/postgres.ts';
+import { startStack } from '../scripts/stack/stack.ts';
+import { readSupabaseConfig } from '../scripts/stack/supabase-config.ts';
+import type { BenchContext, Bench, Figure } from './support/report.ts';
+import type { DatabaseUrls } from './support/cluster.ts';
+import { interleave } from './support/measure.ts';
+import { atMostMore, atMostTimes, reported } from './support/report.ts';
+
+/** What a pass costs at the gate: its signature, the text as a whole, and the request of a scanner. */
+export const passes: Bench = {
+  name: 'passes',
+  title: 'Passes',
+  about:
+    'A visitor\'s pass verified in SQL, per pass: HMAC-SHA256 and the comparison as app.read_pass writes them, and app.read_pass as a whole, against a scan of the same passes; and the function verify-pass over HTTP, granting a device\'s scan and logging it, against an empty function of the same runtime behind the same gateway (medians of single requests in turns).',
+  run: (context) =>
+    context.cluster.withDatabase(async (urls) => {
+      await withClient(urls.owner, (client) => client.query(place));
+      return [...(await inSql(urls, context)), await overHttp(urls, context)];
+    }),
+};
+
+const place = `
+  insert into public.organizations (name, slug, country_code) values ('Bench', 'bench', 'BG');
+  insert into public.communities (organization_id, name, slug, country_code, currency_code, time_zone) select id, 'Bench', 'bench', 'BG', 'EUR', 'Europe/Sofia' from public.organizations;
+  insert into public.access_points (name, community_id, kind) select 'Gate', id, 'gate' from public.communities;
+  insert into public.visitor_invitations (community_id, kind, plate, starts_at, ends_at) select id, 'vehicle', 'CB 1208 BH', now() - interval '1 hour', now() + interval '1 day' from public.communities;
+  create schema bench;
+  create table bench.issued as select p.pass, i.community_id from public.visitor_invitations i cross join lateral public.issue_pass(i.id) p;
+  create table bench.passes as
+  select p.pass, left(p.pass, -44) as signed, decode(replace(replace(right(p.pass, 43), '-', '+'), '_', '/') || '=', 'base64') as mac, app.pass_secret(k) as secret, k.community_id
+  from bench.issued p join private.pass_keys k on k.kid = split_part(p.pass, '.', 2);
+  create table bench.shown as select p.* from bench.passes p cross join generate_series(1, 20000);
+  analyze bench.shown;`;
+
+async function inSql({ owner }: DatabaseUrls, { quick, progress }: BenchContext): Promise<Figure[]> {
+  progress('verifying 20,000 passes in SQL');
+  const client = new pg.Client({ connectionString: owner });
+  await client.connect();
+  try {
+    const count = async (condition: string, from = '') => {
+      const { rows } = await client.query<{ count: number }>(`select count(*)::integer as count from bench.shown s ${from} where ${condition}`);
+      if (rows[0]?.count !== 20_000) throw new Error(`${rows[0]?.count} of 20,000 passes are good`);
+    };
+    const times = await interleave(
+      {
+        floor: () => count(`octet_length(s.signed) = 46 and octet_length(s.mac) = 32 and octet_length(s.secret) = 32`),
+        hmac: () =>
+          count(`sha256(extensions.hmac(convert_to(s.signed, 'UTF8'), s.secret, 'sha256')) = sha256(s.mac) and octet_length(s.signed) = 46 and octet_length(s.mac) = 32 and octet_length(s.secret) = 32`),
+        whole: () => count(`r.reason is null`, `cross join lateral app.read_pass(s.community_id, s.pass, now()) r`),
+      },
+      { rounds: quick ? 5 : 21, warmup: 2 },
+    );
+    const each = (name: 'floor' | 'hmac' | 'whole') => times[name] / 20_000;
+    return [
+      atMostMore('HMAC-SHA256 of a pass, compared', { floor: each('floor'), measured: each('hmac') }, 3),
+      reported('app.read_pass: text, key, signature, window, revocation', { floor: each('floor'), measured: each('whole') }),
+    ];
+  } finally {
+    await client.end();
+  }
+}
+
+async function overHttp({ owner }: DatabaseUrls, { cluster, quick, progress }: BenchContext): Promise<Figure> {
+  progress('asking verify-pass and an empty function');
+  const { key, gate, pass } = await withClient(owner, async (client) => {
+    const { rows } = await client.query<{ key: string; gate: string; pass: string }>(
+      `select e.device_key as key, a.id as gate, (select pass from bench.passes) as pass from public.access_points a cross join lateral public.enroll_device(a.id, 'Scanner', 'reader') e`,
+    );
+    return rows[0]!;
+  });
+  const config = readSupabaseConfig();
+  const storageDir = mkdtempSync(join(tmpdir(), 'vicinia-bench-storage-'));
+  const stack = await startStack({
+    postgres: cluster.server,
+    database: new URL(owner).pathname.slice(1),
+    port: 0,
+    keys: testKeys(),
+    functions: true,
+    moreFunctions: { empty: join(projectRoot, 'bench/support/empty-function.js') },
+    config: { ...config, functions: { ...config.functions, empty: { enabled: true, verify_jwt: false } } },
+    storageDir,
+  });
+  try {
+    const call = async (name: string, answer: string) => {
+      const response = await fetch(`${stack.url}/functions/v1/${name}`, {
+        method: 'POST',
+        headers: { 'x-device-key': key, 'content-type': 'application/json' },
+        body: JSON.stringify({ access_point_id: gate, pass, direction: 'in' }),
+      });
+      const text = await response.text();
+      if (!response.ok || !text.includes(answer)) throw new Error(`${name} answered ${response.status}: ${text}`);
+    };
+    const times = await interleave({ floor: () => call('empty', ''), measured: () => call('verify-pass', '"granted"') }, { rounds: quick ? 100 : 500, warmup: 30 });
+    return atMostTimes('verify-pass: a scan by a device, granted and logged', times, 3);
+  } finally {
+    await stack.stop();
+    rmSync(storageDir, { recursive: true, force: true });
+  }
+}

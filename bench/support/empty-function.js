@@ -1,0 +1,2 @@
+// An edge function that does nothing: what every function costs.
+Deno.serve(() => new Response());
