@@ -31,11 +31,12 @@ const place = `
   insert into public.access_points (name, community_id, kind) select 'Gate', id, 'gate' from public.communities;
   insert into public.visitor_invitations (community_id, kind, plate, starts_at, ends_at) select id, 'vehicle', 'CB 1208 BH', now() - interval '1 hour', now() + interval '1 day' from public.communities;
   create schema bench;
+  create table bench.issued as select p.pass, i.community_id from public.visitor_invitations i cross join lateral public.issue_pass(i.id) p;
   create table bench.passes as
   select p.pass, left(p.pass, -44) as signed, decode(replace(replace(right(p.pass, 43), '-', '+'), '_', '/') || '=', 'base64') as mac, app.pass_secret(k) as secret, k.community_id
-  from public.visitor_invitations i cross join lateral public.issue_pass(i.id) p join private.pass_keys k on k.community_id = i.community_id;
+  from bench.issued p join private.pass_keys k on k.kid = split_part(p.pass, '.', 2);
   create table bench.shown as select p.* from bench.passes p cross join generate_series(1, 20000);
-  vacuum analyze bench.shown;`;
+  analyze bench.shown;`;
 
 async function inSql({ owner }: DatabaseUrls, { quick, progress }: BenchContext): Promise<Figure[]> {
   progress('verifying 20,000 passes in SQL');

@@ -235,14 +235,30 @@ select public.issue_access_card(r.community_id, '04:A2:2B:1C:90:11:80', resident
 from public.residents r join public.communities c on c.id = r.community_id
 where c.slug = 'lipa-court' and r.full_name = 'Elena Dimova';
 
--- Passes ---------------------------------------------------------------------------------------------------------------
--- Whoever is expected has one. Its text and link were told this once, to nobody: the host asks for another.
+-- Visitors of Lipa Court -----------------------------------------------------------------------------------------------
+-- As the tenant of flat 3 would: a friend for tomorrow, whoever cleans on Mondays, a birthday with a list. And somebody who stands at
+-- the gate and whom flat 2 has an hour to answer for.
 
-select i.pass_id
-from public.visitor_invitations v
-join public.communities c on c.id = v.community_id
-cross join lateral public.issue_pass(v.id) i
-where c.slug = 'lipa-court' and v.status = 'active' and v.ends_at > now();
+select set_config('request.jwt.claims', '{"sub": "00000000-0000-4000-8000-000000000006", "role": "authenticated"}', true);
+
+select public.invite_visitor('single', now() + interval '36 hours', unit_id => u.id, visitor_name => 'Karel Novák', visitor_phone => '+420 601 555 010', note => 'Speaks Czech and English'),
+  public.invite_visitor('recurring', now() + interval '180 days', unit_id => u.id, visitor_name => 'Мила Тодорова', purpose => 'service',
+    recurrence => 'FREQ=WEEKLY;BYDAY=MO,TH', daily_from => '09:00', daily_until => '13:00'),
+  public.invite_visitor('event', now() + interval '10 days', starts_at => now() + interval '9 days', unit_id => u.id, title => 'Birthday', guest_limit => 12,
+    guests => '[{"full_name": "Teodora Ilieva"}, {"full_name": "Marko Petrović", "plate": "BG 1234 XY"}]')
+from public.units u join public.communities c on c.id = u.community_id
+where c.slug = 'lipa-court' and u.number = '3';
+
+select set_config('request.jwt.claims', '{"sub": "00000000-0000-4000-8000-000000000004", "role": "authenticated"}', true);
+
+select a.visit_id
+from public.communities c
+join public.units u on u.community_id = c.id and u.number = '2'
+join public.access_points p on p.community_id = c.id and p.kind = 'barrier'
+cross join lateral public.announce_visitor(u.id, 'Куриер, ExpressBG', purpose => 'delivery', provider_name => 'ExpressBG', access_point_id => p.id, answer_seconds => 3600) a
+where c.slug = 'lipa-court';
+
+select set_config('request.jwt.claims', '', true);
 
 -- A morning at the gate: who came and went, who was kept out, and somebody whom the board does not want to see again.
 select e.number
@@ -262,3 +278,12 @@ from (
 ) a (number, method, credential, direction, note)
 cross join (select p.id from public.access_points p join public.communities c on c.id = p.community_id where c.slug = 'lipa-court' and p.name = 'Main gate') gate
 cross join lateral public.decide_access(gate.id, a.method, a.credential, a.direction, note => a.note) d;
+
+-- Passes ---------------------------------------------------------------------------------------------------------------
+-- Whoever is expected has one. Its text and link were told this once, to nobody: the host asks for another.
+
+select i.pass_id
+from public.visitor_invitations v
+join public.communities c on c.id = v.community_id
+cross join lateral public.issue_pass(v.id) i
+where c.slug = 'lipa-court' and v.status = 'active' and v.ends_at > now();

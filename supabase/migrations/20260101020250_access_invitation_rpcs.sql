@@ -142,7 +142,7 @@ begin
   given.community_id := home;
   given.host_resident_id := (
     select m from app.my_residents() m join public.residents r on r.id = m
-    where r.community_id = home and m in (select app.visit_hosts_on(home, given.unit_id, today)));
+    where r.community_id = home and m in (select app.visit_hosts_on(given.unit_id, today)));
   given.max_entries := coalesce(given.max_entries, case when given.kind = 'single' then 1 end);
   perform app.check_invitation_terms(given, is_manager);
 
@@ -245,7 +245,9 @@ begin
     perform app.fail(422, 'invalid_value', format('%s of an invitation does not change.', unknown));
   end if;
   given := jsonb_populate_record(given, changes - 'access_point_ids');
-  perform app.check_invitation_terms(given, app.is_trusted() or app.can('visits.invite', given.community_id));
+  if changes ?| '{starts_at,ends_at,recurrence,guest_limit}' then
+    perform app.check_invitation_terms(given, app.is_trusted() or app.can('visits.invite', given.community_id));
+  end if;
   update public.visitor_invitations i
   set title = given.title, purpose = given.purpose, visitor_name = given.visitor_name, visitor_phone = given.visitor_phone, document_number = given.document_number,
     plate = given.plate, provider_name = given.provider_name, starts_at = given.starts_at, ends_at = given.ends_at, recurrence = given.recurrence,

@@ -1,7 +1,7 @@
 -- Access control: the decision.
 --
 -- Purpose     One question at the gate, one answer: granted or denied, why, and a line in the log, in one transaction.
--- Types       app.access_caller, app.access_subject, app.access_answer
+-- Types       app.access_answer
 -- RPCs        decide_access
 -- Invariants  What is denied burns nothing, and leaves its line all the same. What is raised is no attempt: a question without a gate, or a
 --             caller who has no business at it. Every attempt has one line, however often it is asked (nonce): the answer is
@@ -9,315 +9,8 @@
 --             used up last, by one statement each: of eight gates asked at once for the last use, one opens.
 --             Who comes in is looked at: window, home, schedule, holds, blacklist, anti-passback. Who goes out is let out with
 --             anything genuine, however old: a gate locks nobody in.
+--             What a guard notes by hand (check_in_visit) at a gate has its line too.
 --             Locks, in this order: the caller's nonce, the counter of wrong codes, the person or thing (presence), pass, invitation, visit.
-
--- Who asks -----------------------------------------------------------------------------------------------------------
-
-create type app.access_caller as (
-  scope_id uuid, device_id uuid, direction public.access_direction, user_id uuid, guard_id uuid, shift_id uuid, resident_id uuid, unit_id uuid,
-  is_attended boolean, is_told boolean
-);
-
-comment on type app.access_caller is
-  'Who asks for a decision: a device, a user who decides (is_attended), or a resident at the app. is_told: names and reasons of others are for them. scope_id: whose nonces they are.';
-
-create function app.resident_home(community uuid, resident uuid, moment timestamptz, living_in boolean)
-returns uuid
-language plpgsql
-stable
-set search_path = ''
-as $$
-begin
-  return (
-    select o.unit_id
-    from public.residents r
-    join public.communities c on c.id = r.community_id
-    join public.occupancies o on o.community_id = r.community_id and o.resident_id = r.id
-    where r.community_id = community and r.id = resident and r.deleted_at is null and r.onboarding <> 'suspended'
-      and o.deleted_at is null and (not living_in or o.is_living_in)
-      and o.starts_on <= (moment at time zone c.time_zone)::date and (o.ends_on is null or o.ends_on >= (moment at time zone c.time_zone)::date)
-    order by o.is_living_in desc, o.starts_on, o.unit_id
-    limit 1);
-end;
-$$;
-
-comment on function app.resident_home(uuid, uuid, timestamptz, boolean) is
-  'The unit that a resident occupies at a moment, one where they live before others; living_in: only such a one. Null for who has none, left, or is suspended. Asks no permission; not executable by API roles.';
-
-create function app.access_caller(point public.access_points, method public.access_method, moment timestamptz)
-returns app.access_caller
-language plpgsql
-volatile
-set search_path = ''
-as $$
-declare
-  device constant public.access_devices := app.calling_device();
-  caller app.access_caller;
-begin
-  if device.id is not null then
-    -- A device decides at its own point, a tablet at every point of its booth.
-    if point.id is null or device.community_id <> point.community_id or (device.access_point_id <> point.id and not (
-      device.kind = 'tablet' and exists (
-        select from public.access_points p where p.id = device.access_point_id and p.booth_id = point.booth_id)))
-    then
-      perform app.fail(404, 'access_point_not_found', 'This is not an access point of this device.');
-    elsif method in ('app', 'guard') then
-      perform app.fail(400, 'malformed_request', format('A device does not ask by the method %s.', method));
-    end if;
-    perform app.act_as_device(device.id);
-    caller.scope_id := device.id;
-    caller.device_id := device.id;
-    caller.direction := device.direction;
-    caller.is_attended := false;
-    caller.is_told := device.kind = 'tablet';
-  elsif app.is_trusted() then
-    if point.id is null then
-      perform app.fail(404, 'access_point_not_found', 'There is no access point with this id.');
-    end if;
-    caller.scope_id := point.community_id;
-    caller.is_attended := true;
-    caller.is_told := true;
-  elsif auth.uid() is null then
-    perform app.fail(401, 'device_unknown', 'The header x-device-key holds no live key of a device, and nobody is signed in.');
-  else
-    caller.user_id := app.user_id();
-    caller.scope_id := caller.user_id;
-    caller.is_attended := app.can('access.decide', point.community_id);
-    caller.is_told := caller.is_attended;
-    if method in ('app', 'intercom') and point.id is not null then
-      select r.id, app.resident_home(r.community_id, r.id, moment, true) into caller.resident_id, caller.unit_id
-      from public.residents r
-      where r.community_id = point.community_id and r.user_id = caller.user_id and r.deleted_at is null;
-    end if;
-    if not caller.is_attended and caller.unit_id is null then
-      perform app.require('access.decide', point.community_id);
-    elsif method = 'app' and caller.unit_id is null then
-      perform app.fail(403, 'permission_denied', 'By the app, residents let themselves in where they live.');
-    end if;
-  end if;
-  if caller.user_id is not null then
-    select g.id into caller.guard_id
-    from public.guards g
-    where g.community_id = point.community_id and g.user_id = caller.user_id and g.status = 'active' and g.deleted_at is null;
-  end if;
-  caller.shift_id := app.shift_at(point.community_id, point.id, caller.user_id, moment);
-  return caller;
-end;
-$$;
-
-comment on function app.access_caller(public.access_points, public.access_method, timestamptz) is
-  'Who asks for a decision at a point (all null: there is none with the id that was given), or why they may not: 401 device_unknown, 403 permission_denied, 404 access_point_not_found, 400 malformed_request. Not executable by API roles.';
-
--- Who is it about ----------------------------------------------------------------------------------------------------
-
-create type app.access_subject as (
-  reason text, pass_id uuid, step integer, invitation_id uuid, guest_id uuid, visit_id uuid, resident_id uuid, vehicle_id uuid, card_id uuid, unit_id uuid,
-  full_name text, phone text, document_number text, plate text, is_open boolean
-);
-
-comment on type app.access_subject is
-  'Whom an attempt is about, as far as what was shown tells, and in reason why it shows nothing that counts (null: it does). is_open: opened by hand, for nobody in particular.';
-
-create function app.subject_by_pass(point public.access_points, credential text, moment timestamptz)
-returns app.access_subject
-language plpgsql
-stable
-set search_path = ''
-as $$
-declare
-  subject app.access_subject;
-begin
-  select r.reason, p.id, r.step, p.invitation_id, p.guest_id, p.resident_id
-  into subject.reason, subject.pass_id, subject.step, subject.invitation_id, subject.guest_id, subject.resident_id
-  from app.read_pass(point.community_id, credential, moment) r
-  -- What a text says of itself is not believed, nor logged, before its signature holds.
-  left join public.passes p on p.community_id = point.community_id and p.id = r.pass_id and p.kid = r.kid
-    and (r.reason is null or r.reason in ('revoked', 'not_yet_valid', 'expired', 'stale'));
-  return subject;
-end;
-$$;
-
-comment on function app.subject_by_pass(public.access_points, text, timestamptz) is
-  'Whom a pass stands for. Reasons: those of app.read_pass. Writes nothing; not executable by API roles.';
-
-create function app.subject_by_card(point public.access_points, credential text, moment timestamptz)
-returns app.access_subject
-language plpgsql
-stable
-set search_path = ''
-as $$
-declare
-  subject app.access_subject;
-  card public.access_cards;
-  vehicle public.vehicles;
-begin
-  card := app.card_by_number(point.community_id, credential);
-  if card.id is not null then
-    subject.card_id := card.id;
-    subject.resident_id := card.resident_id;
-    subject.reason := app.card_problem(card, moment);
-    return subject;
-  end if;
-  -- The tag of a vehicle is read by the same antennas.
-  select v.* into vehicle from public.vehicles v
-  where v.community_id = point.community_id and v.tag_number = upper(btrim(credential)) and v.status in ('active', 'suspended') and v.deleted_at is null;
-  if vehicle.id is null then
-    subject.reason := 'card_unknown';
-    return subject;
-  end if;
-  return app.subject_by_vehicle(vehicle, moment);
-end;
-$$;
-
-comment on function app.subject_by_card(public.access_points, text, timestamptz) is
-  'Whose card, or vehicle''s tag, has this number. Reasons: those of app.card_problem, vehicle_suspended, vehicle_inactive. Not executable by API roles.';
-
-create function app.subject_by_vehicle(vehicle public.vehicles, moment timestamptz)
-returns app.access_subject
-language plpgsql
-stable
-set search_path = ''
-as $$
-declare
-  subject app.access_subject;
-begin
-  subject.vehicle_id := vehicle.id;
-  subject.resident_id := vehicle.resident_id;
-  subject.unit_id := vehicle.unit_id;
-  subject.plate := vehicle.plate;
-  subject.full_name := nullif(concat_ws(' ', vehicle.colour, vehicle.make, vehicle.model), '');
-  subject.reason := case
-    when vehicle.status = 'suspended' then 'vehicle_suspended'
-    when not app.is_active_on(vehicle, (moment at time zone (select c.time_zone from public.communities c where c.id = vehicle.community_id))::date) then 'vehicle_inactive' end;
-  return subject;
-end;
-$$;
-
-comment on function app.subject_by_vehicle(public.vehicles, timestamptz) is 'Whom a vehicle stands for. Reasons: vehicle_suspended, vehicle_inactive. Not executable by API roles.';
-
-create function app.subject_by_plate(point public.access_points, credential text, direction public.access_direction, moment timestamptz)
-returns app.access_subject
-language plpgsql
-stable
-set search_path = ''
-as $$
-declare
-  subject app.access_subject;
-  wanted constant text := case when app.is_plate(credential) then app.normalized_plate(credential) end;
-  vehicle public.vehicles;
-begin
-  if wanted is null then
-    subject.reason := 'plate_unreadable';
-    return subject;
-  end if;
-  select v.* into vehicle from public.vehicles v
-  where v.community_id = point.community_id and v.plate_key = wanted and v.status in ('active', 'suspended') and v.deleted_at is null;
-  if vehicle.id is not null then
-    subject := app.subject_by_vehicle(vehicle, moment);
-  end if;
-  if vehicle.id is null or subject.reason = 'vehicle_inactive' then
-    -- Somebody who moved out may come back as a visitor. Of several invitations one that lets in.
-    if direction = 'out' then
-      select v.invitation_id, v.guest_id, v.id into subject.invitation_id, subject.guest_id, subject.visit_id
-      from public.visits v
-      where v.community_id = point.community_id and v.status = 'checked_in' and v.deleted_at is null and app.normalized_plate(v.plate) = wanted
-      order by v.checked_in_at desc
-      limit 1;
-    end if;
-    if subject.visit_id is null then
-      select p.invitation_id, p.guest_id into subject.invitation_id, subject.guest_id
-      from app.visitor_by_plate(point.community_id, wanted, moment) p
-      order by app.invitation_problem(p.invitation_id, point.id, moment) nulls first
-      limit 1;
-    end if;
-    if num_nonnulls(subject.visit_id, subject.invitation_id) > 0 then
-      subject.reason := null;
-      subject.vehicle_id := null;
-      subject.resident_id := null;
-      subject.full_name := null;
-      subject.unit_id := null;
-    elsif subject.vehicle_id is null then
-      subject.reason := 'plate_unknown';
-    end if;
-  end if;
-  subject.plate := credential;
-  return subject;
-end;
-$$;
-
-comment on function app.subject_by_plate(public.access_points, text, public.access_direction, timestamptz) is
-  'Whom a plate stands for: a vehicle of residents, else a visitor who was announced with it. Reasons: plate_unreadable, plate_unknown, vehicle_suspended, vehicle_inactive. Not executable by API roles.';
-
-create function app.access_subject(
-  point public.access_points, caller app.access_caller, method public.access_method, credential text, direction public.access_direction,
-  visit uuid, invitation uuid, guest uuid, resident uuid, moment timestamptz
-)
-returns app.access_subject
-language plpgsql
-volatile
-set search_path = ''
-as $$
-declare
-  subject app.access_subject;
-  is_suspended boolean;
-begin
-  case method
-    when 'qr' then subject := app.subject_by_pass(point, credential, moment);
-    when 'card' then subject := app.subject_by_card(point, credential, moment);
-    when 'plate' then subject := app.subject_by_plate(point, credential, direction, moment);
-    when 'code' then
-      select c.reason, c.invitation_id, c.guest_id into subject.reason, subject.invitation_id, subject.guest_id
-      from app.check_entry_code(point.community_id, credential, point.id, caller.device_id, caller.scope_id, moment) c;
-    when 'app' then
-      subject.resident_id := caller.resident_id;
-      subject.unit_id := caller.unit_id;
-    else
-      -- By hand: for a visit, for who is on the list, for a resident whom the guard knows, or for nobody in particular.
-      subject.visit_id := visit;
-      subject.invitation_id := invitation;
-      subject.guest_id := guest;
-      subject.resident_id := resident;
-      if num_nonnulls(visit, invitation, resident) = 0 then
-        subject.is_open := true;
-        subject.unit_id := caller.unit_id;
-      end if;
-  end case;
-  if subject.visit_id is not null then
-    select v.visitor_name, v.visitor_phone, v.document_number, v.plate, v.unit_id, v.invitation_id, v.guest_id
-    into subject.full_name, subject.phone, subject.document_number, subject.plate, subject.unit_id, subject.invitation_id, subject.guest_id
-    from public.visits v
-    where v.community_id = point.community_id and v.id = subject.visit_id and v.deleted_at is null
-      and (caller.is_attended or caller.device_id is not null or v.unit_id = caller.unit_id);
-    if not found then
-      perform app.fail(404, 'visit_not_found', 'There is no visit with this id.');
-    end if;
-  elsif subject.invitation_id is not null then
-    select coalesce(g.full_name, i.visitor_name), coalesce(g.phone, case when g.id is null then i.visitor_phone end),
-      case when g.id is null then i.document_number end, coalesce(subject.plate, g.plate, case when g.id is null then i.plate end), i.unit_id
-    into subject.full_name, subject.phone, subject.document_number, subject.plate, subject.unit_id
-    from public.visitor_invitations i
-    left join public.invitation_guests g on g.community_id = i.community_id and g.invitation_id = i.id and g.id = subject.guest_id
-    where i.community_id = point.community_id and i.id = subject.invitation_id and (subject.guest_id is null or g.id is not null);
-    if not found then
-      perform app.fail(404, 'invitation_not_found', 'There is no invitation with this id, or no such guest on its list.');
-    end if;
-  elsif subject.resident_id is not null and subject.vehicle_id is null then
-    select r.full_name, r.onboarding = 'suspended' into subject.full_name, is_suspended
-    from public.residents r where r.community_id = point.community_id and r.id = subject.resident_id;
-    if not found then
-      perform app.fail(404, 'resident_not_found', 'There is no resident with this id.');
-    end if;
-    subject.unit_id := coalesce(subject.unit_id, app.resident_home(point.community_id, subject.resident_id, moment, false));
-    if subject.unit_id is null then
-      subject.reason := coalesce(subject.reason, case when is_suspended then 'holder_suspended' else 'holder_left' end);
-    end if;
-  end if;
-  return subject;
-end;
-$$;
-
-comment on function app.access_subject(public.access_points, app.access_caller, public.access_method, text, public.access_direction, uuid, uuid, uuid, uuid, timestamptz) is
-  'Whom an attempt is about. Only wrong codes are written down, by app.check_entry_code. Not executable by API roles. Errors: visit_not_found, invitation_not_found, resident_not_found.';
 
 -- Deciding -----------------------------------------------------------------------------------------------------------
 
@@ -371,7 +64,7 @@ declare
   problem constant text := case
     when point is null or method is null then 'A question names an access point and a method.'
     when direction = 'both' then 'Somebody comes in or goes out: direction is in, out, or left out.'
-    when nonce !~ '^[!-~]{1,64}$' then 'nonce has 1 to 64 letters, digits and signs of ASCII.'
+    when length(nonce) > 64 or nonce ~ '[^ -~]' or btrim(nonce) = '' then 'nonce has 1 to 64 letters, digits and signs of ASCII.'
     when method in ('qr', 'card', 'code', 'plate') and credential is null then format('The method %s takes a credential.', method)
     when method not in ('qr', 'card', 'code', 'plate') and credential is not null then format('The method %s takes no credential.', method)
     when octet_length(credential) > 65536 then 'credential has at most 65536 bytes.'
@@ -402,6 +95,8 @@ declare
   is_visitor constant boolean := num_nonnulls(subject.invitation_id, subject.visit_id) > 0;
 begin
   if is_visitor and subject.pass_id is not null then
+    -- Before the pass, as issue_pass does, which replaces passes under its lock.
+    perform from public.visitor_invitations i where i.community_id = point.community_id and i.id = subject.invitation_id for no key update;
     begin
       problem := app.burn_pass(subject.pass_id, subject.step, moment);
       if problem is null then
@@ -445,14 +140,13 @@ $$;
 
 comment on function app.is_visitor_inside(uuid, uuid, uuid) is 'Whether whoever comes by an invitation (and guest) came in and has not left. Not executable by API roles.';
 
-create function app.tell_answer(answer app.access_answer, point public.access_points, caller app.access_caller, subject app.access_subject)
+create function app.tell_answer(answer app.access_answer, point public.access_points, subject app.access_subject)
 returns app.access_answer
 language plpgsql
 stable
 set search_path = ''
 as $$
 begin
-  answer.is_repeated := false;
   answer.detail := case answer.reason
     when 'out_of_service' then point.status_reason
     when 'on_hold' then app.holds_against(point.community_id, subject.resident_id, subject.vehicle_id, subject.card_id, answer.logged_at) end;
@@ -461,33 +155,26 @@ begin
     when subject.vehicle_id is not null then 'vehicle'
     when subject.resident_id is not null then 'resident'
     when subject.card_id is not null then 'guard' end;
-  -- A reader on the wall, and whoever finds a card, learns whether it opens.
-  if caller.is_told or subject.resident_id = caller.resident_id then
-    answer.subject_name := subject.full_name;
-    answer.subject_unit_id := subject.unit_id;
-    answer.subject_visit_id := subject.visit_id;
-    answer.subject_invitation_id := subject.invitation_id;
-    answer.subject_pass_id := subject.pass_id;
-    answer.subject_resident_id := subject.resident_id;
-    answer.subject_vehicle_id := subject.vehicle_id;
-    answer.subject_card_id := subject.card_id;
-    if subject.unit_id is not null then
-      select concat_ws(' / ', b.name, u.number) into answer.subject_unit
-      from public.units u
-      left join public.buildings b on b.community_id = u.community_id and b.id = u.building_id
-      where u.community_id = point.community_id and u.id = subject.unit_id;
-    end if;
-  else
-    answer.detail := case when answer.reason = 'out_of_service' then answer.detail end;
-    answer.blacklist_entry_id := null;
-    answer.blacklist_match := null;
+  answer.subject_name := subject.full_name;
+  answer.subject_unit_id := subject.unit_id;
+  answer.subject_visit_id := subject.visit_id;
+  answer.subject_invitation_id := subject.invitation_id;
+  answer.subject_pass_id := subject.pass_id;
+  answer.subject_resident_id := subject.resident_id;
+  answer.subject_vehicle_id := subject.vehicle_id;
+  answer.subject_card_id := subject.card_id;
+  if subject.unit_id is not null then
+    select concat_ws(' / ', b.name, u.number) into answer.subject_unit
+    from public.units u
+    left join public.buildings b on b.community_id = u.community_id and b.id = u.building_id
+    where u.community_id = point.community_id and u.id = subject.unit_id;
   end if;
   return answer;
 end;
 $$;
 
-comment on function app.tell_answer(app.access_answer, public.access_points, app.access_caller, app.access_subject) is
-  'The answer with what the caller is told of whom it was about. Not executable by API roles.';
+comment on function app.tell_answer(app.access_answer, public.access_points, app.access_subject) is
+  'The answer with whom it was about, for who may be told: a reader on the wall, and whoever finds a card, learns whether it opens. Not executable by API roles.';
 
 create function app.decide_access(
   access_point uuid, method public.access_method, credential text, direction public.access_direction, nonce text, scanned_at timestamptz,
@@ -514,7 +201,12 @@ declare
   problem text;
   is_listed boolean;
 begin
-  perform app.check_access_question(access_point, method, credential, direction, nonce, scanned_at, visit, invitation, guest, resident, note);
+  -- What nearly every question looks like needs no closer look.
+  if access_point is null or method is null or (credential is null) = (method in ('qr', 'card', 'code', 'plate')) or direction = 'both' or length(nonce) not between 1 and 64
+    or nonce ~ '[^!-~]' or octet_length(credential) > 256 or num_nonnulls(scanned_at, visit, invitation, guest, resident, note) > 0 or method in ('guard', 'intercom')
+  then
+    perform app.check_access_question(access_point, method, credential, direction, nonce, scanned_at, visit, invitation, guest, resident, note);
+  end if;
   select p.* into point
   from public.access_points p
   join public.communities c on c.id = p.community_id
@@ -577,15 +269,19 @@ begin
         problem := 'anti_passback';
       end if;
     end if;
-    if problem is null then
+    if problem is null and num_nonnulls(subject.pass_id, subject.invitation_id, subject.visit_id) > 0 then
+      perform set_config('app.deciding', 'on', true);
       select t.problem, coalesce(t.visit, subject.visit_id) into problem, subject.visit_id from app.take_entry(point, subject, moment) t;
+      perform set_config('app.deciding', '', true);
     end if;
   elsif problem is null then
     if subject.step is not null then
       problem := app.burn_pass(subject.pass_id, subject.step, moment);
     end if;
     if problem is null and num_nonnulls(subject.visit_id, subject.invitation_id) > 0 then
+      perform set_config('app.deciding', 'on', true);
       subject.visit_id := coalesce(app.leave_visit(point.community_id, subject.invitation_id, subject.guest_id, subject.visit_id, point.id, moment), subject.visit_id);
+      perform set_config('app.deciding', '', true);
     end if;
   end if;
 
@@ -619,12 +315,19 @@ begin
     case method when 'plate' then left(credential, 40) end, photo_file, answer.blacklist_entry_id, decide_access.nonce, nullif(btrim(decide_access.note), ''));
 
   is_listed := answer.blacklist_match is not null;
-  answer := app.tell_answer(answer, point, caller, subject);
+  answer.is_repeated := false;
+  if caller.is_told or subject.resident_id = caller.resident_id then
+    answer := app.tell_answer(answer, point, subject);
+  else
+    answer.blacklist_entry_id := null;
+    answer.blacklist_match := null;
+  end if;
   if nonce is not null and problem is distinct from 'nonce_reused' then
     insert into private.access_answers (community_id, scope_id, nonce, question, answer)
     values (point.community_id, caller.scope_id, decide_access.nonce, question, to_jsonb(answer));
   end if;
-  if problem is not null then
+  -- Of garbage and of strangers there is nobody to tell: the log has them.
+  if problem is not null and problem not in ('malformed_pass', 'unknown_key', 'card_unknown', 'code_unknown', 'plate_unknown', 'plate_unreadable', 'nonce_reused') then
     perform app.emit('access.denied', point.community_id, jsonb_strip_nulls(jsonb_build_object(
       'log_id', answer.log_id, 'reason', problem, 'access_point_id', point.id, 'booth_id', point.booth_id, 'shift_id', caller.shift_id,
       'unit_id', subject.unit_id, 'visit_id', subject.visit_id, 'invitation_id', subject.invitation_id, 'resident_id', subject.resident_id)));
@@ -680,3 +383,43 @@ grant execute on function
   app.decide_access(uuid, public.access_method, text, public.access_direction, text, timestamptz, uuid, uuid, uuid, uuid, uuid, uuid, text),
   public.decide_access(uuid, public.access_method, text, public.access_direction, text, timestamptz, uuid, uuid, uuid, uuid, uuid, uuid, text)
 to anon, authenticated, service_role;
+
+-- What is noted by hand ------------------------------------------------------------------------------------------------
+
+create function app.tg_visits__log()
+returns trigger
+language plpgsql
+security definer -- nobody else may write the log, nor look at the whole blacklist
+set search_path = ''
+as $$
+declare
+  is_entry constant boolean := new.status = 'checked_in';
+  point constant uuid := case when is_entry then new.entry_point_id else new.exit_point_id end;
+  moment constant timestamptz := clock_timestamp();
+  caller constant uuid := app.actor_id();
+begin
+  if is_entry and exists (
+    select from app.blacklist_match(new.community_id, new.visitor_name, new.document_number, new.visitor_phone, new.plate, moment) b where b.is_exact)
+  then
+    perform app.fail(409, 'visit_refused', 'The visitor does not come in: blacklisted.');
+  end if;
+  if point is not null then
+    insert into audit.access_log (
+      logged_at, scanned_at, community_id, access_point_id, method, direction, outcome, reason, caller_id, guard_id, shift_id, visit_id, invitation_id, guest_id, unit_id)
+    values (
+      moment, moment, new.community_id, point, 'guard', case when is_entry then 'in' else 'out' end::public.access_direction, 'granted', case when is_entry then 'admitted' else 'left' end,
+      caller, (select g.id from public.guards g where g.community_id = new.community_id and g.user_id = caller and g.status = 'active' and g.deleted_at is null),
+      app.shift_at(new.community_id, point, caller, moment), new.id, new.invitation_id, new.guest_id, new.unit_id);
+  end if;
+  return null;
+end;
+$$;
+
+comment on function app.tg_visits__log() is
+  'AFTER a visitor came in or left without a decision (check_in_visit, check_out_visit): the line that it has at the gate that was named. Refuses (409 visit_refused) who is on the blacklist. '
+  'Definer: nobody else may write the log, nor look at the whole blacklist.';
+
+create trigger _550_log_new after insert on public.visits for each row
+  when (new.status = 'checked_in' and current_setting('app.deciding', true) is distinct from 'on') execute function app.tg_visits__log();
+create trigger _550_log after update of status on public.visits for each row
+  when (old.status <> new.status and new.status in ('checked_in', 'checked_out') and current_setting('app.deciding', true) is distinct from 'on') execute function app.tg_visits__log();

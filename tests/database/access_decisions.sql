@@ -1,7 +1,7 @@
 -- The decision at the gate: every reason it can give, what it writes, and what it leaves alone.
 
 begin;
-select plan(145);
+select plan(147);
 
 -- Two communities, a booth with a gate, a barrier with anti-passback, a staff door; a flat that is let, one that is not.
 select tests.create_community('Alder', time_zone => 'Europe/Sofia'), tests.create_community('Cedar', time_zone => 'Europe/Sofia');
@@ -241,7 +241,7 @@ select is(pg_temp.state(), tests.kept('state'), 'of all that was denied nothing 
 select is(pg_temp.lines(), 36::bigint, 'and every attempt has one line');
 select is((select count(*) from audit.access_log l where l.community_id = tests.id('Alder') and l.pass_id is null and l.method = 'qr' and l.reason in ('malformed_pass', 'unknown_key', 'bad_signature')), 4::bigint,
   'what a forged pass says of itself is not in the log');
-select is((select count(*) from app.outbox o where o.topic = 'access.denied' and o.community_id = tests.id('Alder')), 36::bigint, 'denials are told of');
+select is((select count(*) from app.outbox o where o.topic = 'access.denied' and o.community_id = tests.id('Alder')), 29::bigint, 'denials are told of, but of garbage and strangers');
 select is((select count(*) from app.outbox o where o.topic = 'blacklist.matched' and o.community_id = tests.id('Alder') and o.payload ->> 'booth_id' = tests.id('Booth')::text), 3::bigint,
   'so are matches of the blacklist, to the booth');
 select tests.authenticate_as('guard');
@@ -360,6 +360,11 @@ select is(pg_temp.decide('Gate', 'intercom', visit => tests.id('approved visit')
 select is(pg_temp.decide('Gate', 'intercom'), 'granted opened_by_resident', 'or whoever rang');
 select tests.authenticate_as('guard');
 select is(pg_temp.decide('Gate', 'guard', visit => tests.id('approved visit')), 'denied visit_over', 'a visit begins once');
+select tests.keep('noted', public.check_in_visit(invitation_id => tests.id('revoked'), access_point_id => tests.id('Gate')));
+select public.check_out_visit(tests.kept('noted')::uuid, tests.id('Exit'));
+select results_eq($$select l.method::text, l.direction::text, l.access_point_id, l.guard_id from public.access_log l where l.visit_id = tests.kept('noted')::uuid order by l.logged_at$$,
+  $$values ('guard', 'in', tests.id('Gate'), tests.id('Guard')), ('guard', 'out', tests.id('Exit'), tests.id('Guard'))$$, 'what a guard notes by hand has its lines');
+select throws_ok($$select public.check_in_visit(invitation_id => tests.id('Petar Listed'), access_point_id => tests.id('Gate'))$$, 'PT409', 'visit_refused', 'and lets in nobody who is on the blacklist');
 select tests.as_studio();
 select tests.keep('code', (select e.code from public.issue_entry_code(tests.id('Driver')) e));
 select pg_temp.as_device('reader');

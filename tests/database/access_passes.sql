@@ -1,7 +1,7 @@
 -- Passes: who hands them out, what they are worth when, each use once, and a revocation that beats the best signature.
 
 begin;
-select plan(83);
+select plan(84);
 
 select tests.create_community('Alder'), tests.create_community('Cedar');
 select tests.create_unit('1', 'Alder'), tests.create_unit('2', 'Alder'), tests.create_unit('9', 'Cedar');
@@ -195,6 +195,9 @@ select app.job_passes();
 select is((select count(*) || ' ' || (select count(*) from private.pass_links l join public.passes p on p.id = l.pass_id where p.kid = split_part(tests.kept('vaulted'), '.', 2)) from vault.secrets), '1 0',
   'and destroys it, and old links, when there is none');
 select is(tests.reason(tests.kept('vaulted')), 'expired', 'what it signed has expired');
+select tests.keep('lost', (select i.pass from public.issue_pass(tests.id('party'), tests.id('guest')) i));
+delete from vault.secrets;
+select is(tests.reason(tests.kept('lost')), 'bad_signature', 'a key that was lost opens nothing, rather than everything');
 
 select * from finish();
 rollback;

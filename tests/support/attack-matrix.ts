@@ -1,4 +1,4 @@
-import { idOf, organizationOf, places, tokenOf, type Actor, type Place } from './fixtures.ts';
+import { idOf, kidOf, linkOf, offlineKidOf, organizationOf, places, tokenOf, type Actor, type Place } from './fixtures.ts';
 import {
   all,
   any,
@@ -105,6 +105,11 @@ const seesVehicle: Rule = any(inCommunity('vehicles.read'), isTheirVehicle);
 const isTheirPet: Rule = all(involvedInCommunity(), any(asResident(), all(inOwnUnit('pets.read_own'), seesAsHousehold)));
 const seesPet: Rule = any(inCommunity('pets.read'), isTheirPet);
 const changesPet: Rule = any(inCommunity('pets.manage'), all(isTheirPet, inOwnUnit('pets.manage_own')));
+/** Whoever occupies a unit here today, and is a resident by more than a name. */
+const livesHere: Rule = (actor, row) =>
+  actor.isActive &&
+  actor.units.some(({ unit, role }) => unit.startsWith(`${placeOf(row)} `) && role !== 'guard within limits') &&
+  actor.residents.some((resident) => resident.startsWith(`${placeOf(row)} `));
 /** What the fixtures have of a person in the first unit: asked of the row that it belongs to. */
 const ofPersonIn = (names: Record<string, string>, column: string, rule: Rule): Rule => (actor, row, world) =>
   places.some((place) =>
@@ -115,6 +120,19 @@ const ofPersonIn = (names: Record<string, string>, column: string, rule: Rule): 
     ),
   );
 const petsOf = { pet: 'tenant', 'pet of owner': 'owner' };
+
+// Who receives visitors: whoever occupies the unit, but not the owner of one that is let, as the first units of the fixtures are.
+const receives = (permission: string): Rule =>
+  all(involvedInCommunity(), inOwnUnit(permission), (actor, row) =>
+    actor.units.some(({ unit, role }) => idOf(unit) === row.unit_id && (role !== 'owner' || !unit.endsWith('unit 1'))),
+  );
+const seesVisit: Rule = any(inCommunity('visits.read'), all(involvedInCommunity(), asResident('host_resident_id')), receives('visits.read_own'));
+/** Asked of what the tenant of the first unit has given. */
+const ofTenantsInvitation = (rule: Rule): Rule => (actor, row, world) =>
+  rule(actor, { community_id: row.community_id, unit_id: idOf(`${placeOf(row)} unit 1`), host_resident_id: idOf(`${placeOf(row)} tenant`) }, world);
+
+const seesPass = (): Rule =>
+  any(inCommunity('passes.read'), all(involvedInCommunity(), asResident()), all((_actor, row) => row.invitation_id !== null, ofTenantsInvitation(seesVisit)));
 
 // Who carries what is held against them, in the fixtures.
 const heldFrom = { 'hold at the gate': 'tenant', 'hold of vehicle': 'owner', 'hold of card': 'tenant' };
@@ -128,6 +146,8 @@ const readsFilesOf: Record<string, string> = {
   'pet.certificate': 'pets.manage',
   'resident.photo': 'residents.read',
   'resident.identity': 'documents.read',
+  'access.photo': 'access_log.read',
+  'access.evidence': 'blacklist.manage',
 };
 const readsFile: Rule = any(
   (actor, row, world) => inCommunity(readsFilesOf[row.purpose as string] ?? 'nothing')(actor, row, world),
@@ -393,6 +413,73 @@ export const matrix: Record<string, RelationRules> = {
     change: { note: 'Changed' },
     row: (place) => ({ id: idOf('new'), community_id: idOf(place), reason: 'new', resident_id: idOf(`${place} owner`) }),
   },
+  visitor_invitations: {
+    belongsTo: 'communities',
+    select: seesVisit,
+    target: inPlace('visitor invitation'),
+    change: { max_entries: 100 },
+    row: (place) => ({
+      id: idOf('new'),
+      community_id: idOf(place),
+      unit_id: idOf(`${place} unit 1`),
+      kind: 'vehicle',
+      plate: 'NEW 1',
+      starts_at: '2030-01-01T08:00:00Z',
+      ends_at: '2030-01-01T16:00:00Z',
+    }),
+  },
+  invitation_guests: {
+    belongsTo: 'communities',
+    select: ofTenantsInvitation(seesVisit),
+    target: inPlace('invitation guest'),
+    change: { full_name: 'Changed' },
+    row: (place) => ({ id: idOf('new'), full_name: 'New', community_id: idOf(place), invitation_id: idOf(`${place} visitor invitation`) }),
+  },
+  invitation_exceptions: {
+    belongsTo: 'communities',
+    select: ofTenantsInvitation(seesVisit),
+    target: inPlace('invitation exception'),
+    change: { kind: 'added' },
+    row: (place) => ({ id: idOf('new'), falls_on: '2030-01-01', community_id: idOf(place), invitation_id: idOf(`${place} recurring invitation`), kind: 'added' }),
+  },
+  invitation_access_points: {
+    belongsTo: 'communities',
+    select: ofTenantsInvitation(seesVisit),
+    target: inPlace('invitation point'),
+    change: { access_point_id: idOf('alder gate') },
+    row: (place) => ({ id: idOf('new'), community_id: idOf(place), invitation_id: idOf(`${place} recurring invitation`), access_point_id: idOf(`${place} gate`) }),
+  },
+  visits: {
+    belongsTo: 'communities',
+    select: seesVisit,
+    target: inPlace('walk-in'),
+    change: { status: 'approved' },
+    row: (place) => ({ id: idOf('new'), visitor_name: 'New', community_id: idOf(place), unit_id: idOf(`${place} unit 1`), status: 'approved' }),
+  },
+  // The tenant's own, and one to the tenant's invitation.
+  passes: {
+    belongsTo: 'communities',
+    select: seesPass(),
+    target: inPlace('visitor pass'),
+    change: { ends_at: '2099-01-01' },
+    row: (place) => ({
+      id: idOf('new'),
+      community_id: idOf(place),
+      kind: 'visitor',
+      invitation_id: idOf(`${place} recurring invitation`),
+      kid: kidOf(place),
+      starts_at: '2030-01-01T00:00:00Z',
+      ends_at: '2030-01-02T00:00:00Z',
+    }),
+  },
+  passes_overview: {
+    belongsTo: 'communities',
+    key: ['pass_id'],
+    select: seesPass(),
+    target: (place) => ({ pass_id: idOf(`${place} visitor pass`) }),
+    change: { max_uses: 100 },
+    row: (place) => ({ community_id: idOf(place), kind: 'visitor' }),
+  },
   // Who rents sees the own contract, past ones included; who owns the unit, the present and coming ones.
   leases: {
     belongsTo: 'communities',
@@ -424,6 +511,82 @@ export const matrix: Record<string, RelationRules> = {
     target: (place) => ({ lease_id: idOf(`${place} lease`) }),
     change: { reference: 'Changed' },
     row: (place) => ({ community_id: idOf(place), reference: 'new' }),
+  },
+
+  // Residents see their own coming, and visitors to them; the guard's own decisions are on no shift of theirs here.
+  access_log: {
+    belongsTo: 'communities',
+    select: all(
+      involvedInCommunity(),
+      any(
+        inCommunity('access_log.read'),
+        all(inCommunity('access_log.read_shift'), themselves('caller_id')),
+        asResident(),
+        all((_actor, row) => row.visit_id !== null, receives('visits.read_own')),
+      ),
+    ),
+    target: inPlace('log line'),
+    change: { reason: 'left' },
+    row: (place) => ({
+      id: idOf('new'),
+      community_id: idOf(place),
+      access_point_id: idOf(`${place} gate`),
+      method: 'qr',
+      direction: 'in',
+      outcome: 'granted',
+      reason: 'admitted',
+      scanned_at: '2026-01-01',
+      logged_at: '2026-01-01',
+    }),
+  },
+  blacklist_entries: {
+    belongsTo: 'communities',
+    select: inCommunity('blacklist.read'),
+    archived: inCommunity('blacklist.manage'),
+    target: inPlace('blacklist entry'),
+    change: { ends_at: '2026-01-01' },
+    row: (place) => ({ id: idOf('new'), community_id: idOf(place), full_name: 'New', protocol_number: 'new', reason: 'New' }),
+  },
+  blacklist_evidence: {
+    belongsTo: 'communities',
+    select: inCommunity('blacklist.manage'),
+    target: inPlace('evidence'),
+    change: { file_id: idOf('new') },
+    row: (place) => ({ id: idOf('new'), community_id: idOf(place), entry_id: idOf(`${place} archived blacklist entry`), file_id: idOf(`${place} evidence file`) }),
+  },
+  people_inside: {
+    belongsTo: 'communities',
+    key: ['subject_id'],
+    select: any(inCommunity('access.decide'), all(inState('kind', 'visitor'), seesVisit)),
+    columns: [{ names: ['name'], rule: any(inState('kind', 'visitor'), inCommunity('residents.read')) }],
+    target: (place) => ({ subject_id: idOf(`${place} tenant`) }),
+    change: { name: 'Changed' },
+    row: (place) => ({ community_id: idOf(place), kind: 'resident', subject_id: idOf(`${place} owner`) }),
+  },
+  visits_today: {
+    belongsTo: 'communities',
+    key: ['visit_id'],
+    select: all(inCommunity('communities.read'), seesVisit),
+    columns: [{ names: ['unit'], rule: (actor, row, world) => seesUnit(actor, { ...row, id: idOf(`${placeOf(row)} unit 1`) }, world) }],
+    target: (place) => ({ visit_id: idOf(`${place} visit inside`) }),
+    change: { visitor_name: 'Changed' },
+    row: (place) => ({ community_id: idOf(place), visitor_name: 'New' }),
+  },
+  denials_by_reason: {
+    belongsTo: 'communities',
+    key: ['community_id', 'access_point_id', 'reason'],
+    select: all(inCommunity('communities.read'), inCommunity('access_log.read')),
+    target: (place) => ({ access_point_id: idOf(`${place} gate`), reason: 'malformed_pass' }),
+    change: { denials: 0 },
+    row: (place) => ({ community_id: idOf(place), denials: 1 }),
+  },
+  busiest_hours: {
+    belongsTo: 'communities',
+    key: ['community_id', 'access_point_id'],
+    select: all(inCommunity('communities.read'), inCommunity('access_log.read')),
+    target: (place) => ({ access_point_id: idOf(`${place} gate`) }),
+    change: { entries: 0 },
+    row: (place) => ({ community_id: idOf(place), entries: 1 }),
   },
 
   audit_log: {
@@ -720,6 +883,8 @@ export type FunctionRules = {
   args: (place: Place) => Row;
   /** What the answer may tell whoever may call it: of its rows, and as it must be. */
   told?: { of: (row: Row) => unknown; expected: (actor: Actor, row: Row, world: World) => string[] };
+  /** Whether whoever is not signed in may call it too. */
+  isPublic?: boolean;
 };
 
 // A role is given and taken by who may manage memberships there and holds everything the role holds.
@@ -738,6 +903,8 @@ const inUnitOne = (permission: string): Rule => ofNamed('unit 1', inOwnUnit(perm
 const ofTenant = (name: string, rule: Rule): Rule => (actor, row, world) =>
   ofPersonIn({ [name]: 'tenant' }, 'id', rule)(actor, { ...row, id: idOf(`${placeOf(row)} ${name}`) }, world);
 const changesVehicle: Rule = any(inCommunity('vehicles.manage'), all(isTheirVehicle, inOwnUnit('vehicles.manage_own')));
+const invitesToUnitOne: Rule = ofNamed('unit 1', receives('visits.invite_own'), 'unit_id');
+const changesInvitation: Rule = any(inCommunity('visits.invite'), invitesToUnitOne);
 type Occupancy = World['occupancies'][number];
 const isOwner = ({ role }: Occupancy): boolean => role === 'owner';
 const isPayer = ({ role, unitId }: Occupancy): boolean => role === (places.some((place) => unitId === idOf(`${place} unit 1`)) ? 'tenant' : 'owner');
@@ -1207,6 +1374,100 @@ export const functions: Record<string, FunctionRules | FunctionRules[]> = {
   ],
   place_access_hold: { call: inCommunity('gates.manage'), args: (place) => ({ community_id: idOf(place), reason: 'attack', resident_id: idOf(`${place} owner`) }) },
   lift_access_hold: { call: inCommunity('gates.manage'), args: (place) => ({ hold_id: idOf(`${place} hold at the gate`), reason: 'Attack' }) },
+
+  invite_visitor: [
+    {
+      call: any(inCommunity('visits.invite'), invitesToUnitOne),
+      args: (place) => ({ kind: 'single', unit_id: idOf(`${place} unit 1`), visitor_name: 'New', ends_at: '2030-01-02T00:00:00Z', starts_at: '2030-01-01T00:00:00Z' }),
+    },
+    {
+      call: inCommunity('visits.invite'),
+      args: (place) => ({ kind: 'service', community_id: idOf(place), provider_name: 'New', ends_at: '2030-01-02T00:00:00Z', starts_at: '2030-01-01T00:00:00Z' }),
+    },
+  ],
+  change_visitor_invitation: { call: changesInvitation, args: (place) => ({ invitation_id: idOf(`${place} visitor invitation`), changes: { note: 'Attack' } }) },
+  cancel_visitor_invitation: { call: changesInvitation, args: (place) => ({ invitation_id: idOf(`${place} visitor invitation`), reason: 'Attack' }) },
+  add_invitation_guest: { call: changesInvitation, args: (place) => ({ invitation_id: idOf(`${place} visitor invitation`), full_name: 'New' }) },
+  remove_invitation_guest: { call: changesInvitation, args: (place) => ({ guest_id: idOf(`${place} invitation guest`) }) },
+  except_invitation_day: { call: changesInvitation, args: (place) => ({ invitation_id: idOf(`${place} recurring invitation`), falls_on: '2030-01-01', kind: 'skipped' }) },
+  issue_entry_code: [
+    { call: changesInvitation, args: (place) => ({ invitation_id: idOf(`${place} visitor invitation`) }) },
+    { call: changesInvitation, args: (place) => ({ invitation_id: idOf(`${place} visitor invitation`), guest_id: idOf(`${place} invitation guest`) }) },
+  ],
+  revoke_entry_code: { call: changesInvitation, args: (place) => ({ invitation_id: idOf(`${place} visitor invitation`) }) },
+  visitor_invitation_days: {
+    call: ofTenantsInvitation(seesVisit),
+    args: (place) => ({ invitation_id: idOf(`${place} recurring invitation`), from_on: '2026-01-01', to_on: '2026-01-10' }),
+    told: { of: (row) => row.falls_on, expected: () => ['2026-01-08'] },
+  },
+  announce_visitor: { call: inCommunity('visits.manage'), args: (place) => ({ unit_id: idOf(`${place} unit 1`), visitor_name: 'New' }) },
+  answer_visit: { call: invitesToUnitOne, args: (place) => ({ visit_id: idOf(`${place} walk-in`), approve: true }) },
+  visit_answer: { call: ofNamed('unit 1', seesVisit, 'unit_id'), args: (place) => ({ visit_id: idOf(`${place} walk-in`) }) },
+  check_in_visit: [
+    { call: inCommunity('visits.manage'), args: (place) => ({ visit_id: idOf(`${place} approved visit`) }) },
+    { call: inCommunity('visits.manage'), args: (place) => ({ invitation_id: idOf(`${place} visitor invitation`), guest_id: idOf(`${place} invitation guest`) }) },
+  ],
+  check_out_visit: { call: inCommunity('visits.manage'), args: (place) => ({ visit_id: idOf(`${place} visit inside`) }) },
+  decide_access: [
+    { call: inCommunity('access.decide'), args: (place) => ({ access_point_id: idOf(`${place} gate`), method: 'qr', credential: 'nothing' }) },
+    { call: inCommunity('access.decide'), args: (place) => ({ access_point_id: idOf(`${place} gate`), method: 'guard', note: 'Attack' }) },
+    // Residents for themselves, where they live.
+    { call: livesHere, args: (place) => ({ access_point_id: idOf(`${place} gate`), method: 'app' }) },
+    // What the landlord or a neighbour asks about the tenant's visitor is asked about no visit.
+    {
+      call: any(inCommunity('access.decide'), all(livesHere, (actor) => actor.units.some(({ unit }) => unit.endsWith('unit 1')))),
+      args: (place) => ({ access_point_id: idOf(`${place} gate`), method: 'intercom', visit_id: idOf(`${place} approved visit`) }),
+    },
+  ],
+  reset_presence: { call: inCommunity('access.decide'), args: (place) => ({ community_id: idOf(place), subject_id: idOf(`${place} tenant`), reason: 'Attack' }) },
+  add_blacklist_entry: { call: inCommunity('blacklist.manage'), args: (place) => ({ community_id: idOf(place), reason: 'Attack', full_name: 'Enemy' }) },
+  change_blacklist_entry: { call: inCommunity('blacklist.manage'), args: (place) => ({ entry_id: idOf(`${place} blacklist entry`), ends_at: '2099-01-01' }) },
+  lift_blacklist_entry: { call: inCommunity('blacklist.manage'), args: (place) => ({ entry_id: idOf(`${place} blacklist entry`), reason: 'Attack' }) },
+  add_blacklist_evidence: { call: inCommunity('blacklist.manage'), args: (place) => ({ entry_id: idOf(`${place} blacklist entry`), file_id: idOf(`${place} evidence file`) }) },
+  check_blacklist: {
+    call: inCommunity('blacklist.read'),
+    args: (place) => ({ community_id: idOf(place), full_name: 'Petar Listed' }),
+    told: { of: (row) => row.entry_id, expected: (_actor, row) => [idOf(`${placeOf(row)} blacklist entry`)] },
+  },
+
+  issue_pass: [
+    { call: changesInvitation, args: (place) => ({ invitation_id: idOf(`${place} visitor invitation`) }) },
+    { call: changesInvitation, args: (place) => ({ invitation_id: idOf(`${place} visitor invitation`), guest_id: idOf(`${place} invitation guest`) }) },
+    // For gates without a line: the key is there.
+    { call: changesInvitation, args: (place) => ({ invitation_id: idOf(`${place} recurring invitation`), is_offline: true }) },
+  ],
+  revoke_pass: [
+    { call: any(inCommunity('passes.manage'), invitesToUnitOne), args: (place) => ({ pass_id: idOf(`${place} visitor pass`), reason: 'Attack' }) },
+    { call: any(inCommunity('passes.manage'), ofNamed('tenant', all(involvedInCommunity(), asResident('id')))), args: (place) => ({ pass_id: idOf(`${place} resident pass`), reason: 'Attack' }) },
+  ],
+  resident_pass_seed: {
+    call: all(involvedInCommunity(), (actor, row) => actor.residents.some((resident) => resident.startsWith(`${placeOf(row)} `))),
+    args: (place) => ({ community_id: idOf(place) }),
+  },
+  pass_keys: {
+    call: inCommunity('passes.read'),
+    args: (place) => ({ community_id: idOf(place) }),
+    told: { of: (row) => row.kid, expected: (_actor, row) => [kidOf(placeOf(row)), offlineKidOf(placeOf(row))] },
+  },
+  rotate_pass_key: { call: inCommunity('passes.manage'), args: (place) => ({ community_id: idOf(place) }) },
+  revoke_pass_key: { call: inCommunity('passes.manage'), args: (place) => ({ kid: kidOf(place), reason: 'Attack' }) },
+  pass_public_keys: {
+    call: inCommunity('passes.manage'),
+    args: (place) => ({ community_id: idOf(place) }),
+    told: { of: (row) => row.kid, expected: (_actor, row) => [offlineKidOf(placeOf(row))] },
+  },
+  revoked_offline_passes: { call: inCommunity('passes.manage'), args: (place) => ({ community_id: idOf(place) }), told: { of: (row) => row.pass_id, expected: () => [] } },
+  // Whoever has the link needs no account.
+  open_visitor_pass: {
+    call: everybody,
+    args: (place) => ({ token: linkOf(place) }),
+    told: { of: (row) => row.state, expected: () => ['valid'] },
+    isPublic: true,
+  },
+  // For the function that signs, with the secret key.
+  add_pass_key: { call: nobody, args: (place) => ({ invitation_id: idOf(`${place} visitor invitation`), public_key: `${'A'.repeat(43)}=`, secret: `${'A'.repeat(43)}=` }) },
+  pass_signing_key: { call: nobody, args: (place) => ({ pass_id: idOf(`${place} unsigned pass`) }) },
+  seal_pass: { call: nobody, args: (place) => ({ pass_id: idOf(`${place} unsigned pass`), pass: 'v2', link_token: linkOf(place) }) },
 
   search: {
     call: everybody,

@@ -378,6 +378,9 @@ async function furnishCommunity(run: Run, place: Place): Promise<void> {
 
   await bringVehiclesAndPets(run, place);
   await buildGate(run, place);
+  await expectVisitors(run, place);
+  await handOutPasses(run, place);
+  await decideAtGate(run, place);
 
   // What was archived.
   await run(`insert into public.buildings (id, community_id, name) values ($1, $2, 'Old house')`, [named('archived building'), community]);
@@ -495,6 +498,116 @@ async function buildGate(run: Run, place: Place): Promise<void> {
     await run(`update public.${table} set deleted_at = now() where id = $1`, [named(`archived ${name}`)]);
   }
 }
+
+/** Whom the tenant, the landlord, the management and a neighbour expect; who waits at the gate, who is inside. */
+async function expectVisitors(run: Run, place: Place): Promise<void> {
+  const community = idOf(place);
+  const named = (name: string) => idOf(`${place} ${name}`);
+  await run(
+    `insert into public.visitor_invitations (id, title, community_id, unit_id, host_resident_id, kind, starts_at, ends_at, guest_limit) values ($1, 'Birthday', $2, $3, $4, 'event', now(), '2099-01-01', 20)`,
+    [named('visitor invitation'), community, named('unit 1'), named('tenant')],
+  );
+  await run(`insert into public.invitation_guests (id, full_name, community_id, invitation_id) values ($1, 'Guest', $2, $3)`, [named('invitation guest'), community, named('visitor invitation')]);
+  await run(`insert into public.invitation_access_points (id, community_id, invitation_id, access_point_id) values ($1, $2, $3, $4)`, [
+    named('invitation point'),
+    community,
+    named('visitor invitation'),
+    named('gate'),
+  ]);
+  await run(
+    `insert into public.visitor_invitations (id, community_id, unit_id, host_resident_id, kind, visitor_name, starts_at, ends_at, recurrence, daily_from, daily_until)
+     values ($1, $2, $3, $4, 'recurring', 'Nurse', '2026-01-01', '2099-01-01', 'FREQ=WEEKLY', '08:00', '12:00')`,
+    [named('recurring invitation'), community, named('unit 1'), named('tenant')],
+  );
+  await run(`insert into public.invitation_exceptions (id, falls_on, community_id, invitation_id, kind) values ($1, '2026-01-01', $2, $3, 'skipped')`, [
+    named('invitation exception'),
+    community,
+    named('recurring invitation'),
+  ]);
+  // The landlord's, given before the unit was let; the management's; and where there is one, a neighbour's and one of who moved out.
+  const single: [unit: string | null, host: string | null][] = [['unit 1', 'owner'], [null, null]];
+  if (place === 'alder') single.push(['unit 2', 'second owner'], ['unit 1', 'past tenant']);
+  for (const [unit, host] of single) {
+    await run(
+      `insert into public.visitor_invitations (community_id, unit_id, host_resident_id, kind, visitor_name, starts_at, ends_at, max_entries) values ($1, $2, $3, 'single', 'Visitor', now(), '2099-01-01', 1)`,
+      [community, unit && named(unit), host && named(host)],
+    );
+  }
+  for (const [name, status, columns, values] of [
+    ['walk-in', 'pending', 'asked_at, answer_due_at', `now(), '2099-01-01'`],
+    ['approved visit', 'approved', 'expires_at', `'2099-01-01'`],
+    ['visit inside', 'checked_in', 'checked_in_at', 'now()'],
+  ] as const) {
+    await run(`insert into public.visits (id, visitor_name, community_id, unit_id, status, ${columns}) values ($1, 'Visitor', $2, $3, $4, ${values})`, [named(name), community, named('unit 1'), status]);
+  }
+}
+
+/** Who came and went by that gate, who is inside, and who is not let in. */
+async function decideAtGate(run: Run, place: Place): Promise<void> {
+  const community = idOf(place);
+  const named = (name: string) => idOf(`${place} ${name}`);
+  const lines: [name: string, reason: string, subject: Record<string, string>][] = [
+    ['log line', 'malformed_pass', {}],
+    ['log line of tenant', 'admitted', { resident_id: named('tenant'), unit_id: named('unit 1') }],
+    ['log line of owner', 'admitted', { resident_id: named('owner'), unit_id: named('unit 1') }],
+    ['log line of visit', 'admitted', { visit_id: named('visit inside'), unit_id: named('unit 1') }],
+    ['log line of vehicle', 'admitted', { vehicle_id: named('vehicle of the unit'), unit_id: named('unit 1') }],
+    ['log line of decider', 'opened_by_guard', { caller_id: place === 'alder' ? idOf('community guard') : named('target user') }],
+  ];
+  for (const [name, reason, subject] of lines) {
+    await run(
+      `insert into audit.access_log (id, logged_at, scanned_at, community_id, access_point_id, method, direction, outcome, reason, resident_id, visit_id, vehicle_id, unit_id, caller_id)
+       values ($1, now(), now(), $2, $3, 'qr', 'in', case when $4 = 'malformed_pass' then 'denied' else 'granted' end::public.access_outcome, $4, $5, $6, $7, $8, $9)`,
+      [named(name), community, named('gate'), reason, ...['resident_id', 'visit_id', 'vehicle_id', 'unit_id', 'caller_id'].map((column) => subject[column] ?? null)],
+    );
+  }
+  await run(`insert into private.presences (community_id, subject_id, kind, access_point_id, entered_at) values ($1, $2, 'resident', $3, now())`, [community, named('tenant'), named('gate')]);
+  await run(
+    `insert into public.blacklist_entries (id, full_name, community_id, protocol_number, reason) values ($1, 'Petar Listed', $3, '1', 'Stole parcels'), ($2, 'Long Ago', $3, '2', 'Broke the gate')`,
+    [named('blacklist entry'), named('archived blacklist entry'), community],
+  );
+  for (const [name, purpose] of [['evidence file', 'access.evidence'], ['gate photo', 'access.photo']] as const) {
+    await run(
+      `insert into public.files (id, name, community_id, purpose, bucket, content_type, size, status, stored_at)
+       select $1, $2, $3, p.key, p.bucket, 'image/png', 10, 'stored', now() from public.file_purposes p where p.key = $4`,
+      [named(name), name, community, purpose],
+    );
+  }
+  await run(`insert into public.blacklist_evidence (id, community_id, entry_id, file_id) values ($1, $2, $3, $4)`, [named('evidence'), community, named('blacklist entry'), named('evidence file')]);
+  await run(`update public.blacklist_entries set deleted_at = now() where id = $1`, [named('archived blacklist entry')]);
+}
+
+/** The community's keys, and a pass of each kind; one for offline gates waits for its signature. */
+async function handOutPasses(run: Run, place: Place): Promise<void> {
+  const community = idOf(place);
+  const named = (name: string) => idOf(`${place} ${name}`);
+  const secret = Buffer.alloc(32, place).toString('base64');
+  await run(`insert into private.pass_keys (kid, community_id, algorithm, secret, public_key) values ($1, $2, 'hs256', $3, null), ($4, $2, 'ed25519', $3, decode($3, 'base64'))`, [
+    kidOf(place),
+    community,
+    secret,
+    offlineKidOf(place),
+  ]);
+  const passes: [name: string, kind: string, invitation: string | null, resident: string | null, kid: string][] = [
+    ['visitor pass', 'visitor', 'visitor invitation', null, kidOf(place)],
+    ['unsigned pass', 'visitor', 'recurring invitation', null, offlineKidOf(place)],
+    ['resident pass', 'resident', null, 'tenant', kidOf(place)],
+  ];
+  for (const [name, kind, invitation, resident, kid] of passes) {
+    await run(
+      `insert into public.passes (id, community_id, kind, invitation_id, resident_id, kid, starts_at, ends_at)
+       values ($1, $2, $3, $4, $5, $6, date_trunc('day', now()), date_trunc('day', now()) + interval '90 days')`,
+      [named(name), community, kind, invitation && named(invitation), resident && named(resident), kid],
+    );
+  }
+  await run(`insert into private.pass_links (pass_id, community_id, token_hash) values ($1, $2, sha256(convert_to($3, 'UTF8')))`, [named('visitor pass'), community, linkOf(place)]);
+}
+
+/** The keys that sign a community's passes, and those for offline gates. */
+export const kidOf = (place: Place): string => `${place}key`;
+export const offlineKidOf = (place: Place): string => `${place}off`;
+/** The token of the link to the pass of a community's visitor. */
+export const linkOf = (place: Place): string => place.padEnd(32, 'A');
 
 /** What the organizations and the site have besides communities. */
 async function furnishOrganizations(run: Run): Promise<void> {
