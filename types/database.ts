@@ -3,7 +3,21 @@
 import type { ColumnType } from "kysely";
 import type { IPostgresInterval } from "postgres-interval";
 
+export type AccessCardKind = "card" | "fob" | "sticker";
+
+export type AccessCardStatus = "active" | "blocked" | "lost" | "returned";
+
+export type AccessDeviceKind = "camera" | "controller" | "intercom" | "reader" | "tablet";
+
+export type AccessDeviceStatus = "active" | "revoked";
+
+export type AccessDirection = "both" | "in" | "out";
+
 export type AccessLevel = "community" | "organization" | "site" | "unit";
+
+export type AccessPointKind = "barrier" | "door" | "elevator" | "gate" | "turnstile";
+
+export type AccessPointStatus = "in_service" | "out_of_service";
 
 export type AccountStatus = "active" | "banned" | "inactive" | "suspended";
 
@@ -34,6 +48,8 @@ export type FileStatus = "registered" | "removed" | "stored";
 export type Generated<T> = T extends ColumnType<infer S, infer I, infer U>
   ? ColumnType<S, I | undefined, U>
   : ColumnType<T, T | undefined, T>;
+
+export type GuardStatus = "active" | "left" | "suspended";
 
 export type IdentityStatus = "pending" | "rejected" | "verified";
 
@@ -104,6 +120,278 @@ export type UnitType = "apartment" | "house" | "office" | "parking" | "shop" | "
 export type VehicleStatus = "active" | "pending" | "rejected" | "removed" | "suspended";
 
 export type VehicleType = "bicycle" | "car" | "motorcycle" | "other" | "trailer" | "truck";
+
+export interface AccessCards {
+  /**
+   * The community the row belongs to. Never changes.
+   */
+  community_id: string;
+  /**
+   * When the row was made. Set by the database.
+   */
+  created_at: Generated<Timestamp>;
+  /**
+   * The user who made the row; null when no user did (see the audit log). A plain id: it outlives the user.
+   */
+  created_by: string | null;
+  /**
+   * When the row was archived; null while it is live.
+   */
+  deleted_at: Timestamp | null;
+  /**
+   * The last day on which it opens, in the community's time zone; null: until further notice.
+   */
+  expires_on: Timestamp | null;
+  /**
+   * The guard who carries it.
+   */
+  guard_id: string | null;
+  /**
+   * The row's id, a time-ordered UUID. Never changes.
+   */
+  id: Generated<string>;
+  /**
+   * card, fob, sticker (on a windscreen).
+   */
+  kind: Generated<AccessCardKind>;
+  /**
+   * What tells several of one holder apart: blue, the nanny's.
+   */
+  label: string | null;
+  /**
+   * The number as written on it or read from it. Unique in the community until the card is returned.
+   */
+  number: string;
+  /**
+   * The number as numbers are compared (app.card_key). Kept by the database.
+   */
+  number_key: Generated<string | null>;
+  /**
+   * The resident who carries it.
+   */
+  resident_id: string | null;
+  /**
+   * active, blocked (for now), lost (nobody knows where it is), returned (it is back; history).
+   */
+  status: Generated<AccessCardStatus>;
+  /**
+   * Why it is in this state; its holder sees it.
+   */
+  status_reason: string | null;
+  /**
+   * When the row last changed. Set by the database.
+   */
+  updated_at: Generated<Timestamp>;
+  /**
+   * The user who last changed the row; null when no user did. A plain id: it outlives the user.
+   */
+  updated_by: string | null;
+}
+
+export interface AccessDevices {
+  /**
+   * The point it stands at, and decides for.
+   */
+  access_point_id: string;
+  /**
+   * The community the row belongs to. Never changes.
+   */
+  community_id: string;
+  /**
+   * When the row was made. Set by the database.
+   */
+  created_at: Generated<Timestamp>;
+  /**
+   * The user who made the row; null when no user did (see the audit log). A plain id: it outlives the user.
+   */
+  created_by: string | null;
+  /**
+   * When the row was archived; null while it is live.
+   */
+  deleted_at: Timestamp | null;
+  /**
+   * in or out, for one that faces a single way; null: the point's.
+   */
+  direction: AccessDirection | null;
+  /**
+   * The row's id, a time-ordered UUID. Never changes.
+   */
+  id: Generated<string>;
+  /**
+   * reader, camera, intercom, tablet, controller.
+   */
+  kind: AccessDeviceKind;
+  /**
+   * What it is called; unique among the active devices of its point.
+   */
+  name: string;
+  /**
+   * The maker's number; unique among the active devices of the community.
+   */
+  serial_number: string | null;
+  /**
+   * active, or revoked for good.
+   */
+  status: Generated<AccessDeviceStatus>;
+  /**
+   * Why it was revoked: stolen, replaced.
+   */
+  status_reason: string | null;
+  /**
+   * When the row last changed. Set by the database.
+   */
+  updated_at: Generated<Timestamp>;
+  /**
+   * The user who last changed the row; null when no user did. A plain id: it outlives the user.
+   */
+  updated_by: string | null;
+}
+
+export interface AccessHolds {
+  /**
+   * The card it is against.
+   */
+  card_id: string | null;
+  /**
+   * The community the row belongs to. Never changes.
+   */
+  community_id: string;
+  /**
+   * When the row was made. Set by the database.
+   */
+  created_at: Generated<Timestamp>;
+  /**
+   * The user who made the row; null when no user did (see the audit log). A plain id: it outlives the user.
+   */
+  created_by: string | null;
+  /**
+   * When the row was archived; null while it is live.
+   */
+  deleted_at: Timestamp | null;
+  /**
+   * Until when; null: until it is lifted.
+   */
+  ends_at: Timestamp | null;
+  /**
+   * The row's id, a time-ordered UUID. Never changes.
+   */
+  id: Generated<string>;
+  /**
+   * Why it was lifted.
+   */
+  lift_reason: string | null;
+  /**
+   * When it was lifted.
+   */
+  lifted_at: Timestamp | null;
+  /**
+   * What else is to be known, for the management; whom it is against reads it too.
+   */
+  note: string | null;
+  /**
+   * A stable token, the reason a denial gives: insurance_expired, device_lost, under_investigation.
+   */
+  reason: string;
+  /**
+   * The resident it is against: in person, by whatever means.
+   */
+  resident_id: string | null;
+  /**
+   * Who says so: management, or the domain that placed it.
+   */
+  source: Generated<string>;
+  /**
+   * From when it counts.
+   */
+  starts_at: Generated<Timestamp>;
+  /**
+   * When the row last changed. Set by the database.
+   */
+  updated_at: Generated<Timestamp>;
+  /**
+   * The user who last changed the row; null when no user did. A plain id: it outlives the user.
+   */
+  updated_by: string | null;
+  /**
+   * The vehicle it is against.
+   */
+  vehicle_id: string | null;
+}
+
+export interface AccessPoints {
+  /**
+   * The booth that watches over it: whom to ring there, and whose shift a decision belongs to. Null: none does.
+   */
+  booth_id: string | null;
+  /**
+   * The building it leads into; null: into the grounds.
+   */
+  building_id: string | null;
+  /**
+   * The community the row belongs to. Never changes.
+   */
+  community_id: string;
+  /**
+   * When the row was made. Set by the database.
+   */
+  created_at: Generated<Timestamp>;
+  /**
+   * The user who made the row; null when no user did (see the audit log). A plain id: it outlives the user.
+   */
+  created_by: string | null;
+  /**
+   * When the row was archived; null while it is live.
+   */
+  deleted_at: Timestamp | null;
+  /**
+   * Which way it lets people through: in, out, both.
+   */
+  direction: Generated<AccessDirection>;
+  /**
+   * The entrance of that building at which it stands.
+   */
+  entrance_id: string | null;
+  /**
+   * Whether nobody comes in here again who has not gone out since.
+   */
+  has_anti_passback: Generated<boolean>;
+  /**
+   * The row's id, a time-ordered UUID. Never changes.
+   */
+  id: Generated<string>;
+  /**
+   * Whether residents may open it from the app.
+   */
+  is_open_to_residents: Generated<boolean>;
+  /**
+   * gate, barrier, door, turnstile, elevator.
+   */
+  kind: AccessPointKind;
+  /**
+   * What people call it; unique in the community.
+   */
+  name: string;
+  /**
+   * When it opens, in the community's time zone: [{"from": "07:00", "to": "22:00", "days": [1, 2, 3, 4, 5]}], Monday is 1, every day where left out, past midnight where "to" is before "from". Null: always.
+   */
+  open_hours: Json | null;
+  /**
+   * in_service, or out_of_service: opens for nobody. Set by set_access_point_status.
+   */
+  status: Generated<AccessPointStatus>;
+  /**
+   * Why it is out of service: what people read at a gate that does not open.
+   */
+  status_reason: string | null;
+  /**
+   * When the row last changed. Set by the database.
+   */
+  updated_at: Generated<Timestamp>;
+  /**
+   * The user who last changed the row; null when no user did. A plain id: it outlives the user.
+   */
+  updated_by: string | null;
+}
 
 export interface AppArchiveRules {
   /**
@@ -526,6 +814,49 @@ export interface AuditLog {
    * The app or browser that made it.
    */
   user_agent: string | null;
+}
+
+export interface Booths {
+  /**
+   * The community the row belongs to. Never changes.
+   */
+  community_id: string;
+  /**
+   * When the row was made. Set by the database.
+   */
+  created_at: Generated<Timestamp>;
+  /**
+   * The user who made the row; null when no user did (see the audit log). A plain id: it outlives the user.
+   */
+  created_by: string | null;
+  /**
+   * When the row was archived; null while it is live.
+   */
+  deleted_at: Timestamp | null;
+  /**
+   * The row's id, a time-ordered UUID. Never changes.
+   */
+  id: Generated<string>;
+  /**
+   * What a unit dials on the intercom to reach it.
+   */
+  intercom_extension: string | null;
+  /**
+   * What people call it; unique in the community.
+   */
+  name: string;
+  /**
+   * The telephone on its desk.
+   */
+  phone: string | null;
+  /**
+   * When the row last changed. Set by the database.
+   */
+  updated_at: Generated<Timestamp>;
+  /**
+   * The user who last changed the row; null when no user did. A plain id: it outlives the user.
+   */
+  updated_by: string | null;
 }
 
 export interface Brandings {
@@ -1328,6 +1659,73 @@ export interface Files {
    * The user who last changed the row; null when no user did. A plain id: it outlives the user.
    */
   updated_by: string | null;
+}
+
+export interface Guards {
+  /**
+   * The company that sends the guard; null: the community employs.
+   */
+  agency: string | null;
+  /**
+   * The community the row belongs to. Never changes.
+   */
+  community_id: string;
+  /**
+   * When the row was made. Set by the database.
+   */
+  created_at: Generated<Timestamp>;
+  /**
+   * The user who made the row; null when no user did (see the audit log). A plain id: it outlives the user.
+   */
+  created_by: string | null;
+  /**
+   * When the row was archived; null while it is live.
+   */
+  deleted_at: Timestamp | null;
+  /**
+   * Number by the employer; unique among those who have not left.
+   */
+  employee_number: string | null;
+  /**
+   * Name in any script, as written.
+   */
+  full_name: string;
+  /**
+   * The row's id, a time-ordered UUID. Never changes.
+   */
+  id: Generated<string>;
+  /**
+   * The last day on which it counts; nobody is assigned to a shift that begins later.
+   */
+  license_expires_on: Timestamp | null;
+  /**
+   * Number of the licence, where the law wants one.
+   */
+  license_number: string | null;
+  /**
+   * Where to reach the guard. At work, the booth has a telephone.
+   */
+  phone: string | null;
+  /**
+   * active, suspended, left. Set by set_guard_status.
+   */
+  status: Generated<GuardStatus>;
+  /**
+   * Why.
+   */
+  status_reason: string | null;
+  /**
+   * When the row last changed. Set by the database.
+   */
+  updated_at: Generated<Timestamp>;
+  /**
+   * The user who last changed the row; null when no user did. A plain id: it outlives the user.
+   */
+  updated_by: string | null;
+  /**
+   * The user who signs in as this guard; one per community. Linked by set_guard_user.
+   */
+  user_id: string | null;
 }
 
 export interface HouseRuleAcknowledgements {
@@ -3127,6 +3525,104 @@ export interface SettingValues {
   value: Json;
 }
 
+export interface ShiftAssignments {
+  /**
+   * The community the row belongs to. Never changes.
+   */
+  community_id: string;
+  /**
+   * When the row was made. Set by the database.
+   */
+  created_at: Generated<Timestamp>;
+  /**
+   * The user who made the row; null when no user did (see the audit log). A plain id: it outlives the user.
+   */
+  created_by: string | null;
+  /**
+   * When the row was archived; null while it is live.
+   */
+  deleted_at: Timestamp | null;
+  /**
+   * The shift's end, carried along when the shift moves.
+   */
+  ends_at: Timestamp;
+  /**
+   * The guard.
+   */
+  guard_id: string;
+  /**
+   * The row's id, a time-ordered UUID. Never changes.
+   */
+  id: Generated<string>;
+  /**
+   * The shift.
+   */
+  shift_id: string;
+  /**
+   * The shift's beginning, carried along when the shift moves.
+   */
+  starts_at: Timestamp;
+  /**
+   * When the row last changed. Set by the database.
+   */
+  updated_at: Generated<Timestamp>;
+  /**
+   * The user who last changed the row; null when no user did. A plain id: it outlives the user.
+   */
+  updated_by: string | null;
+}
+
+export interface Shifts {
+  /**
+   * The booth.
+   */
+  booth_id: string;
+  /**
+   * The community the row belongs to. Never changes.
+   */
+  community_id: string;
+  /**
+   * When the row was made. Set by the database.
+   */
+  created_at: Generated<Timestamp>;
+  /**
+   * The user who made the row; null when no user did (see the audit log). A plain id: it outlives the user.
+   */
+  created_by: string | null;
+  /**
+   * When the row was archived; null while it is live.
+   */
+  deleted_at: Timestamp | null;
+  /**
+   * When it ends: at most a day later, 25 hours when clocks go back.
+   */
+  ends_at: Timestamp;
+  /**
+   * The row's id, a time-ordered UUID. Never changes.
+   */
+  id: Generated<string>;
+  /**
+   * What people call it: Day, Night.
+   */
+  name: string;
+  /**
+   * How many guards it takes.
+   */
+  needed_guards: Generated<number>;
+  /**
+   * When it begins.
+   */
+  starts_at: Timestamp;
+  /**
+   * When the row last changed. Set by the database.
+   */
+  updated_at: Generated<Timestamp>;
+  /**
+   * The user who last changed the row; null when no user did. A plain id: it outlives the user.
+   */
+  updated_by: string | null;
+}
+
 export interface UnitRepresentatives {
   /**
    * By what: the proxy, its date and its notary, the agreement. Required of a voter who is no owner.
@@ -3596,6 +4092,10 @@ export interface Vehicles {
 }
 
 export interface DB {
+  access_cards: AccessCards;
+  access_devices: AccessDevices;
+  access_holds: AccessHolds;
+  access_points: AccessPoints;
   "app.archive_rules": AppArchiveRules;
   "app.audit_actions": AppAuditActions;
   "app.database_logins": AppDatabaseLogins;
@@ -3609,6 +4109,7 @@ export interface DB {
   "app.state_transitions": AppStateTransitions;
   assurance_requirements: AssuranceRequirements;
   audit_log: AuditLog;
+  booths: Booths;
   brandings: Brandings;
   buildings: Buildings;
   communities: Communities;
@@ -3623,6 +4124,7 @@ export interface DB {
   features: Features;
   file_purposes: FilePurposes;
   files: Files;
+  guards: Guards;
   house_rule_acknowledgements: HouseRuleAcknowledgements;
   house_rules: HouseRules;
   ideal_parts_report: IdealPartsReport;
@@ -3654,6 +4156,8 @@ export interface DB {
   security_events: SecurityEvents;
   setting_definitions: SettingDefinitions;
   setting_values: SettingValues;
+  shift_assignments: ShiftAssignments;
+  shifts: Shifts;
   unit_representatives: UnitRepresentatives;
   units: Units;
   units_overview: UnitsOverview;

@@ -16,6 +16,319 @@ export type Database = {
   }
   public: {
     Tables: {
+      access_cards: {
+        Row: {
+          community_id: string
+          created_at: string
+          created_by: string | null
+          deleted_at: string | null
+          expires_on: string | null
+          guard_id: string | null
+          id: string
+          kind: Database["public"]["Enums"]["access_card_kind"]
+          label: string | null
+          number: string
+          number_key: string | null
+          resident_id: string | null
+          status: Database["public"]["Enums"]["access_card_status"]
+          status_reason: string | null
+          updated_at: string
+          updated_by: string | null
+        }
+        Insert: {
+          community_id: string
+          created_at?: string
+          created_by?: string | null
+          deleted_at?: string | null
+          expires_on?: string | null
+          guard_id?: string | null
+          id?: string
+          kind?: Database["public"]["Enums"]["access_card_kind"]
+          label?: string | null
+          number: string
+          number_key?: never
+          resident_id?: string | null
+          status?: Database["public"]["Enums"]["access_card_status"]
+          status_reason?: string | null
+          updated_at?: string
+          updated_by?: string | null
+        }
+        Update: {
+          community_id?: string
+          created_at?: string
+          created_by?: string | null
+          deleted_at?: string | null
+          expires_on?: string | null
+          guard_id?: string | null
+          id?: string
+          kind?: Database["public"]["Enums"]["access_card_kind"]
+          label?: string | null
+          number?: string
+          number_key?: never
+          resident_id?: string | null
+          status?: Database["public"]["Enums"]["access_card_status"]
+          status_reason?: string | null
+          updated_at?: string
+          updated_by?: string | null
+        }
+        Relationships: [
+          {
+            foreignKeyName: "access_cards_guard_fkey"
+            columns: ["community_id", "guard_id"]
+            referencedRelation: "guards"
+            referencedColumns: ["community_id", "id"]
+          },
+          {
+            foreignKeyName: "access_cards_resident_fkey"
+            columns: ["community_id", "resident_id"]
+            referencedRelation: "residents"
+            referencedColumns: ["community_id", "id"]
+          },
+          {
+            foreignKeyName: "access_cards_resident_fkey"
+            columns: ["community_id", "resident_id"]
+            referencedRelation: "residents_overview"
+            referencedColumns: ["community_id", "resident_id"]
+          },
+        ]
+      }
+      access_devices: {
+        Row: {
+          access_point_id: string
+          community_id: string
+          created_at: string
+          created_by: string | null
+          deleted_at: string | null
+          direction: Database["public"]["Enums"]["access_direction"] | null
+          id: string
+          kind: Database["public"]["Enums"]["access_device_kind"]
+          name: string
+          serial_number: string | null
+          status: Database["public"]["Enums"]["access_device_status"]
+          status_reason: string | null
+          updated_at: string
+          updated_by: string | null
+        }
+        Insert: {
+          access_point_id: string
+          community_id: string
+          created_at?: string
+          created_by?: string | null
+          deleted_at?: string | null
+          direction?: Database["public"]["Enums"]["access_direction"] | null
+          id?: string
+          kind: Database["public"]["Enums"]["access_device_kind"]
+          name: string
+          serial_number?: string | null
+          status?: Database["public"]["Enums"]["access_device_status"]
+          status_reason?: string | null
+          updated_at?: string
+          updated_by?: string | null
+        }
+        Update: {
+          access_point_id?: string
+          community_id?: string
+          created_at?: string
+          created_by?: string | null
+          deleted_at?: string | null
+          direction?: Database["public"]["Enums"]["access_direction"] | null
+          id?: string
+          kind?: Database["public"]["Enums"]["access_device_kind"]
+          name?: string
+          serial_number?: string | null
+          status?: Database["public"]["Enums"]["access_device_status"]
+          status_reason?: string | null
+          updated_at?: string
+          updated_by?: string | null
+        }
+        Relationships: [
+          {
+            foreignKeyName: "access_devices_point_fkey"
+            columns: ["community_id", "access_point_id"]
+            referencedRelation: "access_points"
+            referencedColumns: ["community_id", "id"]
+          },
+        ]
+      }
+      access_holds: {
+        Row: {
+          card_id: string | null
+          community_id: string
+          created_at: string
+          created_by: string | null
+          deleted_at: string | null
+          ends_at: string | null
+          id: string
+          lift_reason: string | null
+          lifted_at: string | null
+          note: string | null
+          reason: string
+          resident_id: string | null
+          source: string
+          starts_at: string
+          updated_at: string
+          updated_by: string | null
+          vehicle_id: string | null
+        }
+        Insert: {
+          card_id?: string | null
+          community_id: string
+          created_at?: string
+          created_by?: string | null
+          deleted_at?: string | null
+          ends_at?: string | null
+          id?: string
+          lift_reason?: string | null
+          lifted_at?: string | null
+          note?: string | null
+          reason: string
+          resident_id?: string | null
+          source?: string
+          starts_at?: string
+          updated_at?: string
+          updated_by?: string | null
+          vehicle_id?: string | null
+        }
+        Update: {
+          card_id?: string | null
+          community_id?: string
+          created_at?: string
+          created_by?: string | null
+          deleted_at?: string | null
+          ends_at?: string | null
+          id?: string
+          lift_reason?: string | null
+          lifted_at?: string | null
+          note?: string | null
+          reason?: string
+          resident_id?: string | null
+          source?: string
+          starts_at?: string
+          updated_at?: string
+          updated_by?: string | null
+          vehicle_id?: string | null
+        }
+        Relationships: [
+          {
+            foreignKeyName: "access_holds_card_fkey"
+            columns: ["community_id", "card_id"]
+            referencedRelation: "access_cards"
+            referencedColumns: ["community_id", "id"]
+          },
+          {
+            foreignKeyName: "access_holds_resident_fkey"
+            columns: ["community_id", "resident_id"]
+            referencedRelation: "residents"
+            referencedColumns: ["community_id", "id"]
+          },
+          {
+            foreignKeyName: "access_holds_resident_fkey"
+            columns: ["community_id", "resident_id"]
+            referencedRelation: "residents_overview"
+            referencedColumns: ["community_id", "resident_id"]
+          },
+          {
+            foreignKeyName: "access_holds_vehicle_fkey"
+            columns: ["community_id", "vehicle_id"]
+            referencedRelation: "vehicles"
+            referencedColumns: ["community_id", "id"]
+          },
+        ]
+      }
+      access_points: {
+        Row: {
+          booth_id: string | null
+          building_id: string | null
+          community_id: string
+          created_at: string
+          created_by: string | null
+          deleted_at: string | null
+          direction: Database["public"]["Enums"]["access_direction"]
+          entrance_id: string | null
+          has_anti_passback: boolean
+          id: string
+          is_open_to_residents: boolean
+          kind: Database["public"]["Enums"]["access_point_kind"]
+          name: string
+          open_hours: Json | null
+          status: Database["public"]["Enums"]["access_point_status"]
+          status_reason: string | null
+          updated_at: string
+          updated_by: string | null
+        }
+        Insert: {
+          booth_id?: string | null
+          building_id?: string | null
+          community_id: string
+          created_at?: string
+          created_by?: string | null
+          deleted_at?: string | null
+          direction?: Database["public"]["Enums"]["access_direction"]
+          entrance_id?: string | null
+          has_anti_passback?: boolean
+          id?: string
+          is_open_to_residents?: boolean
+          kind: Database["public"]["Enums"]["access_point_kind"]
+          name: string
+          open_hours?: Json | null
+          status?: Database["public"]["Enums"]["access_point_status"]
+          status_reason?: string | null
+          updated_at?: string
+          updated_by?: string | null
+        }
+        Update: {
+          booth_id?: string | null
+          building_id?: string | null
+          community_id?: string
+          created_at?: string
+          created_by?: string | null
+          deleted_at?: string | null
+          direction?: Database["public"]["Enums"]["access_direction"]
+          entrance_id?: string | null
+          has_anti_passback?: boolean
+          id?: string
+          is_open_to_residents?: boolean
+          kind?: Database["public"]["Enums"]["access_point_kind"]
+          name?: string
+          open_hours?: Json | null
+          status?: Database["public"]["Enums"]["access_point_status"]
+          status_reason?: string | null
+          updated_at?: string
+          updated_by?: string | null
+        }
+        Relationships: [
+          {
+            foreignKeyName: "access_points_booth_fkey"
+            columns: ["community_id", "booth_id"]
+            referencedRelation: "booths"
+            referencedColumns: ["community_id", "id"]
+          },
+          {
+            foreignKeyName: "access_points_building_fkey"
+            columns: ["community_id", "building_id"]
+            referencedRelation: "buildings"
+            referencedColumns: ["community_id", "id"]
+          },
+          {
+            foreignKeyName: "access_points_community_fkey"
+            columns: ["community_id"]
+            referencedRelation: "communities"
+            referencedColumns: ["id"]
+          },
+          {
+            foreignKeyName: "access_points_community_fkey"
+            columns: ["community_id"]
+            referencedRelation: "ideal_parts_report"
+            referencedColumns: ["community_id"]
+          },
+          {
+            foreignKeyName: "access_points_entrance_fkey"
+            columns: ["community_id", "building_id", "entrance_id"]
+            referencedRelation: "entrances"
+            referencedColumns: ["community_id", "building_id", "id"]
+          },
+        ]
+      }
       assurance_requirements: {
         Row: {
           created_at: string
@@ -59,6 +372,58 @@ export type Database = {
             columns: ["permission_key"]
             referencedRelation: "permissions"
             referencedColumns: ["key"]
+          },
+        ]
+      }
+      booths: {
+        Row: {
+          community_id: string
+          created_at: string
+          created_by: string | null
+          deleted_at: string | null
+          id: string
+          intercom_extension: string | null
+          name: string
+          phone: string | null
+          updated_at: string
+          updated_by: string | null
+        }
+        Insert: {
+          community_id: string
+          created_at?: string
+          created_by?: string | null
+          deleted_at?: string | null
+          id?: string
+          intercom_extension?: string | null
+          name: string
+          phone?: string | null
+          updated_at?: string
+          updated_by?: string | null
+        }
+        Update: {
+          community_id?: string
+          created_at?: string
+          created_by?: string | null
+          deleted_at?: string | null
+          id?: string
+          intercom_extension?: string | null
+          name?: string
+          phone?: string | null
+          updated_at?: string
+          updated_by?: string | null
+        }
+        Relationships: [
+          {
+            foreignKeyName: "booths_community_fkey"
+            columns: ["community_id"]
+            referencedRelation: "communities"
+            referencedColumns: ["id"]
+          },
+          {
+            foreignKeyName: "booths_community_fkey"
+            columns: ["community_id"]
+            referencedRelation: "ideal_parts_report"
+            referencedColumns: ["community_id"]
           },
         ]
       }
@@ -865,6 +1230,82 @@ export type Database = {
             columns: ["purpose"]
             referencedRelation: "file_purposes"
             referencedColumns: ["key"]
+          },
+        ]
+      }
+      guards: {
+        Row: {
+          agency: string | null
+          community_id: string
+          created_at: string
+          created_by: string | null
+          deleted_at: string | null
+          employee_number: string | null
+          full_name: string
+          id: string
+          license_expires_on: string | null
+          license_number: string | null
+          phone: string | null
+          status: Database["public"]["Enums"]["guard_status"]
+          status_reason: string | null
+          updated_at: string
+          updated_by: string | null
+          user_id: string | null
+        }
+        Insert: {
+          agency?: string | null
+          community_id: string
+          created_at?: string
+          created_by?: string | null
+          deleted_at?: string | null
+          employee_number?: string | null
+          full_name: string
+          id?: string
+          license_expires_on?: string | null
+          license_number?: string | null
+          phone?: string | null
+          status?: Database["public"]["Enums"]["guard_status"]
+          status_reason?: string | null
+          updated_at?: string
+          updated_by?: string | null
+          user_id?: string | null
+        }
+        Update: {
+          agency?: string | null
+          community_id?: string
+          created_at?: string
+          created_by?: string | null
+          deleted_at?: string | null
+          employee_number?: string | null
+          full_name?: string
+          id?: string
+          license_expires_on?: string | null
+          license_number?: string | null
+          phone?: string | null
+          status?: Database["public"]["Enums"]["guard_status"]
+          status_reason?: string | null
+          updated_at?: string
+          updated_by?: string | null
+          user_id?: string | null
+        }
+        Relationships: [
+          {
+            foreignKeyName: "guards_community_fkey"
+            columns: ["community_id"]
+            referencedRelation: "communities"
+            referencedColumns: ["id"]
+          },
+          {
+            foreignKeyName: "guards_community_fkey"
+            columns: ["community_id"]
+            referencedRelation: "ideal_parts_report"
+            referencedColumns: ["community_id"]
+          },
+          {
+            foreignKeyName: "guards_user_fkey"
+            columns: ["user_id"]
+            referencedRelation: "profiles"
+            referencedColumns: ["id"]
           },
         ]
       }
@@ -2737,6 +3178,113 @@ export type Database = {
           },
         ]
       }
+      shift_assignments: {
+        Row: {
+          community_id: string
+          created_at: string
+          created_by: string | null
+          deleted_at: string | null
+          ends_at: string
+          guard_id: string
+          id: string
+          shift_id: string
+          starts_at: string
+          updated_at: string
+          updated_by: string | null
+        }
+        Insert: {
+          community_id: string
+          created_at?: string
+          created_by?: string | null
+          deleted_at?: string | null
+          ends_at: string
+          guard_id: string
+          id?: string
+          shift_id: string
+          starts_at: string
+          updated_at?: string
+          updated_by?: string | null
+        }
+        Update: {
+          community_id?: string
+          created_at?: string
+          created_by?: string | null
+          deleted_at?: string | null
+          ends_at?: string
+          guard_id?: string
+          id?: string
+          shift_id?: string
+          starts_at?: string
+          updated_at?: string
+          updated_by?: string | null
+        }
+        Relationships: [
+          {
+            foreignKeyName: "shift_assignments_guard_fkey"
+            columns: ["community_id", "guard_id"]
+            referencedRelation: "guards"
+            referencedColumns: ["community_id", "id"]
+          },
+          {
+            foreignKeyName: "shift_assignments_shift_fkey"
+            columns: ["community_id", "shift_id", "starts_at", "ends_at"]
+            referencedRelation: "shifts"
+            referencedColumns: ["community_id", "id", "starts_at", "ends_at"]
+          },
+        ]
+      }
+      shifts: {
+        Row: {
+          booth_id: string
+          community_id: string
+          created_at: string
+          created_by: string | null
+          deleted_at: string | null
+          ends_at: string
+          id: string
+          name: string
+          needed_guards: number
+          starts_at: string
+          updated_at: string
+          updated_by: string | null
+        }
+        Insert: {
+          booth_id: string
+          community_id: string
+          created_at?: string
+          created_by?: string | null
+          deleted_at?: string | null
+          ends_at: string
+          id?: string
+          name: string
+          needed_guards?: number
+          starts_at: string
+          updated_at?: string
+          updated_by?: string | null
+        }
+        Update: {
+          booth_id?: string
+          community_id?: string
+          created_at?: string
+          created_by?: string | null
+          deleted_at?: string | null
+          ends_at?: string
+          id?: string
+          name?: string
+          needed_guards?: number
+          starts_at?: string
+          updated_at?: string
+          updated_by?: string | null
+        }
+        Relationships: [
+          {
+            foreignKeyName: "shifts_booth_fkey"
+            columns: ["community_id", "booth_id"]
+            referencedRelation: "booths"
+            referencedColumns: ["community_id", "id"]
+          },
+        ]
+      }
       unit_representatives: {
         Row: {
           authority: string | null
@@ -3540,6 +4088,10 @@ export type Database = {
         Args: { id: string; reason?: string; table_name: string }
         Returns: Json
       }
+      assign_guard: {
+        Args: { guard_id: string; shift_id: string }
+        Returns: string
+      }
       auth_log: {
         Args: { most?: number; since?: string; user_id?: string }
         Returns: {
@@ -3548,6 +4100,17 @@ export type Database = {
           address: string
           provider: string
           recorded_at: string
+        }[]
+      }
+      booth_on_duty: {
+        Args: { booth_id: string; moment?: string }
+        Returns: {
+          ends_at: string
+          guard_id: string
+          guard_name: string
+          shift_id: string
+          shift_name: string
+          starts_at: string
         }[]
       }
       check_identity: {
@@ -3640,6 +4203,36 @@ export type Database = {
         }
         Returns: string
       }
+      device_check_in: {
+        Args: Record<PropertyKey, never>
+        Returns: {
+          access_point_id: string
+          access_point_name: string
+          access_point_status: Database["public"]["Enums"]["access_point_status"]
+          community_id: string
+          device_id: string
+          device_name: string
+          direction: Database["public"]["Enums"]["access_direction"]
+          is_open: boolean
+          key_ends_at: string
+          kind: Database["public"]["Enums"]["access_device_kind"]
+          server_at: string
+          time_zone: string
+        }[]
+      }
+      device_health: {
+        Args: { community_id: string }
+        Returns: {
+          access_point_id: string
+          access_point_name: string
+          device_id: string
+          device_name: string
+          key_made_at: string
+          kind: Database["public"]["Enums"]["access_device_kind"]
+          last_seen_at: string
+          old_key_ends_at: string
+        }[]
+      }
       directory: {
         Args: { community_id: string; search?: string }
         Returns: {
@@ -3666,6 +4259,19 @@ export type Database = {
       end_user_sessions: {
         Args: { reason: string; user_id: string }
         Returns: number
+      }
+      enroll_device: {
+        Args: {
+          access_point_id: string
+          direction?: Database["public"]["Enums"]["access_direction"]
+          kind: Database["public"]["Enums"]["access_device_kind"]
+          name: string
+          serial_number?: string
+        }
+        Returns: {
+          device_id: string
+          device_key: string
+        }[]
       }
       erase_my_account: { Args: { confirmation: string }; Returns: Json }
       erase_personal_data: {
@@ -3826,6 +4432,22 @@ export type Database = {
         Args: { community_id: string; moment?: string }
         Returns: boolean
       }
+      issue_access_card: {
+        Args: {
+          community_id: string
+          expires_on?: string
+          guard_id?: string
+          kind?: Database["public"]["Enums"]["access_card_kind"]
+          label?: string
+          number: string
+          resident_id?: string
+        }
+        Returns: string
+      }
+      lift_access_hold: {
+        Args: { hold_id: string; reason?: string }
+        Returns: boolean
+      }
       lift_hold: {
         Args: { hold_id: string; reason: string }
         Returns: undefined
@@ -3874,6 +4496,10 @@ export type Database = {
           role: Database["public"]["Enums"]["occupancy_role"]
           starts_on: string
         }[]
+      }
+      move_shift: {
+        Args: { ends_at: string; shift_id: string; starts_at: string }
+        Returns: undefined
       }
       my_invitations: {
         Args: Record<PropertyKey, never>
@@ -3967,6 +4593,19 @@ export type Database = {
           what: string
         }[]
       }
+      place_access_hold: {
+        Args: {
+          card_id?: string
+          community_id: string
+          ends_at?: string
+          note?: string
+          reason: string
+          resident_id?: string
+          starts_at?: string
+          vehicle_id?: string
+        }
+        Returns: string
+      }
       place_hold: {
         Args: {
           community_id?: string
@@ -3976,6 +4615,31 @@ export type Database = {
           user_id?: string
         }
         Returns: string
+      }
+      plan_shift: {
+        Args: {
+          booth_id: string
+          ends_at: string
+          guard_ids?: string[]
+          name: string
+          needed_guards?: number
+          starts_at: string
+        }
+        Returns: string
+      }
+      plan_shifts: {
+        Args: {
+          booth_id: string
+          ends_at: string
+          first_on: string
+          guard_ids?: string[]
+          last_on: string
+          name: string
+          needed_guards?: number
+          starts_at: string
+          weekdays?: number[]
+        }
+        Returns: number
       }
       publish_house_rules: {
         Args: { effective_on?: string; house_rules_id: string }
@@ -4163,6 +4827,10 @@ export type Database = {
         }
         Returns: undefined
       }
+      revoke_device: {
+        Args: { device_id: string; reason?: string }
+        Returns: undefined
+      }
       revoke_invitation: { Args: { invitation_id: string }; Returns: undefined }
       revoke_permission: { Args: { grant_id: string }; Returns: undefined }
       revoke_role: { Args: { membership_id: string }; Returns: undefined }
@@ -4173,6 +4841,10 @@ export type Database = {
           field: string
           header: string
         }[]
+      }
+      rotate_device_key: {
+        Args: { device_id: string; overlap_minutes?: number }
+        Returns: string
       }
       search: {
         Args: {
@@ -4208,6 +4880,22 @@ export type Database = {
           share: number
           starts_on: string
         }[]
+      }
+      set_access_card_status: {
+        Args: {
+          card_id: string
+          reason?: string
+          status: Database["public"]["Enums"]["access_card_status"]
+        }
+        Returns: undefined
+      }
+      set_access_point_status: {
+        Args: {
+          access_point_id: string
+          reason?: string
+          status: Database["public"]["Enums"]["access_point_status"]
+        }
+        Returns: undefined
       }
       set_account_status: {
         Args: {
@@ -4247,6 +4935,18 @@ export type Database = {
           organization_id?: string
         }
         Returns: boolean
+      }
+      set_guard_status: {
+        Args: {
+          guard_id: string
+          reason?: string
+          status: Database["public"]["Enums"]["guard_status"]
+        }
+        Returns: number
+      }
+      set_guard_user: {
+        Args: { guard_id: string; user_id: string }
+        Returns: undefined
       }
       set_medical: {
         Args: {
@@ -4410,6 +5110,10 @@ export type Database = {
           unit_id: string
         }[]
       }
+      unassign_guard: {
+        Args: { guard_id: string; shift_id: string }
+        Returns: boolean
+      }
       unit_occupants_on: {
         Args: { day: string; unit_id: string }
         Returns: {
@@ -4487,11 +5191,24 @@ export type Database = {
       }
     }
     Enums: {
+      access_card_kind: "card" | "fob" | "sticker"
+      access_card_status: "active" | "blocked" | "lost" | "returned"
+      access_device_kind:
+        | "reader"
+        | "camera"
+        | "intercom"
+        | "tablet"
+        | "controller"
+      access_device_status: "active" | "revoked"
+      access_direction: "in" | "out" | "both"
       access_level: "site" | "organization" | "community" | "unit"
+      access_point_kind: "gate" | "barrier" | "door" | "turnstile" | "elevator"
+      access_point_status: "in_service" | "out_of_service"
       account_status: "active" | "inactive" | "suspended" | "banned"
       audit_operation: "insert" | "update" | "delete" | "action"
       consent_channel: "app" | "paper" | "mail" | "phone" | "in_person"
       file_status: "registered" | "stored" | "removed"
+      guard_status: "active" | "suspended" | "left"
       identity_status: "pending" | "verified" | "rejected"
       incident_severity: "minor" | "serious" | "grave"
       invitation_status: "pending" | "accepted" | "revoked" | "expired"
@@ -4719,11 +5436,25 @@ export type CompositeTypes<
 export const Constants = {
   public: {
     Enums: {
+      access_card_kind: ["card", "fob", "sticker"],
+      access_card_status: ["active", "blocked", "lost", "returned"],
+      access_device_kind: [
+        "reader",
+        "camera",
+        "intercom",
+        "tablet",
+        "controller",
+      ],
+      access_device_status: ["active", "revoked"],
+      access_direction: ["in", "out", "both"],
       access_level: ["site", "organization", "community", "unit"],
+      access_point_kind: ["gate", "barrier", "door", "turnstile", "elevator"],
+      access_point_status: ["in_service", "out_of_service"],
       account_status: ["active", "inactive", "suspended", "banned"],
       audit_operation: ["insert", "update", "delete", "action"],
       consent_channel: ["app", "paper", "mail", "phone", "in_person"],
       file_status: ["registered", "stored", "removed"],
+      guard_status: ["active", "suspended", "left"],
       identity_status: ["pending", "verified", "rejected"],
       incident_severity: ["minor", "serious", "grave"],
       invitation_status: ["pending", "accepted", "revoked", "expired"],
