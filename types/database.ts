@@ -29,7 +29,7 @@ export type AppLoginPurpose = "maintenance" | "reporting";
 
 export type AppMerging = "archive" | "fill" | "function" | "repoint" | "stay";
 
-export type AppPersonalLink = "actor" | "email" | "nobody" | "parent" | "phone" | "related" | "resident" | "user";
+export type AppPersonalLink = "actor" | "email" | "nobody" | "parent" | "related" | "resident" | "user";
 
 export type ArrayType<T> = ArrayTypeImpl<T> extends (infer U)[]
   ? U[]
@@ -59,10 +59,6 @@ export type Int8 = ColumnType<string, bigint | number | string, bigint | number 
 
 export type Interval = ColumnType<IPostgresInterval, IPostgresInterval | number | string, IPostgresInterval | number | string>;
 
-export type InvitationExceptionKind = "added" | "skipped";
-
-export type InvitationGuestStatus = "cancelled" | "entered" | "invited";
-
 export type InvitationStatus = "accepted" | "expired" | "pending" | "revoked";
 
 export type Json = JsonValue;
@@ -82,8 +78,6 @@ export type Numeric = ColumnType<string, number | string, number | string>;
 export type OccupancyRole = "authorized" | "family" | "guest" | "owner" | "tenant";
 
 export type OnboardingState = "active" | "entered" | "invited" | "moved_out" | "registered" | "suspended" | "verified";
-
-export type PassKind = "resident" | "visitor";
 
 export type PetIncidentStatus = "dismissed" | "open" | "resolved";
 
@@ -126,14 +120,6 @@ export type UnitType = "apartment" | "house" | "office" | "parking" | "shop" | "
 export type VehicleStatus = "active" | "pending" | "rejected" | "removed" | "suspended";
 
 export type VehicleType = "bicycle" | "car" | "motorcycle" | "other" | "trailer" | "truck";
-
-export type VisitorInvitationKind = "event" | "recurring" | "service" | "single" | "vehicle";
-
-export type VisitorInvitationStatus = "active" | "cancelled";
-
-export type VisitPurpose = "delivery" | "guest" | "other" | "service";
-
-export type VisitStatus = "approved" | "checked_in" | "checked_out" | "denied" | "expired" | "pending";
 
 export interface AccessCards {
   /**
@@ -591,7 +577,7 @@ export interface AppPersonalDataRegistry {
    */
   table_id: string;
   /**
-   * resident, related, user, actor, email, phone, parent or nobody: what the column holds.
+   * resident, related, user, actor, email, parent or nobody: what the column holds.
    */
   whose: AppPersonalLink;
 }
@@ -1926,147 +1912,6 @@ export interface IdentityChecks {
   updated_by: string | null;
 }
 
-export interface InvitationAccessPoints {
-  /**
-   * The access point.
-   */
-  access_point_id: string;
-  /**
-   * The community the row belongs to. Never changes.
-   */
-  community_id: string;
-  /**
-   * When the row was made. Set by the database.
-   */
-  created_at: Generated<Timestamp>;
-  /**
-   * The user who made the row; null when no user did (see the audit log). A plain id: it outlives the user.
-   */
-  created_by: string | null;
-  /**
-   * When the row was archived; null while it is live.
-   */
-  deleted_at: Timestamp | null;
-  /**
-   * The row's id, a time-ordered UUID. Never changes.
-   */
-  id: Generated<string>;
-  /**
-   * The invitation.
-   */
-  invitation_id: string;
-  /**
-   * When the row last changed. Set by the database.
-   */
-  updated_at: Generated<Timestamp>;
-  /**
-   * The user who last changed the row; null when no user did. A plain id: it outlives the user.
-   */
-  updated_by: string | null;
-}
-
-export interface InvitationExceptions {
-  /**
-   * The community the row belongs to. Never changes.
-   */
-  community_id: string;
-  /**
-   * When the row was made. Set by the database.
-   */
-  created_at: Generated<Timestamp>;
-  /**
-   * The user who made the row; null when no user did (see the audit log). A plain id: it outlives the user.
-   */
-  created_by: string | null;
-  /**
-   * When the row was archived; null while it is live.
-   */
-  deleted_at: Timestamp | null;
-  /**
-   * The day, in the community's time zone.
-   */
-  falls_on: Timestamp;
-  /**
-   * The row's id, a time-ordered UUID. Never changes.
-   */
-  id: Generated<string>;
-  /**
-   * The invitation.
-   */
-  invitation_id: string;
-  /**
-   * skipped: does not count although the rule names the day. added: counts although it does not.
-   */
-  kind: InvitationExceptionKind;
-  /**
-   * When the row last changed. Set by the database.
-   */
-  updated_at: Generated<Timestamp>;
-  /**
-   * The user who last changed the row; null when no user did. A plain id: it outlives the user.
-   */
-  updated_by: string | null;
-}
-
-export interface InvitationGuests {
-  /**
-   * The community the row belongs to. Never changes.
-   */
-  community_id: string;
-  /**
-   * When the row was made. Set by the database.
-   */
-  created_at: Generated<Timestamp>;
-  /**
-   * The user who made the row; null when no user did (see the audit log). A plain id: it outlives the user.
-   */
-  created_by: string | null;
-  /**
-   * When the row was archived; null while it is live.
-   */
-  deleted_at: Timestamp | null;
-  /**
-   * When the guest entered.
-   */
-  entered_at: Timestamp | null;
-  /**
-   * Name of the guest.
-   */
-  full_name: string;
-  /**
-   * The row's id, a time-ordered UUID. Never changes.
-   */
-  id: Generated<string>;
-  /**
-   * The event's invitation.
-   */
-  invitation_id: string;
-  /**
-   * Telephone number of the guest, as written.
-   */
-  phone: string | null;
-  /**
-   * Plate of the guest's vehicle, as written.
-   */
-  plate: string | null;
-  /**
-   * The plate as plates are compared (app.normalized_plate). Kept by the database.
-   */
-  plate_key: Generated<string | null>;
-  /**
-   * invited, entered, or cancelled.
-   */
-  status: Generated<InvitationGuestStatus>;
-  /**
-   * When the row last changed. Set by the database.
-   */
-  updated_at: Generated<Timestamp>;
-  /**
-   * The user who last changed the row; null when no user did. A plain id: it outlives the user.
-   */
-  updated_by: string | null;
-}
-
 export interface Invitations {
   /**
    * When it was accepted.
@@ -2286,10 +2131,6 @@ export interface Occupancies {
    */
   created_by: string | null;
   /**
-   * The days of the stay on which is_living_in held: what came before the first day and comes after the last does not count. Kept by the database, from the day on which is_living_in is changed; a wrong entry is corrected here, in SQL.
-   */
-  days_lived_in: Generated<string>;
-  /**
    * When the row was archived; null while it is live.
    */
   deleted_at: Timestamp | null;
@@ -2486,164 +2327,6 @@ export interface Organizations {
    * The user who last changed the row; null when no user did. A plain id: it outlives the user.
    */
   updated_by: string | null;
-}
-
-export interface Passes {
-  /**
-   * The community the row belongs to. Never changes.
-   */
-  community_id: string;
-  /**
-   * When the row was made. Set by the database.
-   */
-  created_at: Generated<Timestamp>;
-  /**
-   * The user who made the row; null when no user did (see the audit log). A plain id: it outlives the user.
-   */
-  created_by: string | null;
-  /**
-   * When the row was archived; null while it is live.
-   */
-  deleted_at: Timestamp | null;
-  /**
-   * Of a pass for offline gates: SHA-256 of its whole text. The database cannot check an Ed25519 signature, and accepts this text alone.
-   */
-  digest: Buffer | null;
-  /**
-   * From this moment on it opens nothing.
-   */
-  ends_at: Timestamp;
-  /**
-   * The guest of the invitation whose it is; null: whoever holds it.
-   */
-  guest_id: string | null;
-  /**
-   * The row's id, a time-ordered UUID. Never changes.
-   */
-  id: Generated<string>;
-  /**
-   * The invitation that it is a pass to.
-   */
-  invitation_id: string | null;
-  /**
-   * The key that signed it.
-   */
-  kid: string;
-  /**
-   * visitor: of an invitation. resident: a resident's own, which reads differently every 30 seconds.
-   */
-  kind: PassKind;
-  /**
-   * What the resident calls it: My telephone. A visitor's goes by its invitation.
-   */
-  label: string | null;
-  /**
-   * How often it opens; null: as often as its window, its invitation and its holder's rights allow.
-   */
-  max_uses: number | null;
-  /**
-   * Whose own it is.
-   */
-  resident_id: string | null;
-  /**
-   * When it was revoked; for good.
-   */
-  revoked_at: Timestamp | null;
-  /**
-   * Why.
-   */
-  revoked_reason: string | null;
-  /**
-   * From when on it opens. In its signed text too, and so never changed.
-   */
-  starts_at: Timestamp;
-  /**
-   * When the row last changed. Set by the database.
-   */
-  updated_at: Generated<Timestamp>;
-  /**
-   * The user who last changed the row; null when no user did. A plain id: it outlives the user.
-   */
-  updated_by: string | null;
-}
-
-export interface PassesOverview {
-  /**
-   * The community.
-   */
-  community_id: string | null;
-  /**
-   * When it was issued.
-   */
-  created_at: Timestamp | null;
-  /**
-   * Who issued it.
-   */
-  created_by: string | null;
-  /**
-   * From this moment on it opens nothing.
-   */
-  ends_at: Timestamp | null;
-  /**
-   * The guest whose it is.
-   */
-  guest_id: string | null;
-  /**
-   * The invitation of a visitor's pass.
-   */
-  invitation_id: string | null;
-  /**
-   * Whether gates verify it without a line.
-   */
-  is_offline: boolean | null;
-  /**
-   * The key that signed it.
-   */
-  kid: string | null;
-  /**
-   * visitor or resident.
-   */
-  kind: PassKind | null;
-  /**
-   * What a resident calls the own pass.
-   */
-  label: string | null;
-  /**
-   * When it did last.
-   */
-  last_used_at: Timestamp | null;
-  /**
-   * How often it opens; null: not counted down.
-   */
-  max_uses: number | null;
-  /**
-   * The pass.
-   */
-  pass_id: string | null;
-  /**
-   * The resident whose own it is.
-   */
-  resident_id: string | null;
-  /**
-   * When it was revoked.
-   */
-  revoked_at: Timestamp | null;
-  /**
-   * Why.
-   */
-  revoked_reason: string | null;
-  /**
-   * From when on it opens.
-   */
-  starts_at: Timestamp | null;
-  /**
-   * revoked, expired, used, not_yet_valid or valid. Whether its invitation still lets in, the invitation says.
-   */
-  state: string | null;
-  /**
-   * How often it has.
-   */
-  used_count: number | null;
 }
 
 export interface Permissions {
@@ -3318,17 +3001,13 @@ export interface ResidentsOverview {
    */
   has_account: boolean | null;
   /**
-   * Whether the resident lives in the unit, or did to the end of the stay.
+   * Whether the resident lives in the unit.
    */
   is_living_in: boolean | null;
   /**
    * Whom to call about the unit.
    */
   is_primary_contact: boolean | null;
-  /**
-   * Whether that share is stated; null for who owns nothing here.
-   */
-  is_share_stated: boolean | null;
   /**
    * person or company.
    */
@@ -3338,7 +3017,7 @@ export interface ResidentsOverview {
    */
   occupancy_id: string | null;
   /**
-   * Percent owned: as stated, or else the equal part of what the stated shares leave today (of a stay that is over or to come, on its nearest day).
+   * Percent owned.
    */
   ownership_share: Numeric | null;
   /**
@@ -4116,7 +3795,7 @@ export interface UnitsOverview {
    */
   number: string | null;
   /**
-   * Owners of today, each with the share owned; one that is not stated is the equal part of what the stated ones leave.
+   * Owners of today, each with the share owned.
    */
   owners: string | null;
   /**
@@ -4412,256 +4091,6 @@ export interface Vehicles {
   updated_by: string | null;
 }
 
-export interface VisitorInvitations {
-  /**
-   * When what it told of the visitor was removed (general.visitor_data_days after its end).
-   */
-  anonymized_at: Timestamp | null;
-  /**
-   * The community the row belongs to. Never changes.
-   */
-  community_id: string;
-  /**
-   * When the row was made. Set by the database.
-   */
-  created_at: Generated<Timestamp>;
-  /**
-   * The user who made the row; null when no user did (see the audit log). A plain id: it outlives the user.
-   */
-  created_by: string | null;
-  /**
-   * From what time on those days, by the community's clocks; null: all day.
-   */
-  daily_from: string | null;
-  /**
-   * Until what time; not after daily_from: of the next day.
-   */
-  daily_until: string | null;
-  /**
-   * When the row was archived; null while it is live.
-   */
-  deleted_at: Timestamp | null;
-  /**
-   * Number of the document that the visitor is to show.
-   */
-  document_number: string | null;
-  /**
-   * From this moment on it no longer counts.
-   */
-  ends_at: Timestamp;
-  /**
-   * How many people an event has places for.
-   */
-  guest_limit: number | null;
-  /**
-   * The resident who invites, and on whose living there it depends; null: the management does.
-   */
-  host_resident_id: string | null;
-  /**
-   * The row's id, a time-ordered UUID. Never changes.
-   */
-  id: Generated<string>;
-  /**
-   * single: somebody, once. event: a number of guests, with or without a list. recurring: somebody, on the days of a rule. vehicle: whoever sits in the vehicle with this plate. service: a provider's people.
-   */
-  kind: VisitorInvitationKind;
-  /**
-   * How often it lets somebody in; null: as often as they come. 1 for single, unless more is said.
-   */
-  max_entries: number | null;
-  /**
-   * What the guard is to know.
-   */
-  note: string | null;
-  /**
-   * The plate of the visitor's vehicle, as written. Needed for vehicle.
-   */
-  plate: string | null;
-  /**
-   * The plate as plates are compared (app.normalized_plate). Kept by the database.
-   */
-  plate_key: Generated<string | null>;
-  /**
-   * The firm whose people come; of a service, and of nothing else.
-   */
-  provider_name: string | null;
-  /**
-   * guest, delivery, service, other.
-   */
-  purpose: Generated<VisitPurpose>;
-  /**
-   * On which days (RFC 5545: FREQ=WEEKLY;BYDAY=MO,TH); null: on every day between starts_at and ends_at.
-   */
-  recurrence: string | null;
-  /**
-   * From which moment it counts. A rule begins on this day, in the community's time zone.
-   */
-  starts_at: Timestamp;
-  /**
-   * active, or cancelled. That it is over, or used up, follows from ends_at and used_entries.
-   */
-  status: Generated<VisitorInvitationStatus>;
-  /**
-   * Why it was cancelled: host_left when whoever invited moved out.
-   */
-  status_reason: string | null;
-  /**
-   * What it is for: Birthday. An event has one.
-   */
-  title: string | null;
-  /**
-   * The unit that is visited; null: the community itself, whose management invites.
-   */
-  unit_id: string | null;
-  /**
-   * When the row last changed. Set by the database.
-   */
-  updated_at: Generated<Timestamp>;
-  /**
-   * The user who last changed the row; null when no user did. A plain id: it outlives the user.
-   */
-  updated_by: string | null;
-  /**
-   * How often it has. Counted by the gates.
-   */
-  used_entries: Generated<number>;
-  /**
-   * Who comes. Needed for single and recurring.
-   */
-  visitor_name: string | null;
-  /**
-   * The visitor's telephone number, as written.
-   */
-  visitor_phone: string | null;
-}
-
-export interface Visits {
-  /**
-   * When what it told of the visitor was removed (general.visitor_data_days after the visit).
-   */
-  anonymized_at: Timestamp | null;
-  /**
-   * Until when it can be answered. Who has not been answered by then is denied (no_answer).
-   */
-  answer_by: Timestamp | null;
-  /**
-   * When it was answered.
-   */
-  answered_at: Timestamp | null;
-  /**
-   * The user who answered. A plain id: it outlives the user.
-   */
-  answered_by: string | null;
-  /**
-   * When the unit was asked.
-   */
-  asked_at: Timestamp | null;
-  /**
-   * When they came in.
-   */
-  checked_in_at: Timestamp | null;
-  /**
-   * When they left.
-   */
-  checked_out_at: Timestamp | null;
-  /**
-   * The community the row belongs to. Never changes.
-   */
-  community_id: string;
-  /**
-   * When the row was made. Set by the database.
-   */
-  created_at: Generated<Timestamp>;
-  /**
-   * The user who made the row; null when no user did (see the audit log). A plain id: it outlives the user.
-   */
-  created_by: string | null;
-  /**
-   * When the row was archived; null while it is live.
-   */
-  deleted_at: Timestamp | null;
-  /**
-   * Number of the document that the visitor showed.
-   */
-  document_number: string | null;
-  /**
-   * Where they came in.
-   */
-  entry_point_id: string | null;
-  /**
-   * Where they left.
-   */
-  exit_point_id: string | null;
-  /**
-   * When the visitor is expected; when they came, for those who were not. By this the day's list is read.
-   */
-  expected_at: Generated<Timestamp>;
-  /**
-   * Until when an approved visitor may come in.
-   */
-  expires_at: Timestamp | null;
-  /**
-   * Who of the invitation's list it is.
-   */
-  guest_id: string | null;
-  /**
-   * The resident who invited, or who answered for an unexpected visitor.
-   */
-  host_resident_id: string | null;
-  /**
-   * The row's id, a time-ordered UUID. Never changes.
-   */
-  id: Generated<string>;
-  /**
-   * The invitation by which they come; null: unexpected.
-   */
-  invitation_id: string | null;
-  /**
-   * How many people come.
-   */
-  party_size: Generated<number>;
-  /**
-   * The plate of the visitor's vehicle, as written.
-   */
-  plate: string | null;
-  /**
-   * The firm whose people come.
-   */
-  provider_name: string | null;
-  /**
-   * guest, delivery, service, other.
-   */
-  purpose: Generated<VisitPurpose>;
-  /**
-   * pending: the unit has been asked. approved: may come in until expires_at. checked_in: inside. checked_out: has left. denied: by the unit, by nobody answering, or because the invitation was taken back. expired: did not come in time.
-   */
-  status: VisitStatus;
-  /**
-   * Why it was denied: no_answer, invitation_cancelled, or in the words of who denied. exit_not_seen: left without being seen.
-   */
-  status_reason: string | null;
-  /**
-   * The unit that is visited; null: the community itself.
-   */
-  unit_id: string | null;
-  /**
-   * When the row last changed. Set by the database.
-   */
-  updated_at: Generated<Timestamp>;
-  /**
-   * The user who last changed the row; null when no user did. A plain id: it outlives the user.
-   */
-  updated_by: string | null;
-  /**
-   * Who comes; null for somebody who came by an invitation that names nobody.
-   */
-  visitor_name: string | null;
-  /**
-   * The visitor's telephone number, as written.
-   */
-  visitor_phone: string | null;
-}
-
 export interface DB {
   access_cards: AccessCards;
   access_devices: AccessDevices;
@@ -4700,9 +4129,6 @@ export interface DB {
   house_rules: HouseRules;
   ideal_parts_report: IdealPartsReport;
   identity_checks: IdentityChecks;
-  invitation_access_points: InvitationAccessPoints;
-  invitation_exceptions: InvitationExceptions;
-  invitation_guests: InvitationGuests;
   invitations: Invitations;
   leases: Leases;
   memberships: Memberships;
@@ -4710,8 +4136,6 @@ export interface DB {
   opening_exceptions: OpeningExceptions;
   opening_hours: OpeningHours;
   organizations: Organizations;
-  passes: Passes;
-  passes_overview: PassesOverview;
   permissions: Permissions;
   pet_incidents: PetIncidents;
   pet_vaccinations: PetVaccinations;
@@ -4742,6 +4166,4 @@ export interface DB {
   vacant_units: VacantUnits;
   vehicle_photos: VehiclePhotos;
   vehicles: Vehicles;
-  visitor_invitations: VisitorInvitations;
-  visits: Visits;
 }
