@@ -558,7 +558,7 @@ export const matrix: Record<string, RelationRules> = {
     belongsTo: 'communities',
     key: ['subject_id'],
     select: any(inCommunity('access.decide'), all(inState('kind', 'visitor'), seesVisit)),
-    columns: [{ names: ['name'], rule: any(inState('kind', 'visitor'), inCommunity('residents.read')) }],
+    columns: [{ names: ['name'], rule: any((_actor, row) => row.subject_id === idOf(`${placeOf(row)} visit inside`), inCommunity('residents.read')) }],
     target: (place) => ({ subject_id: idOf(`${place} tenant`) }),
     change: { name: 'Changed' },
     row: (place) => ({ community_id: idOf(place), kind: 'resident', subject_id: idOf(`${place} owner`) }),
