@@ -1415,7 +1415,7 @@ export const functions: Record<string, FunctionRules | FunctionRules[]> = {
     { call: livesHere, args: (place) => ({ access_point_id: idOf(`${place} gate`), method: 'app' }) },
     // What the landlord or a neighbour asks about the tenant's visitor is asked about no visit.
     {
-      call: any(inCommunity('access.decide'), all(livesHere, (actor) => actor.units.some(({ unit }) => unit.endsWith('unit 1')))),
+      call: any(inCommunity('access.decide'), all(livesHere, ofNamed('unit 1', receives('visits.read_own'), 'unit_id'))),
       args: (place) => ({ access_point_id: idOf(`${place} gate`), method: 'intercom', visit_id: idOf(`${place} approved visit`) }),
     },
   ],
