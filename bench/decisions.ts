@@ -110,7 +110,7 @@ async function decide(client: pg.Client, { gate, key, cards, passes }: Carried, 
   };
   const alternating = () => (turn % 2 === 0 ? 'in' : 'out');
   const options = { rounds: quick ? 20 : 60, repeat: 10, warmup: 3 };
-  const measure = async (what: string, measured: () => Promise<unknown>) => {
+  const measure = async (what: string, measured: () => Promise<unknown>): Promise<Figure> => {
     const times = await interleave({ floor: bare, measured }, options);
     const perSecond = (milliseconds: number) => `${Math.round(1000 / milliseconds).toLocaleString('en')}/s`;
     const ratio = times.floor / times.measured;

@@ -158,11 +158,11 @@ select app.state_machine('public.visitor_invitations', 'status');
 
 -- Who receives visitors, and who sees whose ----------------------------------------------------------------------------
 
-create function app.visit_hosts_on(community uuid, unit uuid, day date)
-returns setof uuid
+create function app.visit_hosts_in(units uuid[], days date[])
+returns table (unit_id uuid, resident_id uuid)
 language plpgsql
 stable
-security definer -- looks at everybody in the unit
+security definer -- looks at everybody in the units
 set search_path = ''
 as $$
 declare
@@ -170,33 +170,43 @@ declare
 begin
   return query
     with present as materialized (
-      select o.resident_id, o.role, o.host_id, o.starts_on
-      from public.occupancies o
-      where o.community_id = visit_hosts_on.community and o.unit_id = visit_hosts_on.unit and o.deleted_at is null
-        and o.starts_on <= visit_hosts_on.day and (o.ends_on is null or o.ends_on >= visit_hosts_on.day)
+      select o.community_id, o.unit_id, o.resident_id, o.role, o.host_id, o.starts_on
+      from unnest(units, days) a (unit_id, day)
+      join public.units u on u.id = a.unit_id
+      join public.occupancies o on o.community_id = u.community_id and o.unit_id = u.id and o.deleted_at is null
+        and o.starts_on <= a.day and (o.ends_on is null or o.ends_on >= a.day)
     )
-    select distinct p.resident_id
+    select distinct p.unit_id, p.resident_id
     from present p
-    join public.residents r on r.community_id = visit_hosts_on.community and r.id = p.resident_id
+    join public.residents r on r.community_id = p.community_id and r.id = p.resident_id
     where p.role::text = any (hosting) and r.deleted_at is null and r.onboarding <> 'suspended'
       and (
-        not exists (select from present t where t.role = 'tenant')
-        or p.role = 'tenant'
+        p.role = 'tenant'
+        or p.unit_id not in (select t.unit_id from present t where t.role = 'tenant')
         -- Whose they are: the tenants', if they came by one, or while the unit was let.
         or (p.role in ('family', 'authorized') and case
-          when p.host_id is not null then exists (select from present t where t.role = 'tenant' and t.resident_id = p.host_id)
+          when p.host_id is not null then (p.unit_id, p.host_id) in (select t.unit_id, t.resident_id from present t where t.role = 'tenant')
           else exists (
             select from public.occupancies t
-            where t.community_id = visit_hosts_on.community and t.unit_id = visit_hosts_on.unit and t.role = 'tenant' and t.deleted_at is null
+            where t.community_id = p.community_id and t.unit_id = p.unit_id and t.role = 'tenant' and t.deleted_at is null
               and t.starts_on <= p.starts_on and (t.ends_on is null or t.ends_on >= p.starts_on))
           end)
       );
 end;
 $$;
 
-comment on function app.visit_hosts_on(uuid, uuid, date) is
-  'The residents who receive visitors in a unit on a day: whoever occupies it in a role that holds visits.invite_own; in a unit that is let, the tenants and theirs, and not the owner''s side. Nobody who is suspended. '
-  'Definer: looks at everybody in the unit; not executable by API roles.';
+comment on function app.visit_hosts_in(uuid[], date[]) is
+  'The residents who receive visitors in units, each on a day: whoever occupies one in a role that holds visits.invite_own; in a unit that is let, the tenants and theirs, and not the owner''s side. Nobody who is suspended. '
+  'Definer: looks at everybody in the units; not executable by API roles.';
+
+create function app.visit_hosts_on(unit uuid, day date)
+returns setof uuid
+language sql
+stable
+set search_path = ''
+as $$ select h.resident_id from app.visit_hosts_in(array[unit], array[day]) h $$;
+
+comment on function app.visit_hosts_on(uuid, date) is 'The residents who receive visitors in a unit on a day (app.visit_hosts_in). Not executable by API roles.';
 
 create function app.my_hosting(permission text)
 returns table (community_id uuid, unit_id uuid, since timestamptz)
@@ -205,33 +215,31 @@ stable
 security definer -- reads occupancies before any policy on visits is decided
 set search_path = ''
 as $$
+declare
+  mine constant uuid[] := array(select app.units_with(permission) order by 1);
+  days constant date[] := array(
+    select (now() at time zone c.time_zone)::date from unnest(mine) with ordinality m (unit_id, n) join public.units u on u.id = m.unit_id join public.communities c on c.id = u.community_id order by m.n);
 begin
   return query
     select u.community_id, u.id, (stay.since_on::timestamp at time zone c.time_zone)
-    from app.units_with(permission) w
-    join public.units u on u.id = w
+    from app.visit_hosts_in(mine, days) h
+    join public.units u on u.id = h.unit_id
     join public.communities c on c.id = u.community_id
     cross join lateral (select (now() at time zone c.time_zone)::date as today) d
     cross join lateral (
+      select range_agg(daterange(o.starts_on, o.ends_on, '[]')) as spans, bool_or(o.role = 'tenant' and o.starts_on <= d.today and (o.ends_on is null or o.ends_on >= d.today)) as is_tenant
+      from public.occupancies o
+      where o.community_id = u.community_id and o.unit_id = u.id and o.resident_id = h.resident_id and o.deleted_at is null
+    ) own
+    cross join lateral (
       -- What was before their own stay is others', and to an owner also what was while the unit was let.
-      select greatest(lower(s.span), (
+      select greatest(lower(s.span), case when not own.is_tenant then (
         select max(t.ends_on) + 1 from public.occupancies t
-        where t.community_id = u.community_id and t.unit_id = u.id and t.role = 'tenant' and t.deleted_at is null and t.ends_on < d.today
-          and t.resident_id <> m
-          and not exists (
-            select from public.occupancies mine
-            where mine.community_id = u.community_id and mine.unit_id = u.id and mine.resident_id = m and mine.role = 'tenant' and mine.deleted_at is null
-              and mine.starts_on <= d.today and (mine.ends_on is null or mine.ends_on >= d.today)))) as since_on
-      from app.my_residents() m
-      cross join lateral (
-        select range_agg(daterange(o.starts_on, o.ends_on, '[]')) as spans
-        from public.occupancies o
-        where o.community_id = u.community_id and o.unit_id = u.id and o.resident_id = m and o.deleted_at is null
-      ) o
-      cross join lateral unnest(o.spans) s (span)
-      where s.span @> d.today and m in (select app.visit_hosts_on(u.community_id, u.id, d.today))
-      limit 1
+        where t.community_id = u.community_id and t.unit_id = u.id and t.role = 'tenant' and t.deleted_at is null and t.ends_on < d.today and t.resident_id <> h.resident_id) end) as since_on
+      from unnest(own.spans) s (span)
+      where s.span @> d.today
     ) stay
+    where h.resident_id in (select app.my_residents())
     union all
     select u.community_id, u.id, '-infinity'::timestamptz
     from app.extra_units(permission) e
@@ -465,7 +473,7 @@ set search_path = ''
 as $$
 begin
   return invitation.host_resident_id is null or invitation.host_resident_id in (
-    select app.visit_hosts_on(invitation.community_id, invitation.unit_id, (moment at time zone (select c.time_zone from public.communities c where c.id = invitation.community_id))::date));
+    select app.visit_hosts_on(invitation.unit_id, (moment at time zone (select c.time_zone from public.communities c where c.id = invitation.community_id))::date));
 end;
 $$;
 

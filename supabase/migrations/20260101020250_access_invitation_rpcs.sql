@@ -142,7 +142,7 @@ begin
   given.community_id := home;
   given.host_resident_id := (
     select m from app.my_residents() m join public.residents r on r.id = m
-    where r.community_id = home and m in (select app.visit_hosts_on(home, given.unit_id, today)));
+    where r.community_id = home and m in (select app.visit_hosts_on(given.unit_id, today)));
   given.max_entries := coalesce(given.max_entries, case when given.kind = 'single' then 1 end);
   perform app.check_invitation_terms(given, is_manager);
 

@@ -64,7 +64,7 @@ declare
   problem constant text := case
     when point is null or method is null then 'A question names an access point and a method.'
     when direction = 'both' then 'Somebody comes in or goes out: direction is in, out, or left out.'
-    when nonce !~ '^[!-~]{1,64}$' then 'nonce has 1 to 64 letters, digits and signs of ASCII.'
+    when length(nonce) > 64 or nonce ~ '[^ -~]' or btrim(nonce) = '' then 'nonce has 1 to 64 letters, digits and signs of ASCII.'
     when method in ('qr', 'card', 'code', 'plate') and credential is null then format('The method %s takes a credential.', method)
     when method not in ('qr', 'card', 'code', 'plate') and credential is not null then format('The method %s takes no credential.', method)
     when octet_length(credential) > 65536 then 'credential has at most 65536 bytes.'
@@ -140,14 +140,13 @@ $$;
 
 comment on function app.is_visitor_inside(uuid, uuid, uuid) is 'Whether whoever comes by an invitation (and guest) came in and has not left. Not executable by API roles.';
 
-create function app.tell_answer(answer app.access_answer, point public.access_points, caller app.access_caller, subject app.access_subject)
+create function app.tell_answer(answer app.access_answer, point public.access_points, subject app.access_subject)
 returns app.access_answer
 language plpgsql
 stable
 set search_path = ''
 as $$
 begin
-  answer.is_repeated := false;
   answer.detail := case answer.reason
     when 'out_of_service' then point.status_reason
     when 'on_hold' then app.holds_against(point.community_id, subject.resident_id, subject.vehicle_id, subject.card_id, answer.logged_at) end;
@@ -156,33 +155,26 @@ begin
     when subject.vehicle_id is not null then 'vehicle'
     when subject.resident_id is not null then 'resident'
     when subject.card_id is not null then 'guard' end;
-  -- A reader on the wall, and whoever finds a card, learns whether it opens.
-  if caller.is_told or subject.resident_id = caller.resident_id then
-    answer.subject_name := subject.full_name;
-    answer.subject_unit_id := subject.unit_id;
-    answer.subject_visit_id := subject.visit_id;
-    answer.subject_invitation_id := subject.invitation_id;
-    answer.subject_pass_id := subject.pass_id;
-    answer.subject_resident_id := subject.resident_id;
-    answer.subject_vehicle_id := subject.vehicle_id;
-    answer.subject_card_id := subject.card_id;
-    if subject.unit_id is not null then
-      select concat_ws(' / ', b.name, u.number) into answer.subject_unit
-      from public.units u
-      left join public.buildings b on b.community_id = u.community_id and b.id = u.building_id
-      where u.community_id = point.community_id and u.id = subject.unit_id;
-    end if;
-  else
-    answer.detail := case when answer.reason = 'out_of_service' then answer.detail end;
-    answer.blacklist_entry_id := null;
-    answer.blacklist_match := null;
+  answer.subject_name := subject.full_name;
+  answer.subject_unit_id := subject.unit_id;
+  answer.subject_visit_id := subject.visit_id;
+  answer.subject_invitation_id := subject.invitation_id;
+  answer.subject_pass_id := subject.pass_id;
+  answer.subject_resident_id := subject.resident_id;
+  answer.subject_vehicle_id := subject.vehicle_id;
+  answer.subject_card_id := subject.card_id;
+  if subject.unit_id is not null then
+    select concat_ws(' / ', b.name, u.number) into answer.subject_unit
+    from public.units u
+    left join public.buildings b on b.community_id = u.community_id and b.id = u.building_id
+    where u.community_id = point.community_id and u.id = subject.unit_id;
   end if;
   return answer;
 end;
 $$;
 
-comment on function app.tell_answer(app.access_answer, public.access_points, app.access_caller, app.access_subject) is
-  'The answer with what the caller is told of whom it was about. Not executable by API roles.';
+comment on function app.tell_answer(app.access_answer, public.access_points, app.access_subject) is
+  'The answer with whom it was about, for who may be told: a reader on the wall, and whoever finds a card, learns whether it opens. Not executable by API roles.';
 
 create function app.decide_access(
   access_point uuid, method public.access_method, credential text, direction public.access_direction, nonce text, scanned_at timestamptz,
@@ -209,7 +201,12 @@ declare
   problem text;
   is_listed boolean;
 begin
-  perform app.check_access_question(access_point, method, credential, direction, nonce, scanned_at, visit, invitation, guest, resident, note);
+  -- What nearly every question looks like needs no closer look.
+  if access_point is null or method is null or (credential is null) = (method in ('qr', 'card', 'code', 'plate')) or direction = 'both' or length(nonce) not between 1 and 64
+    or nonce ~ '[^!-~]' or octet_length(credential) > 256 or num_nonnulls(scanned_at, visit, invitation, guest, resident, note) > 0 or method in ('guard', 'intercom')
+  then
+    perform app.check_access_question(access_point, method, credential, direction, nonce, scanned_at, visit, invitation, guest, resident, note);
+  end if;
   select p.* into point
   from public.access_points p
   join public.communities c on c.id = p.community_id
@@ -272,7 +269,7 @@ begin
         problem := 'anti_passback';
       end if;
     end if;
-    if problem is null then
+    if problem is null and num_nonnulls(subject.pass_id, subject.invitation_id, subject.visit_id) > 0 then
       perform set_config('app.deciding', 'on', true);
       select t.problem, coalesce(t.visit, subject.visit_id) into problem, subject.visit_id from app.take_entry(point, subject, moment) t;
       perform set_config('app.deciding', '', true);
@@ -318,12 +315,19 @@ begin
     case method when 'plate' then left(credential, 40) end, photo_file, answer.blacklist_entry_id, decide_access.nonce, nullif(btrim(decide_access.note), ''));
 
   is_listed := answer.blacklist_match is not null;
-  answer := app.tell_answer(answer, point, caller, subject);
+  answer.is_repeated := false;
+  if caller.is_told or subject.resident_id = caller.resident_id then
+    answer := app.tell_answer(answer, point, subject);
+  else
+    answer.blacklist_entry_id := null;
+    answer.blacklist_match := null;
+  end if;
   if nonce is not null and problem is distinct from 'nonce_reused' then
     insert into private.access_answers (community_id, scope_id, nonce, question, answer)
     values (point.community_id, caller.scope_id, decide_access.nonce, question, to_jsonb(answer));
   end if;
-  if problem is not null then
+  -- Of garbage and of strangers there is nobody to tell: the log has them.
+  if problem is not null and problem not in ('malformed_pass', 'unknown_key', 'card_unknown', 'code_unknown', 'plate_unknown', 'plate_unreadable', 'nonce_reused') then
     perform app.emit('access.denied', point.community_id, jsonb_strip_nulls(jsonb_build_object(
       'log_id', answer.log_id, 'reason', problem, 'access_point_id', point.id, 'booth_id', point.booth_id, 'shift_id', caller.shift_id,
       'unit_id', subject.unit_id, 'visit_id', subject.visit_id, 'invitation_id', subject.invitation_id, 'resident_id', subject.resident_id)));
