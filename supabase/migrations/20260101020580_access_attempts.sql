@@ -283,7 +283,7 @@ begin
     into subject.full_name, subject.phone, subject.document_number, subject.plate, subject.unit_id, subject.invitation_id, subject.guest_id
     from public.visits v
     where v.community_id = point.community_id and v.id = subject.visit_id and v.deleted_at is null
-      and (caller.is_attended or caller.device_id is not null or v.unit_id = caller.unit_id);
+      and (caller.is_attended or caller.device_id is not null or v.unit_id in (select app.visit_units()));
     if not found then
       perform app.fail(404, 'visit_not_found', 'There is no visit with this id.');
     end if;

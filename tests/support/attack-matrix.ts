@@ -558,7 +558,7 @@ export const matrix: Record<string, RelationRules> = {
     belongsTo: 'communities',
     key: ['subject_id'],
     select: any(inCommunity('access.decide'), all(inState('kind', 'visitor'), seesVisit)),
-    columns: [{ names: ['name'], rule: any(inState('kind', 'visitor'), inCommunity('residents.read')) }],
+    columns: [{ names: ['name'], rule: any((_actor, row) => row.subject_id === idOf(`${placeOf(row)} visit inside`), inCommunity('residents.read')) }],
     target: (place) => ({ subject_id: idOf(`${place} tenant`) }),
     change: { name: 'Changed' },
     row: (place) => ({ community_id: idOf(place), kind: 'resident', subject_id: idOf(`${place} owner`) }),
@@ -1415,7 +1415,7 @@ export const functions: Record<string, FunctionRules | FunctionRules[]> = {
     { call: livesHere, args: (place) => ({ access_point_id: idOf(`${place} gate`), method: 'app' }) },
     // What the landlord or a neighbour asks about the tenant's visitor is asked about no visit.
     {
-      call: any(inCommunity('access.decide'), all(livesHere, (actor) => actor.units.some(({ unit }) => unit.endsWith('unit 1')))),
+      call: any(inCommunity('access.decide'), all(livesHere, ofNamed('unit 1', receives('visits.read_own'), 'unit_id'))),
       args: (place) => ({ access_point_id: idOf(`${place} gate`), method: 'intercom', visit_id: idOf(`${place} approved visit`) }),
     },
   ],
