@@ -40,9 +40,12 @@ export function sortByDomain(catalog: Catalog): { domains: Domain[]; origins: Or
       title: /^-- (.+)$/m.exec(migration.sql)?.[1] ?? migration.name,
     }),
   );
+  // Every domain asks for everything: each thing is looked for once.
+  const known = new Map<string, Topic>();
   const originOf = (what: string, pattern: RegExp): Topic => {
-    const topic = topics.find(({ migration }) => pattern.test(migration.sql));
+    const topic = known.get(pattern.source) ?? topics.find(({ migration }) => pattern.test(migration.sql));
     if (topic === undefined) throw new Error(`No migration makes ${what}: docs/schema tells of what migrations make.`);
+    known.set(pattern.source, topic);
     return topic;
   };
   const made = (kind: string, schema: string, name: string): Topic =>

@@ -210,7 +210,7 @@ function rpcSection(page: Page, rpc: Func): void {
 
 /** A comment ends in "Errors: token, token." by the rule of the house. */
 function splitErrors(comment: string): { sentence: string; errors: string[] } {
-  const found = /\s*Errors: ((?:[a-z_]+(?: \([^)]*\))?(?:, )?)+)\./.exec(comment);
+  const found = /\s*Errors: ([a-z_]+(?: \([^)]*\))?(?:, [a-z_]+(?: \([^)]*\))?)*)\./.exec(comment);
   if (found === null) return { sentence: comment, errors: [] };
   return { sentence: comment.replace(found[0], ''), errors: found[1]!.split(/, (?![^(]*\))/) };
 }
