@@ -1,7 +1,7 @@
 -- Cards and holds: one card per number, worth nothing once its holder is gone, and a hold that counts at the very next moment.
 
 begin;
-select plan(51);
+select plan(54);
 
 select tests.create_community('Alder'), tests.create_community('Cedar');
 select tests.create_unit('1', 'Alder'), tests.create_unit('2', 'Alder'), tests.create_unit('9', 'Cedar');
@@ -92,6 +92,16 @@ select tests.authenticate_as('manager');
 select is(public.lift_access_hold(tests.kept('hold')::uuid, 'Renewed') and not public.lift_access_hold(tests.kept('hold')::uuid), true, 'a hold is lifted once');
 select tests.as_studio();
 select is(concat(app.holds_against(tests.id('Alder'), tests.id('Tom'), tests.id('car'), null, now())), '', 'and then counts no more');
+
+-- One person in two records ------------------------------------------------------------------------------------------------
+
+select tests.create_resident('Tom again', 'Alder');
+select app.hold_access(tests.id('Alder'), 'device_lost', 'devices', resident => tests.id('Tom again'));
+select app.hold_access(tests.id('Alder'), 'device_lost', 'devices', resident => tests.id('Tom'));
+select public.issue_access_card(tests.id('Alder'), '77', resident_id => tests.id('Tom again'));
+select lives_ok($$select public.merge_residents(tests.id('Tom'), tests.id('Tom again'), 'One person')$$, 'two records of one person are merged although the same holds both');
+select is((select count(*) from public.access_holds h where h.reason = 'device_lost' and h.resident_id = tests.id('Tom') and h.lifted_at is null and h.deleted_at is null), 1::bigint, 'who is then held once');
+select is(app.card_problem(app.card_by_number(tests.id('Alder'), '77'), now()), null, 'and carries the cards of both');
 
 select * from finish();
 rollback;

@@ -1,7 +1,7 @@
 -- Guards and shifts: nobody on two shifts at once, a booth addressed by its shift, and what is over as it was.
 
 begin;
-select plan(63);
+select plan(67);
 
 select tests.create_community('Alder', time_zone => 'Europe/Sofia'), tests.create_community('Cedar');
 select tests.create_supabase_user('manager'), tests.create_supabase_user('georgi'), tests.create_supabase_user('stefan'), tests.create_supabase_user('ana'), tests.create_supabase_user('foreign');
@@ -121,6 +121,19 @@ select throws_ok(format($$select public.move_shift(%L, now(), now() + interval '
 select throws_ok($$select public.archive('booths', tests.id('Booth'))$$, 'PT409', 'has_live_children', 'a booth with shifts to come is not archived');
 select is(public.archive('shifts', tests.kept('lobby')::uuid) ->> 'changed', 'true', 'a shift is called off');
 select throws_ok(format($$select public.assign_guard(%L, tests.id('Georgi'))$$, tests.kept('lobby')), 'PT404', 'shift_not_found', 'and nobody assigned to it');
+
+-- Gone --------------------------------------------------------------------------------------------------------------------
+
+insert into public.guards (id, full_name, community_id, phone, license_number, license_expires_on) values (tests.id('Boris'), 'Boris', tests.id('Alder'), '+359 88 555 0177', 'L-1', '2099-12-31');
+select public.plan_shift(tests.id('Booth'), 'Boris', now() + interval '1 day', now() + interval '30 hours', guard_ids => array[tests.id('Boris')]);
+select throws_ok($$select public.archive('guards', tests.id('Boris'))$$, 'PT409', 'has_live_children', 'a guard with shifts to come is not archived');
+select public.set_guard_status(tests.id('Boris'), 'left');
+select is(public.archive('guards', tests.id('Boris')) ->> 'changed', 'true', 'one without is');
+select tests.as_studio();
+update public.guards set phone = '+359 88 555 0178', license_number = 'L-18', license_expires_on = '2099-12-31' where id = tests.id('Stefan');
+select lives_ok($$select app.erase_account(tests.id('stefan'), 'Asked for it')$$, 'the account of a guard is erased');
+select is((select row(g.full_name, g.user_id, g.phone, g.license_number, g.license_expires_on, g.employee_number)::text from public.guards g where g.id = tests.id('Stefan')), '(Stefan,,,,,)',
+  'of the record the name remains, because who was on duty answers for it');
 
 select * from finish();
 rollback;
