@@ -38,18 +38,17 @@ export function createApp(name: string): Hono {
   return app;
 }
 
-/**
- * A body of JSON as a schema describes it.
- *
- * @throws {ApiError} 400 `invalid_body` naming each field and why
- */
-export function parseBody<T extends z.ZodType>(schema: T, text: string): z.output<T> {
-  let told: unknown;
+/** A body of JSON (400 `invalid_body` for any other). */
+export function parseJson(text: string): unknown {
   try {
-    told = JSON.parse(text);
+    return JSON.parse(text);
   } catch {
     throw new ApiError(400, "invalid_body", "The body is not JSON.");
   }
+}
+
+/** What a body told, as a schema describes it (400 `invalid_body` naming each field and why). */
+export function parse<T extends z.ZodType>(schema: T, told: unknown): z.output<T> {
   const parsed = schema.safeParse(told);
   if (parsed.success) return parsed.data;
   const reasons = parsed.error.issues.map((issue) => [...issue.path, issue.message].join(": "));

@@ -2,7 +2,7 @@ import type { Hono } from "hono";
 import { z } from "zod";
 import { type Caller, callerOf } from "../_shared/auth.ts";
 import { ApiError } from "../_shared/errors.ts";
-import { createApp } from "../_shared/http.ts";
+import { createApp, parse, parseJson } from "../_shared/http.ts";
 import { log } from "../_shared/log.ts";
 
 /** How long, and by which address or number. */
@@ -131,19 +131,4 @@ function withToken(page: string, token: string): string {
   const url = new URL(page);
   url.searchParams.set("invitation", token);
   return url.toString();
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    throw new ApiError(400, "invalid_body", "The body is not JSON.");
-  }
-}
-
-function parse<T extends z.ZodType>(schema: T, value: unknown): z.output<T> {
-  const parsed = schema.safeParse(value);
-  if (parsed.success) return parsed.data;
-  const reasons = parsed.error.issues.map((issue) => [...issue.path, issue.message].join(": "));
-  throw new ApiError(400, "invalid_body", reasons.join("; "));
 }

@@ -1,5 +1,4 @@
-import { createClient } from "@supabase/supabase-js";
-import { clientOf } from "../_shared/database.ts";
+import { administrator, clientOf } from "../_shared/database.ts";
 import { fromDatabase } from "../_shared/errors.ts";
 import { inviteMember } from "./handler.ts";
 import { sendInvitation } from "./mail.ts";
@@ -22,15 +21,7 @@ const app = inviteMember({
     return data;
   },
   // Only Auth's administrator may write to somebody who has no account yet.
-  sendMail: (mail) => sendInvitation(authAdministrator(), mail),
+  sendMail: (mail) => sendInvitation(administrator(), mail),
 });
 
 Deno.serve(app.fetch);
-
-function authAdministrator() {
-  const [url, key] = [Deno.env.get("SUPABASE_URL"), Deno.env.get("SUPABASE_SERVICE_ROLE_KEY")];
-  if (!url || !key) throw new Error("SUPABASE_URL or SUPABASE_SERVICE_ROLE_KEY is not set");
-  return createClient(url, key, {
-    auth: { persistSession: false, autoRefreshToken: false, detectSessionInUrl: false },
-  });
-}

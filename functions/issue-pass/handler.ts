@@ -2,7 +2,7 @@ import type { Hono } from "hono";
 import { z } from "zod";
 import { type Caller, callerOf } from "../_shared/auth.ts";
 import { ApiError } from "../_shared/errors.ts";
-import { createApp, parseBody } from "../_shared/http.ts";
+import { createApp, parse, parseJson } from "../_shared/http.ts";
 import { qrCode } from "../_shared/qr.ts";
 import { base64, type KeyPair, makeKeyPair, signPass } from "./sign.ts";
 
@@ -57,7 +57,7 @@ export function issuePass(dependencies: Dependencies): Hono {
 
   app.post("/", async (c) => {
     const caller = callerOf(c.req.header("authorization"));
-    const { page, ...wanted } = parseBody(wish, await c.req.text());
+    const { page, ...wanted } = parse(wish, parseJson(await c.req.text()));
     const issued = await issue(caller, wanted);
     const pass = issued.pass ?? await sign(issued);
     const { png, ...qr } = qrCode(pass);

@@ -1,7 +1,7 @@
 import type { Hono } from "hono";
 import { z } from "zod";
 import { ApiError } from "../_shared/errors.ts";
-import { createApp, parseBody } from "../_shared/http.ts";
+import { createApp, parse, parseJson } from "../_shared/http.ts";
 
 /** Who asks: a signed-in guard or resident by their JWT, a device at a gate by its key. The database finds out. */
 export type Asker = { authorization: string } | { deviceKey: string };
@@ -57,7 +57,7 @@ export function verifyPass(dependencies: Dependencies): Hono {
 
   app.post("/", async (c) => {
     const asker = askerOf(c.req.header("authorization"), c.req.header("x-device-key"));
-    const { pass, code, plate, card, ...more } = parseBody(attempt, await c.req.text());
+    const { pass, code, plate, card, ...more } = parse(attempt, parseJson(await c.req.text()));
     const [kind] = shown({ pass, code, plate, card });
     if (kind === undefined) throw new Error("the schema let a body without a credential through");
     const answer = await dependencies.decide(asker, { ...more, method: methods[kind[0]], credential: kind[1] });

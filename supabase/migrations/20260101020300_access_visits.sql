@@ -115,7 +115,7 @@ comment on function app.is_over(public.visits) is 'Whether the row is history: a
 
 grant execute on function app.is_over(public.visits) to authenticated, service_role;
 
-select app.track('public.visits', secrets => '{visitor_name,visitor_phone,document_number,plate,provider_name}');
+select app.track('public.visits', secrets => '{visitor_name,visitor_phone,document_number,plate,provider_name,status_reason}');
 
 create trigger _010_frozen_visit before update of unit_id, invitation_id, guest_id on public.visits for each row
   when ((old.unit_id, old.invitation_id, old.guest_id) is distinct from (new.unit_id, new.invitation_id, new.guest_id))

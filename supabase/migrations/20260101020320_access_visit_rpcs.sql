@@ -160,7 +160,9 @@ begin
     perform app.fail(409, 'visit_answered', format('The visit is %s already.', present.status));
   end if;
   if not is_relayed then
-    host := (select m from app.my_residents() m join public.residents r on r.id = m where r.community_id = home);
+    host := (
+      select m from app.my_residents() m
+      where m in (select app.visit_hosts_on(present.unit_id, (now() at time zone (select c.time_zone from public.communities c where c.id = home))::date)));
   end if;
   update public.visits v
   set status = wanted, status_reason = coalesce(said, case when wanted = 'denied' then 'denied_by_unit' end), answered_at = clock_timestamp(), answered_by = app.actor_id(),

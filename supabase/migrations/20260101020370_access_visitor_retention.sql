@@ -16,7 +16,9 @@ declare
 begin
   for home in select c.id, now() - make_interval(days => app.setting('general.visitor_data_days', c.id)::integer) as before from public.communities c order by c.id loop
     update public.visits v
-    set visitor_name = 'Erased visitor', visitor_phone = null, document_number = null, plate = null, provider_name = null, anonymized_at = now()
+    set visitor_name = 'Erased visitor', visitor_phone = null, document_number = null, plate = null, provider_name = null, anonymized_at = now(),
+      -- What somebody said may name somebody; a token does not.
+      status_reason = case when v.status_reason ~ '^[a-z_]+$' then v.status_reason when v.status = 'denied' then 'denied_by_unit' end
     where v.community_id = home.id and v.anonymized_at is null
       and coalesce(v.checked_out_at, v.checked_in_at, v.expires_at, v.answer_due_at, v.expected_at) < home.before;
 

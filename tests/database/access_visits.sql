@@ -1,7 +1,7 @@
 -- Visits: a walk-in is answered once and in time, by the unit; who enters takes a place that is there; visitors are forgotten.
 
 begin;
-select plan(74);
+select plan(75);
 
 select tests.create_community('Alder'), tests.create_community('Cedar');
 select tests.create_unit('1', 'Alder'), tests.create_unit('2', 'Alder'), tests.create_unit('9', 'Cedar');
@@ -166,10 +166,11 @@ set local session_replication_role = origin;
 select app.job_visitor_retention();
 select is((select string_agg(distinct concat_ws(' ', v.visitor_name, v.visitor_phone, v.document_number, v.plate, v.provider_name), ', ') from public.visits v where v.community_id = tests.id('Alder')), 'Erased visitor',
   'after ninety days nobody can be told from the visits');
+select is((select string_agg(distinct v.status_reason, ', ' order by v.status_reason) from public.visits v where v.community_id = tests.id('Alder')), 'denied_by_unit, exit_not_seen, no_answer', 'nor what was said of them');
 select is((select string_agg(concat_ws(' ', i.title, i.visitor_name, i.visitor_phone, i.plate), ', ' order by i.id) from public.visitor_invitations i where i.community_id = tests.id('Alder')), 'Vera, Erased, ERASED',
   'nor from the invitations that are over');
 select is((select string_agg(g.full_name, ', ') from public.invitation_guests g where g.community_id = tests.id('Alder')), 'Erased visitor', 'nor from their lists');
-select is_empty($$select from audit.log l where l.community_id = tests.id('Alder') and l.table_id::regclass::text ~ 'visit|invitation_guests' and l.changes::text ~ 'Walt|Vera|Gil|PB|0199'$$, 'and the audit never knew');
+select is_empty($$select from audit.log l where l.community_id = tests.id('Alder') and l.table_id::regclass::text ~ 'visit|invitation_guests' and l.changes::text ~ 'Walt|Vera|Gil|PB|0199|Not at home|intercom'$$, 'and the audit never knew');
 
 select * from finish();
 rollback;
