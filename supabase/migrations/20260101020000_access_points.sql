@@ -201,16 +201,11 @@ stable
 set search_path = ''
 as $$
 begin
-<<<<<<< HEAD
-  return point.status = 'in_service' and point.deleted_at is null
-    and (point.open_hours is null or app.within_hours(point.open_hours, moment at time zone (select c.time_zone from public.communities c where c.id = point.community_id)));
-=======
   if point.status <> 'in_service' or point.deleted_at is not null then
     return false;
   end if;
   return point.open_hours is null
     or app.within_hours(point.open_hours, moment at time zone (select c.time_zone from public.communities c where c.id = point.community_id));
->>>>>>> gpoints
 end;
 $$;
 

@@ -142,15 +142,8 @@ begin
   if headers <> '' and pg_input_is_valid(headers, 'jsonb') then
     presented := headers::jsonb ->> 'x-device-key';
   end if;
-<<<<<<< HEAD
-  -- vd_, 32 hexadecimal digits, _, 43 characters of base64url; a regular expression for that takes longer than all the rest.
-  if length(presented) = 79 and starts_with(presented, 'vd_') and substr(presented, 36, 1) = '_' and translate(substr(presented, 4, 32), '0123456789abcdef', '') = ''
-    and translate(substr(presented, 37), 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-', '') = ''
-  then
-=======
   -- Without counts of repetition in the pattern, which cost a busy gate more than all the rest.
   if length(presented) = 79 and strpos(substring(presented from 4), '_') = 33 and presented ~ '^vd_[0-9a-f]+_[A-Za-z0-9_-]+$' then
->>>>>>> gpoints
     return presented;
   end if;
   return null;

@@ -128,20 +128,12 @@ security definer -- reads cards for devices and guards, who may not
 set search_path = ''
 as $$
 declare
-<<<<<<< HEAD
-  wanted constant text := app.card_key(card_by_number.number);
-=======
   key constant text := app.card_key(number);
->>>>>>> gpoints
   card public.access_cards;
 begin
   select c.* into card
   from public.access_cards c
-<<<<<<< HEAD
-  where c.community_id = card_by_number.community and c.number_key = wanted and c.status <> 'returned' and c.deleted_at is null;
-=======
   where c.community_id = community and c.number_key = key and c.status <> 'returned' and c.deleted_at is null;
->>>>>>> gpoints
   return card;
 end;
 $$;
