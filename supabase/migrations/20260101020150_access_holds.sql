@@ -133,21 +133,11 @@ set search_path = ''
 as $$
 begin
   return (
-    select f.reason
-    from (
-      select h.reason, h.starts_at, h.id from public.access_holds h
-      where h.community_id = holds_against.community and h.resident_id = holds_against.resident
-        and h.lifted_at is null and h.deleted_at is null and h.starts_at <= moment and (h.ends_at is null or h.ends_at > moment)
-      union all
-      select h.reason, h.starts_at, h.id from public.access_holds h
-      where h.community_id = holds_against.community and h.vehicle_id = holds_against.vehicle
-        and h.lifted_at is null and h.deleted_at is null and h.starts_at <= moment and (h.ends_at is null or h.ends_at > moment)
-      union all
-      select h.reason, h.starts_at, h.id from public.access_holds h
-      where h.community_id = holds_against.community and h.card_id = holds_against.card
-        and h.lifted_at is null and h.deleted_at is null and h.starts_at <= moment and (h.ends_at is null or h.ends_at > moment)
-    ) f
-    order by f.starts_at, f.id
+    select h.reason
+    from public.access_holds h
+    where h.community_id = community and (h.resident_id = resident or h.vehicle_id = vehicle or h.card_id = card)
+      and h.lifted_at is null and h.deleted_at is null and h.starts_at <= moment and (h.ends_at is null or h.ends_at > moment)
+    order by h.starts_at, h.id
     limit 1);
 end;
 $$;
