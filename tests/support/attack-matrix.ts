@@ -126,13 +126,14 @@ const receives = (permission: string): Rule =>
   all(involvedInCommunity(), inOwnUnit(permission), (actor, row) =>
     actor.units.some(({ unit, role }) => idOf(unit) === row.unit_id && (role !== 'owner' || !unit.endsWith('unit 1'))),
   );
-const seesVisit: Rule = any(inCommunity('visits.read'), all(involvedInCommunity(), asResident('host_resident_id')), receives('visits.read_own'));
+const isTheirVisit: Rule = any(all(involvedInCommunity(), asResident('host_resident_id')), receives('visits.read_own'));
+const seesVisit: Rule = any(inCommunity('visits.read'), isTheirVisit);
 /** Asked of what the tenant of the first unit has given. */
 const ofTenantsInvitation = (rule: Rule): Rule => (actor, row, world) =>
   rule(actor, { community_id: row.community_id, unit_id: idOf(`${placeOf(row)} unit 1`), host_resident_id: idOf(`${placeOf(row)} tenant`) }, world);
 
 const seesPass = (): Rule =>
-  any(inCommunity('passes.read'), all(involvedInCommunity(), asResident()), all((_actor, row) => row.invitation_id !== null, ofTenantsInvitation(seesVisit)));
+  any(inCommunity('passes.read'), all(involvedInCommunity(), asResident()), all((_actor, row) => row.invitation_id !== null, ofTenantsInvitation(isTheirVisit)));
 
 // Who carries what is held against them, in the fixtures.
 const heldFrom = { 'hold at the gate': 'tenant', 'hold of vehicle': 'owner', 'hold of card': 'tenant' };
