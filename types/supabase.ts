@@ -1501,159 +1501,6 @@ export type Database = {
           },
         ]
       }
-      invitation_access_points: {
-        Row: {
-          access_point_id: string
-          community_id: string
-          created_at: string
-          created_by: string | null
-          deleted_at: string | null
-          id: string
-          invitation_id: string
-          updated_at: string
-          updated_by: string | null
-        }
-        Insert: {
-          access_point_id: string
-          community_id: string
-          created_at?: string
-          created_by?: string | null
-          deleted_at?: string | null
-          id?: string
-          invitation_id: string
-          updated_at?: string
-          updated_by?: string | null
-        }
-        Update: {
-          access_point_id?: string
-          community_id?: string
-          created_at?: string
-          created_by?: string | null
-          deleted_at?: string | null
-          id?: string
-          invitation_id?: string
-          updated_at?: string
-          updated_by?: string | null
-        }
-        Relationships: [
-          {
-            foreignKeyName: "invitation_access_points_invitation_fkey"
-            columns: ["community_id", "invitation_id"]
-            referencedRelation: "visitor_invitations"
-            referencedColumns: ["community_id", "id"]
-          },
-          {
-            foreignKeyName: "invitation_access_points_point_fkey"
-            columns: ["community_id", "access_point_id"]
-            referencedRelation: "access_points"
-            referencedColumns: ["community_id", "id"]
-          },
-        ]
-      }
-      invitation_exceptions: {
-        Row: {
-          community_id: string
-          created_at: string
-          created_by: string | null
-          deleted_at: string | null
-          falls_on: string
-          id: string
-          invitation_id: string
-          kind: Database["public"]["Enums"]["invitation_exception_kind"]
-          updated_at: string
-          updated_by: string | null
-        }
-        Insert: {
-          community_id: string
-          created_at?: string
-          created_by?: string | null
-          deleted_at?: string | null
-          falls_on: string
-          id?: string
-          invitation_id: string
-          kind: Database["public"]["Enums"]["invitation_exception_kind"]
-          updated_at?: string
-          updated_by?: string | null
-        }
-        Update: {
-          community_id?: string
-          created_at?: string
-          created_by?: string | null
-          deleted_at?: string | null
-          falls_on?: string
-          id?: string
-          invitation_id?: string
-          kind?: Database["public"]["Enums"]["invitation_exception_kind"]
-          updated_at?: string
-          updated_by?: string | null
-        }
-        Relationships: [
-          {
-            foreignKeyName: "invitation_exceptions_invitation_fkey"
-            columns: ["community_id", "invitation_id"]
-            referencedRelation: "visitor_invitations"
-            referencedColumns: ["community_id", "id"]
-          },
-        ]
-      }
-      invitation_guests: {
-        Row: {
-          community_id: string
-          created_at: string
-          created_by: string | null
-          deleted_at: string | null
-          entered_at: string | null
-          full_name: string
-          id: string
-          invitation_id: string
-          phone: string | null
-          plate: string | null
-          plate_key: string | null
-          status: Database["public"]["Enums"]["invitation_guest_status"]
-          updated_at: string
-          updated_by: string | null
-        }
-        Insert: {
-          community_id: string
-          created_at?: string
-          created_by?: string | null
-          deleted_at?: string | null
-          entered_at?: string | null
-          full_name: string
-          id?: string
-          invitation_id: string
-          phone?: string | null
-          plate?: string | null
-          plate_key?: never
-          status?: Database["public"]["Enums"]["invitation_guest_status"]
-          updated_at?: string
-          updated_by?: string | null
-        }
-        Update: {
-          community_id?: string
-          created_at?: string
-          created_by?: string | null
-          deleted_at?: string | null
-          entered_at?: string | null
-          full_name?: string
-          id?: string
-          invitation_id?: string
-          phone?: string | null
-          plate?: string | null
-          plate_key?: never
-          status?: Database["public"]["Enums"]["invitation_guest_status"]
-          updated_at?: string
-          updated_by?: string | null
-        }
-        Relationships: [
-          {
-            foreignKeyName: "invitation_guests_invitation_fkey"
-            columns: ["community_id", "invitation_id"]
-            referencedRelation: "visitor_invitations"
-            referencedColumns: ["community_id", "id"]
-          },
-        ]
-      }
       invitations: {
         Row: {
           accepted_at: string | null
@@ -2187,109 +2034,6 @@ export type Database = {
           updated_by?: string | null
         }
         Relationships: []
-      }
-      passes: {
-        Row: {
-          community_id: string
-          created_at: string
-          created_by: string | null
-          deleted_at: string | null
-          digest: string | null
-          ends_at: string
-          guest_id: string | null
-          id: string
-          invitation_id: string | null
-          kid: string
-          kind: Database["public"]["Enums"]["pass_kind"]
-          label: string | null
-          max_uses: number | null
-          resident_id: string | null
-          revoked_at: string | null
-          revoked_reason: string | null
-          starts_at: string
-          updated_at: string
-          updated_by: string | null
-        }
-        Insert: {
-          community_id: string
-          created_at?: string
-          created_by?: string | null
-          deleted_at?: string | null
-          digest?: string | null
-          ends_at: string
-          guest_id?: string | null
-          id?: string
-          invitation_id?: string | null
-          kid: string
-          kind: Database["public"]["Enums"]["pass_kind"]
-          label?: string | null
-          max_uses?: number | null
-          resident_id?: string | null
-          revoked_at?: string | null
-          revoked_reason?: string | null
-          starts_at: string
-          updated_at?: string
-          updated_by?: string | null
-        }
-        Update: {
-          community_id?: string
-          created_at?: string
-          created_by?: string | null
-          deleted_at?: string | null
-          digest?: string | null
-          ends_at?: string
-          guest_id?: string | null
-          id?: string
-          invitation_id?: string | null
-          kid?: string
-          kind?: Database["public"]["Enums"]["pass_kind"]
-          label?: string | null
-          max_uses?: number | null
-          resident_id?: string | null
-          revoked_at?: string | null
-          revoked_reason?: string | null
-          starts_at?: string
-          updated_at?: string
-          updated_by?: string | null
-        }
-        Relationships: [
-          {
-            foreignKeyName: "passes_community_fkey"
-            columns: ["community_id"]
-            referencedRelation: "communities"
-            referencedColumns: ["id"]
-          },
-          {
-            foreignKeyName: "passes_community_fkey"
-            columns: ["community_id"]
-            referencedRelation: "ideal_parts_report"
-            referencedColumns: ["community_id"]
-          },
-          {
-            foreignKeyName: "passes_guest_fkey"
-            columns: ["community_id", "invitation_id", "guest_id"]
-            referencedRelation: "invitation_guests"
-            referencedColumns: ["community_id", "invitation_id", "id"]
-          },
-          {
-            foreignKeyName: "passes_invitation_fkey"
-            columns: ["community_id", "invitation_id"]
-            referencedRelation: "visitor_invitations"
-            referencedColumns: ["community_id", "id"]
-          },
-          {
-            foreignKeyName: "passes_resident_fkey"
-            columns: ["community_id", "resident_id"]
-            referencedRelation: "residents"
-            referencedColumns: ["community_id", "id"]
-          },
-          {
-            foreignKeyName: "passes_resident_fkey"
-            columns: ["community_id", "resident_id"]
-            referencedRelation: "residents_overview"
-            referencedColumns: ["community_id", "resident_id"]
-          },
-        ]
       }
       permissions: {
         Row: {
@@ -3997,317 +3741,6 @@ export type Database = {
           },
         ]
       }
-      visitor_invitations: {
-        Row: {
-          anonymized_at: string | null
-          community_id: string
-          created_at: string
-          created_by: string | null
-          daily_from: string | null
-          daily_until: string | null
-          deleted_at: string | null
-          document_number: string | null
-          ends_at: string
-          guest_limit: number | null
-          host_resident_id: string | null
-          id: string
-          kind: Database["public"]["Enums"]["visitor_invitation_kind"]
-          max_entries: number | null
-          note: string | null
-          plate: string | null
-          plate_key: string | null
-          provider_name: string | null
-          purpose: Database["public"]["Enums"]["visit_purpose"]
-          recurrence: string | null
-          starts_at: string
-          status: Database["public"]["Enums"]["visitor_invitation_status"]
-          status_reason: string | null
-          title: string | null
-          unit_id: string | null
-          updated_at: string
-          updated_by: string | null
-          used_entries: number
-          visitor_name: string | null
-          visitor_phone: string | null
-        }
-        Insert: {
-          anonymized_at?: string | null
-          community_id: string
-          created_at?: string
-          created_by?: string | null
-          daily_from?: string | null
-          daily_until?: string | null
-          deleted_at?: string | null
-          document_number?: string | null
-          ends_at: string
-          guest_limit?: number | null
-          host_resident_id?: string | null
-          id?: string
-          kind: Database["public"]["Enums"]["visitor_invitation_kind"]
-          max_entries?: number | null
-          note?: string | null
-          plate?: string | null
-          plate_key?: never
-          provider_name?: string | null
-          purpose?: Database["public"]["Enums"]["visit_purpose"]
-          recurrence?: string | null
-          starts_at: string
-          status?: Database["public"]["Enums"]["visitor_invitation_status"]
-          status_reason?: string | null
-          title?: string | null
-          unit_id?: string | null
-          updated_at?: string
-          updated_by?: string | null
-          used_entries?: number
-          visitor_name?: string | null
-          visitor_phone?: string | null
-        }
-        Update: {
-          anonymized_at?: string | null
-          community_id?: string
-          created_at?: string
-          created_by?: string | null
-          daily_from?: string | null
-          daily_until?: string | null
-          deleted_at?: string | null
-          document_number?: string | null
-          ends_at?: string
-          guest_limit?: number | null
-          host_resident_id?: string | null
-          id?: string
-          kind?: Database["public"]["Enums"]["visitor_invitation_kind"]
-          max_entries?: number | null
-          note?: string | null
-          plate?: string | null
-          plate_key?: never
-          provider_name?: string | null
-          purpose?: Database["public"]["Enums"]["visit_purpose"]
-          recurrence?: string | null
-          starts_at?: string
-          status?: Database["public"]["Enums"]["visitor_invitation_status"]
-          status_reason?: string | null
-          title?: string | null
-          unit_id?: string | null
-          updated_at?: string
-          updated_by?: string | null
-          used_entries?: number
-          visitor_name?: string | null
-          visitor_phone?: string | null
-        }
-        Relationships: [
-          {
-            foreignKeyName: "visitor_invitations_community_fkey"
-            columns: ["community_id"]
-            referencedRelation: "communities"
-            referencedColumns: ["id"]
-          },
-          {
-            foreignKeyName: "visitor_invitations_community_fkey"
-            columns: ["community_id"]
-            referencedRelation: "ideal_parts_report"
-            referencedColumns: ["community_id"]
-          },
-          {
-            foreignKeyName: "visitor_invitations_host_fkey"
-            columns: ["community_id", "host_resident_id"]
-            referencedRelation: "residents"
-            referencedColumns: ["community_id", "id"]
-          },
-          {
-            foreignKeyName: "visitor_invitations_host_fkey"
-            columns: ["community_id", "host_resident_id"]
-            referencedRelation: "residents_overview"
-            referencedColumns: ["community_id", "resident_id"]
-          },
-          {
-            foreignKeyName: "visitor_invitations_unit_fkey"
-            columns: ["community_id", "unit_id"]
-            referencedRelation: "units"
-            referencedColumns: ["community_id", "id"]
-          },
-          {
-            foreignKeyName: "visitor_invitations_unit_fkey"
-            columns: ["community_id", "unit_id"]
-            referencedRelation: "units_overview"
-            referencedColumns: ["community_id", "unit_id"]
-          },
-          {
-            foreignKeyName: "visitor_invitations_unit_fkey"
-            columns: ["community_id", "unit_id"]
-            referencedRelation: "vacant_units"
-            referencedColumns: ["community_id", "unit_id"]
-          },
-        ]
-      }
-      visits: {
-        Row: {
-          anonymized_at: string | null
-          answer_by: string | null
-          answered_at: string | null
-          answered_by: string | null
-          asked_at: string | null
-          checked_in_at: string | null
-          checked_out_at: string | null
-          community_id: string
-          created_at: string
-          created_by: string | null
-          deleted_at: string | null
-          document_number: string | null
-          entry_point_id: string | null
-          exit_point_id: string | null
-          expected_at: string
-          expires_at: string | null
-          guest_id: string | null
-          host_resident_id: string | null
-          id: string
-          invitation_id: string | null
-          party_size: number
-          plate: string | null
-          provider_name: string | null
-          purpose: Database["public"]["Enums"]["visit_purpose"]
-          status: Database["public"]["Enums"]["visit_status"]
-          status_reason: string | null
-          unit_id: string | null
-          updated_at: string
-          updated_by: string | null
-          visitor_name: string | null
-          visitor_phone: string | null
-        }
-        Insert: {
-          anonymized_at?: string | null
-          answer_by?: string | null
-          answered_at?: string | null
-          answered_by?: string | null
-          asked_at?: string | null
-          checked_in_at?: string | null
-          checked_out_at?: string | null
-          community_id: string
-          created_at?: string
-          created_by?: string | null
-          deleted_at?: string | null
-          document_number?: string | null
-          entry_point_id?: string | null
-          exit_point_id?: string | null
-          expected_at?: string
-          expires_at?: string | null
-          guest_id?: string | null
-          host_resident_id?: string | null
-          id?: string
-          invitation_id?: string | null
-          party_size?: number
-          plate?: string | null
-          provider_name?: string | null
-          purpose?: Database["public"]["Enums"]["visit_purpose"]
-          status: Database["public"]["Enums"]["visit_status"]
-          status_reason?: string | null
-          unit_id?: string | null
-          updated_at?: string
-          updated_by?: string | null
-          visitor_name?: string | null
-          visitor_phone?: string | null
-        }
-        Update: {
-          anonymized_at?: string | null
-          answer_by?: string | null
-          answered_at?: string | null
-          answered_by?: string | null
-          asked_at?: string | null
-          checked_in_at?: string | null
-          checked_out_at?: string | null
-          community_id?: string
-          created_at?: string
-          created_by?: string | null
-          deleted_at?: string | null
-          document_number?: string | null
-          entry_point_id?: string | null
-          exit_point_id?: string | null
-          expected_at?: string
-          expires_at?: string | null
-          guest_id?: string | null
-          host_resident_id?: string | null
-          id?: string
-          invitation_id?: string | null
-          party_size?: number
-          plate?: string | null
-          provider_name?: string | null
-          purpose?: Database["public"]["Enums"]["visit_purpose"]
-          status?: Database["public"]["Enums"]["visit_status"]
-          status_reason?: string | null
-          unit_id?: string | null
-          updated_at?: string
-          updated_by?: string | null
-          visitor_name?: string | null
-          visitor_phone?: string | null
-        }
-        Relationships: [
-          {
-            foreignKeyName: "visits_community_fkey"
-            columns: ["community_id"]
-            referencedRelation: "communities"
-            referencedColumns: ["id"]
-          },
-          {
-            foreignKeyName: "visits_community_fkey"
-            columns: ["community_id"]
-            referencedRelation: "ideal_parts_report"
-            referencedColumns: ["community_id"]
-          },
-          {
-            foreignKeyName: "visits_entry_point_fkey"
-            columns: ["community_id", "entry_point_id"]
-            referencedRelation: "access_points"
-            referencedColumns: ["community_id", "id"]
-          },
-          {
-            foreignKeyName: "visits_exit_point_fkey"
-            columns: ["community_id", "exit_point_id"]
-            referencedRelation: "access_points"
-            referencedColumns: ["community_id", "id"]
-          },
-          {
-            foreignKeyName: "visits_guest_fkey"
-            columns: ["community_id", "invitation_id", "guest_id"]
-            referencedRelation: "invitation_guests"
-            referencedColumns: ["community_id", "invitation_id", "id"]
-          },
-          {
-            foreignKeyName: "visits_host_fkey"
-            columns: ["community_id", "host_resident_id"]
-            referencedRelation: "residents"
-            referencedColumns: ["community_id", "id"]
-          },
-          {
-            foreignKeyName: "visits_host_fkey"
-            columns: ["community_id", "host_resident_id"]
-            referencedRelation: "residents_overview"
-            referencedColumns: ["community_id", "resident_id"]
-          },
-          {
-            foreignKeyName: "visits_invitation_fkey"
-            columns: ["community_id", "invitation_id"]
-            referencedRelation: "visitor_invitations"
-            referencedColumns: ["community_id", "id"]
-          },
-          {
-            foreignKeyName: "visits_unit_fkey"
-            columns: ["community_id", "unit_id"]
-            referencedRelation: "units"
-            referencedColumns: ["community_id", "id"]
-          },
-          {
-            foreignKeyName: "visits_unit_fkey"
-            columns: ["community_id", "unit_id"]
-            referencedRelation: "units_overview"
-            referencedColumns: ["community_id", "unit_id"]
-          },
-          {
-            foreignKeyName: "visits_unit_fkey"
-            columns: ["community_id", "unit_id"]
-            referencedRelation: "vacant_units"
-            referencedColumns: ["community_id", "unit_id"]
-          },
-        ]
-      }
     }
     Views: {
       audit_log: {
@@ -4409,67 +3842,6 @@ export type Database = {
           units_without: number | null
         }
         Relationships: []
-      }
-      passes_overview: {
-        Row: {
-          community_id: string | null
-          created_at: string | null
-          created_by: string | null
-          ends_at: string | null
-          guest_id: string | null
-          invitation_id: string | null
-          is_offline: boolean | null
-          kid: string | null
-          kind: Database["public"]["Enums"]["pass_kind"] | null
-          label: string | null
-          last_used_at: string | null
-          max_uses: number | null
-          pass_id: string | null
-          resident_id: string | null
-          revoked_at: string | null
-          revoked_reason: string | null
-          starts_at: string | null
-          state: string | null
-          used_count: number | null
-        }
-        Relationships: [
-          {
-            foreignKeyName: "passes_community_fkey"
-            columns: ["community_id"]
-            referencedRelation: "communities"
-            referencedColumns: ["id"]
-          },
-          {
-            foreignKeyName: "passes_community_fkey"
-            columns: ["community_id"]
-            referencedRelation: "ideal_parts_report"
-            referencedColumns: ["community_id"]
-          },
-          {
-            foreignKeyName: "passes_guest_fkey"
-            columns: ["community_id", "invitation_id", "guest_id"]
-            referencedRelation: "invitation_guests"
-            referencedColumns: ["community_id", "invitation_id", "id"]
-          },
-          {
-            foreignKeyName: "passes_invitation_fkey"
-            columns: ["community_id", "invitation_id"]
-            referencedRelation: "visitor_invitations"
-            referencedColumns: ["community_id", "id"]
-          },
-          {
-            foreignKeyName: "passes_resident_fkey"
-            columns: ["community_id", "resident_id"]
-            referencedRelation: "residents"
-            referencedColumns: ["community_id", "id"]
-          },
-          {
-            foreignKeyName: "passes_resident_fkey"
-            columns: ["community_id", "resident_id"]
-            referencedRelation: "residents_overview"
-            referencedColumns: ["community_id", "resident_id"]
-          },
-        ]
       }
       privacy_requests_overview: {
         Row: {
@@ -4699,10 +4071,6 @@ export type Database = {
           starts_on?: string
           unit_id: string
         }
-        Returns: string
-      }
-      add_pass_key: {
-        Args: { invitation_id: string; public_key: string; secret: string }
         Returns: string
       }
       add_resident_document: {
@@ -5076,26 +4444,6 @@ export type Database = {
         }
         Returns: string
       }
-      issue_entry_code: {
-        Args: { guest_id?: string; invitation_id: string }
-        Returns: {
-          code: string
-          ends_at: string
-          starts_at: string
-        }[]
-      }
-      issue_pass: {
-        Args: { guest_id?: string; invitation_id: string; is_offline?: boolean }
-        Returns: {
-          ends_at: string
-          link_token: string
-          max_uses: number
-          pass: string
-          pass_id: string
-          starts_at: string
-          to_sign: string
-        }[]
-      }
       lift_access_hold: {
         Args: { hold_id: string; reason?: string }
         Returns: boolean
@@ -5219,24 +4567,6 @@ export type Database = {
           taken_by_name: string
         }[]
       }
-      open_visitor_pass: {
-        Args: { token: string }
-        Returns: {
-          address: string
-          daily_from: string
-          daily_until: string
-          ends_at: string
-          has_days: boolean
-          locale: string
-          pass: string
-          place: string
-          starts_at: string
-          state: string
-          time_zone: string
-          title: string
-          visitor_name: string
-        }[]
-      }
       opening_times: {
         Args: { community_id: string; days?: number; first_day?: string }
         Returns: {
@@ -5249,34 +4579,6 @@ export type Database = {
       order_emergency_contacts: {
         Args: { contact_ids: string[]; resident_id: string }
         Returns: undefined
-      }
-      pass_keys: {
-        Args: { community_id: string }
-        Returns: {
-          algorithm: Database["public"]["Enums"]["pass_algorithm"]
-          created_at: string
-          destroyed_at: string
-          kid: string
-          retired_at: string
-          revoked_at: string
-          revoked_reason: string
-        }[]
-      }
-      pass_public_keys: {
-        Args: { community_id?: string }
-        Returns: {
-          kid: string
-          public_key: string
-          retired_at: string
-        }[]
-      }
-      pass_signing_key: {
-        Args: { pass_id: string }
-        Returns: {
-          kid: string
-          public_key: string
-          secret: string
-        }[]
       }
       pet_history: {
         Args: { pet_id: string }
@@ -5500,18 +4802,6 @@ export type Database = {
           token: string
         }[]
       }
-      resident_pass_seed: {
-        Args: { community_id: string; label?: string }
-        Returns: {
-          ends_at: string
-          kid: string
-          pass_id: string
-          seed: string
-          server_at: string
-          starts_at: string
-          step_seconds: number
-        }[]
-      }
       resolve_privacy_request: {
         Args: {
           answer?: string
@@ -5541,28 +4831,9 @@ export type Database = {
         Args: { device_id: string; reason?: string }
         Returns: undefined
       }
-      revoke_entry_code: {
-        Args: { guest_id?: string; invitation_id: string }
-        Returns: undefined
-      }
       revoke_invitation: { Args: { invitation_id: string }; Returns: undefined }
-      revoke_pass: {
-        Args: { pass_id: string; reason: string }
-        Returns: boolean
-      }
-      revoke_pass_key: {
-        Args: { kid: string; reason: string }
-        Returns: number
-      }
       revoke_permission: { Args: { grant_id: string }; Returns: undefined }
       revoke_role: { Args: { membership_id: string }; Returns: undefined }
-      revoked_offline_passes: {
-        Args: { community_id?: string }
-        Returns: {
-          pass_id: string
-          revoked_at: string
-        }[]
-      }
       roster_headers: {
         Args: { language?: string }
         Returns: {
@@ -5574,17 +4845,6 @@ export type Database = {
       rotate_device_key: {
         Args: { device_id: string; overlap_minutes?: number }
         Returns: string
-      }
-      rotate_pass_key: {
-        Args: {
-          algorithm?: Database["public"]["Enums"]["pass_algorithm"]
-          community_id: string
-        }
-        Returns: string
-      }
-      seal_pass: {
-        Args: { link_token: string; pass: string; pass_id: string }
-        Returns: undefined
       }
       search: {
         Args: {
@@ -5951,8 +5211,6 @@ export type Database = {
       guard_status: "active" | "suspended" | "left"
       identity_status: "pending" | "verified" | "rejected"
       incident_severity: "minor" | "serious" | "grave"
-      invitation_exception_kind: "skipped" | "added"
-      invitation_guest_status: "invited" | "entered" | "cancelled"
       invitation_status: "pending" | "accepted" | "revoked" | "expired"
       occupancy_role: "owner" | "tenant" | "family" | "authorized" | "guest"
       onboarding_state:
@@ -5963,8 +5221,6 @@ export type Database = {
         | "active"
         | "suspended"
         | "moved_out"
-      pass_algorithm: "hs256" | "ed25519"
-      pass_kind: "visitor" | "resident"
       pet_incident_status: "open" | "resolved" | "dismissed"
       pet_kind:
         | "dog"
@@ -6053,21 +5309,6 @@ export type Database = {
         | "truck"
         | "trailer"
         | "other"
-      visit_purpose: "guest" | "delivery" | "service" | "other"
-      visit_status:
-        | "pending"
-        | "approved"
-        | "checked_in"
-        | "checked_out"
-        | "denied"
-        | "expired"
-      visitor_invitation_kind:
-        | "single"
-        | "event"
-        | "recurring"
-        | "vehicle"
-        | "service"
-      visitor_invitation_status: "active" | "cancelled"
     }
     CompositeTypes: {
       [_ in never]: never
@@ -6216,8 +5457,6 @@ export const Constants = {
       guard_status: ["active", "suspended", "left"],
       identity_status: ["pending", "verified", "rejected"],
       incident_severity: ["minor", "serious", "grave"],
-      invitation_exception_kind: ["skipped", "added"],
-      invitation_guest_status: ["invited", "entered", "cancelled"],
       invitation_status: ["pending", "accepted", "revoked", "expired"],
       occupancy_role: ["owner", "tenant", "family", "authorized", "guest"],
       onboarding_state: [
@@ -6229,8 +5468,6 @@ export const Constants = {
         "suspended",
         "moved_out",
       ],
-      pass_algorithm: ["hs256", "ed25519"],
-      pass_kind: ["visitor", "resident"],
       pet_incident_status: ["open", "resolved", "dismissed"],
       pet_kind: [
         "dog",
@@ -6315,23 +5552,6 @@ export const Constants = {
         "trailer",
         "other",
       ],
-      visit_purpose: ["guest", "delivery", "service", "other"],
-      visit_status: [
-        "pending",
-        "approved",
-        "checked_in",
-        "checked_out",
-        "denied",
-        "expired",
-      ],
-      visitor_invitation_kind: [
-        "single",
-        "event",
-        "recurring",
-        "vehicle",
-        "service",
-      ],
-      visitor_invitation_status: ["active", "cancelled"],
     },
   },
 } as const
