@@ -15,6 +15,10 @@ export type AccessDirection = "both" | "in" | "out";
 
 export type AccessLevel = "community" | "organization" | "site" | "unit";
 
+export type AccessMethod = "app" | "card" | "code" | "guard" | "intercom" | "plate" | "qr";
+
+export type AccessOutcome = "denied" | "granted";
+
 export type AccessPointKind = "barrier" | "door" | "elevator" | "gate" | "turnstile";
 
 export type AccessPointStatus = "in_service" | "out_of_service";
@@ -59,6 +63,10 @@ export type Int8 = ColumnType<string, bigint | number | string, bigint | number 
 
 export type Interval = ColumnType<IPostgresInterval, IPostgresInterval | number | string, IPostgresInterval | number | string>;
 
+export type InvitationExceptionKind = "added" | "skipped";
+
+export type InvitationGuestStatus = "cancelled" | "entered" | "invited";
+
 export type InvitationStatus = "accepted" | "expired" | "pending" | "revoked";
 
 export type Json = JsonValue;
@@ -78,6 +86,8 @@ export type Numeric = ColumnType<string, number | string, number | string>;
 export type OccupancyRole = "authorized" | "family" | "guest" | "owner" | "tenant";
 
 export type OnboardingState = "active" | "entered" | "invited" | "moved_out" | "registered" | "suspended" | "verified";
+
+export type PassKind = "resident" | "visitor";
 
 export type PetIncidentStatus = "dismissed" | "open" | "resolved";
 
@@ -120,6 +130,14 @@ export type UnitType = "apartment" | "house" | "office" | "parking" | "shop" | "
 export type VehicleStatus = "active" | "pending" | "rejected" | "removed" | "suspended";
 
 export type VehicleType = "bicycle" | "car" | "motorcycle" | "other" | "trailer" | "truck";
+
+export type VisitorInvitationKind = "event" | "recurring" | "service" | "single" | "vehicle";
+
+export type VisitorInvitationStatus = "active" | "cancelled";
+
+export type VisitPurpose = "delivery" | "guest" | "other" | "service";
+
+export type VisitStatus = "approved" | "checked_in" | "checked_out" | "denied" | "expired" | "pending";
 
 export interface AccessCards {
   /**
@@ -316,6 +334,113 @@ export interface AccessHolds {
    * The vehicle it is against.
    */
   vehicle_id: string | null;
+}
+
+export interface AccessLog {
+  /**
+   * The gate, barrier, door …
+   */
+  access_point_id: string | null;
+  /**
+   * The entry of the blacklist that matched, or that the guard had looked at and let pass.
+   */
+  blacklist_entry_id: string | null;
+  /**
+   * The user who asked; null when a device did. A plain id: it outlives the user.
+   */
+  caller_id: string | null;
+  /**
+   * The card.
+   */
+  card_id: string | null;
+  /**
+   * The community.
+   */
+  community_id: string | null;
+  /**
+   * The device that asked; null when a user did.
+   */
+  device_id: string | null;
+  /**
+   * in or out.
+   */
+  direction: AccessDirection | null;
+  /**
+   * The guard's record of that user.
+   */
+  guard_id: string | null;
+  /**
+   * The guest of the invitation's list.
+   */
+  guest_id: string | null;
+  /**
+   * The line's id, a time-ordered UUID: what decide_access answers as log_id.
+   */
+  id: string | null;
+  /**
+   * The invitation that was shown.
+   */
+  invitation_id: string | null;
+  /**
+   * When the attempt arrived here, by the database's clock; what was decided, was decided for this moment.
+   */
+  logged_at: Timestamp | null;
+  /**
+   * app: a resident opened it from the app. card: card, fob, sticker or tag. code: digits. plate: read by a camera or typed. qr: a pass. guard: let in by a guard. intercom: opened from upstairs.
+   */
+  method: AccessMethod | null;
+  /**
+   * What the caller numbered the attempt with.
+   */
+  nonce: string | null;
+  /**
+   * The guard's remark. Forgotten after general.visitor_data_days.
+   */
+  note: string | null;
+  /**
+   * granted or denied.
+   */
+  outcome: AccessOutcome | null;
+  /**
+   * The pass that was shown; null where none could be told.
+   */
+  pass_id: string | null;
+  /**
+   * A photograph of the attempt (files of purpose access.photo).
+   */
+  photo_file_id: string | null;
+  /**
+   * The plate as it was read. Forgotten after general.visitor_data_days.
+   */
+  plate: string | null;
+  /**
+   * Why, in a stable word; docs/decisions.md lists them.
+   */
+  reason: string | null;
+  /**
+   * The resident who came or went.
+   */
+  resident_id: string | null;
+  /**
+   * When it was scanned, by the device's own account; the moment of arrival where it told none.
+   */
+  scanned_at: Timestamp | null;
+  /**
+   * The shift on duty at the point's booth.
+   */
+  shift_id: string | null;
+  /**
+   * Whom it was about: the visited unit, or the resident's.
+   */
+  unit_id: string | null;
+  /**
+   * The vehicle of a resident or a unit.
+   */
+  vehicle_id: string | null;
+  /**
+   * The visit that began, ended or was refused.
+   */
+  visit_id: string | null;
 }
 
 export interface AccessPoints {
@@ -816,6 +941,136 @@ export interface AuditLog {
   user_agent: string | null;
 }
 
+export interface BlacklistEntries {
+  /**
+   * The community the row belongs to. Never changes.
+   */
+  community_id: string;
+  /**
+   * When the row was made. Set by the database.
+   */
+  created_at: Generated<Timestamp>;
+  /**
+   * The user who made the row; null when no user did (see the audit log). A plain id: it outlives the user.
+   */
+  created_by: string | null;
+  /**
+   * When the row was archived; null while it is live.
+   */
+  deleted_at: Timestamp | null;
+  /**
+   * The number as plates are compared (app.normalized_plate). Kept by the database.
+   */
+  document_key: Generated<string | null>;
+  /**
+   * Number of a passport, card or licence.
+   */
+  document_number: string | null;
+  /**
+   * Until when; null: until it is lifted.
+   */
+  ends_at: Timestamp | null;
+  /**
+   * When the person was forgotten: security.blacklist_days after its end.
+   */
+  forgotten_at: Timestamp | null;
+  /**
+   * Whom it is about, in any script.
+   */
+  full_name: string | null;
+  /**
+   * The row's id, a time-ordered UUID. Never changes.
+   */
+  id: Generated<string>;
+  /**
+   * When it was lifted.
+   */
+  lifted_at: Timestamp | null;
+  /**
+   * Why it was lifted.
+   */
+  lifted_because: string | null;
+  /**
+   * The name as names are compared (app.name_key). Kept by the database.
+   */
+  name_key: Generated<string | null>;
+  /**
+   * A telephone number; best with its country's code.
+   */
+  phone: string | null;
+  /**
+   * The last digits of the telephone number (app.phone_tail). Kept by the database.
+   */
+  phone_key: Generated<string | null>;
+  /**
+   * The plate of a vehicle.
+   */
+  plate: string | null;
+  /**
+   * The plate as plates are compared (app.normalized_plate). Kept by the database.
+   */
+  plate_key: Generated<string | null>;
+  /**
+   * The number of the decision in the community's protocol. Unique there.
+   */
+  protocol_number: string;
+  /**
+   * Why. Guards see it.
+   */
+  reason: string;
+  /**
+   * From when on.
+   */
+  starts_at: Generated<Timestamp>;
+  /**
+   * When the row last changed. Set by the database.
+   */
+  updated_at: Generated<Timestamp>;
+  /**
+   * The user who last changed the row; null when no user did. A plain id: it outlives the user.
+   */
+  updated_by: string | null;
+}
+
+export interface BlacklistEvidence {
+  /**
+   * The community the row belongs to. Never changes.
+   */
+  community_id: string;
+  /**
+   * When the row was made. Set by the database.
+   */
+  created_at: Generated<Timestamp>;
+  /**
+   * The user who made the row; null when no user did (see the audit log). A plain id: it outlives the user.
+   */
+  created_by: string | null;
+  /**
+   * When the row was archived; null while it is live.
+   */
+  deleted_at: Timestamp | null;
+  /**
+   * The entry.
+   */
+  entry_id: string;
+  /**
+   * The file; of the purpose access.evidence.
+   */
+  file_id: string;
+  /**
+   * The row's id, a time-ordered UUID. Never changes.
+   */
+  id: Generated<string>;
+  /**
+   * When the row last changed. Set by the database.
+   */
+  updated_at: Generated<Timestamp>;
+  /**
+   * The user who last changed the row; null when no user did. A plain id: it outlives the user.
+   */
+  updated_by: string | null;
+}
+
 export interface Booths {
   /**
    * The community the row belongs to. Never changes.
@@ -955,6 +1210,37 @@ export interface Buildings {
    * The user who last changed the row; null when no user did. A plain id: it outlives the user.
    */
   updated_by: string | null;
+}
+
+export interface BusiestHours {
+  /**
+   * The gate.
+   */
+  access_point_id: string | null;
+  /**
+   * The community.
+   */
+  community_id: string | null;
+  /**
+   * How many attempts were denied.
+   */
+  denials: Int8 | null;
+  /**
+   * How many came in.
+   */
+  entries: Int8 | null;
+  /**
+   * How many went out.
+   */
+  exits: Int8 | null;
+  /**
+   * 0 to 23: the hour that begins then.
+   */
+  hour: number | null;
+  /**
+   * 1 (Monday) to 7, by the community's clocks.
+   */
+  weekday: number | null;
 }
 
 export interface Communities {
@@ -1168,6 +1454,37 @@ export interface ConsentTexts {
    * Which wording: 2026-01, 2.0. Every language of a wording has the same.
    */
   version: string;
+}
+
+export interface DenialsByReason {
+  /**
+   * The gate.
+   */
+  access_point_id: string | null;
+  /**
+   * The community.
+   */
+  community_id: string | null;
+  /**
+   * The day, by the community's clocks.
+   */
+  day_on: Timestamp | null;
+  /**
+   * How many.
+   */
+  denials: Int8 | null;
+  /**
+   * The last one.
+   */
+  last_logged_at: Timestamp | null;
+  /**
+   * How.
+   */
+  method: AccessMethod | null;
+  /**
+   * Why.
+   */
+  reason: string | null;
 }
 
 export interface DirectoryChoices {
@@ -1912,6 +2229,147 @@ export interface IdentityChecks {
   updated_by: string | null;
 }
 
+export interface InvitationAccessPoints {
+  /**
+   * The access point.
+   */
+  access_point_id: string;
+  /**
+   * The community the row belongs to. Never changes.
+   */
+  community_id: string;
+  /**
+   * When the row was made. Set by the database.
+   */
+  created_at: Generated<Timestamp>;
+  /**
+   * The user who made the row; null when no user did (see the audit log). A plain id: it outlives the user.
+   */
+  created_by: string | null;
+  /**
+   * When the row was archived; null while it is live.
+   */
+  deleted_at: Timestamp | null;
+  /**
+   * The row's id, a time-ordered UUID. Never changes.
+   */
+  id: Generated<string>;
+  /**
+   * The invitation.
+   */
+  invitation_id: string;
+  /**
+   * When the row last changed. Set by the database.
+   */
+  updated_at: Generated<Timestamp>;
+  /**
+   * The user who last changed the row; null when no user did. A plain id: it outlives the user.
+   */
+  updated_by: string | null;
+}
+
+export interface InvitationExceptions {
+  /**
+   * The community the row belongs to. Never changes.
+   */
+  community_id: string;
+  /**
+   * When the row was made. Set by the database.
+   */
+  created_at: Generated<Timestamp>;
+  /**
+   * The user who made the row; null when no user did (see the audit log). A plain id: it outlives the user.
+   */
+  created_by: string | null;
+  /**
+   * When the row was archived; null while it is live.
+   */
+  deleted_at: Timestamp | null;
+  /**
+   * The day, in the community's time zone.
+   */
+  falls_on: Timestamp;
+  /**
+   * The row's id, a time-ordered UUID. Never changes.
+   */
+  id: Generated<string>;
+  /**
+   * The invitation.
+   */
+  invitation_id: string;
+  /**
+   * skipped: does not count although the rule names the day. added: counts although it does not.
+   */
+  kind: InvitationExceptionKind;
+  /**
+   * When the row last changed. Set by the database.
+   */
+  updated_at: Generated<Timestamp>;
+  /**
+   * The user who last changed the row; null when no user did. A plain id: it outlives the user.
+   */
+  updated_by: string | null;
+}
+
+export interface InvitationGuests {
+  /**
+   * The community the row belongs to. Never changes.
+   */
+  community_id: string;
+  /**
+   * When the row was made. Set by the database.
+   */
+  created_at: Generated<Timestamp>;
+  /**
+   * The user who made the row; null when no user did (see the audit log). A plain id: it outlives the user.
+   */
+  created_by: string | null;
+  /**
+   * When the row was archived; null while it is live.
+   */
+  deleted_at: Timestamp | null;
+  /**
+   * When the guest entered.
+   */
+  entered_at: Timestamp | null;
+  /**
+   * Name of the guest.
+   */
+  full_name: string;
+  /**
+   * The row's id, a time-ordered UUID. Never changes.
+   */
+  id: Generated<string>;
+  /**
+   * The event's invitation.
+   */
+  invitation_id: string;
+  /**
+   * Telephone number of the guest, as written.
+   */
+  phone: string | null;
+  /**
+   * Plate of the guest's vehicle, as written.
+   */
+  plate: string | null;
+  /**
+   * The plate as plates are compared (app.normalized_plate). Kept by the database.
+   */
+  plate_key: Generated<string | null>;
+  /**
+   * invited, entered, or cancelled.
+   */
+  status: Generated<InvitationGuestStatus>;
+  /**
+   * When the row last changed. Set by the database.
+   */
+  updated_at: Generated<Timestamp>;
+  /**
+   * The user who last changed the row; null when no user did. A plain id: it outlives the user.
+   */
+  updated_by: string | null;
+}
+
 export interface Invitations {
   /**
    * When it was accepted.
@@ -2327,6 +2785,203 @@ export interface Organizations {
    * The user who last changed the row; null when no user did. A plain id: it outlives the user.
    */
   updated_by: string | null;
+}
+
+export interface Passes {
+  /**
+   * The community the row belongs to. Never changes.
+   */
+  community_id: string;
+  /**
+   * When the row was made. Set by the database.
+   */
+  created_at: Generated<Timestamp>;
+  /**
+   * The user who made the row; null when no user did (see the audit log). A plain id: it outlives the user.
+   */
+  created_by: string | null;
+  /**
+   * When the row was archived; null while it is live.
+   */
+  deleted_at: Timestamp | null;
+  /**
+   * Of a pass for offline gates: SHA-256 of its whole text. The database cannot check an Ed25519 signature, and accepts this text alone.
+   */
+  digest: Buffer | null;
+  /**
+   * From this moment on it opens nothing.
+   */
+  ends_at: Timestamp;
+  /**
+   * The guest of the invitation whose it is; null: whoever holds it.
+   */
+  guest_id: string | null;
+  /**
+   * The row's id, a time-ordered UUID. Never changes.
+   */
+  id: Generated<string>;
+  /**
+   * The invitation that it is a pass to.
+   */
+  invitation_id: string | null;
+  /**
+   * The key that signed it.
+   */
+  kid: string;
+  /**
+   * visitor: of an invitation. resident: a resident's own, which reads differently every 30 seconds.
+   */
+  kind: PassKind;
+  /**
+   * What the resident calls it: My telephone. A visitor's goes by its invitation.
+   */
+  label: string | null;
+  /**
+   * How often it opens; null: as often as its window, its invitation and its holder's rights allow.
+   */
+  max_uses: number | null;
+  /**
+   * Whose own it is.
+   */
+  resident_id: string | null;
+  /**
+   * When it was revoked; for good.
+   */
+  revoked_at: Timestamp | null;
+  /**
+   * Why.
+   */
+  revoked_reason: string | null;
+  /**
+   * From when on it opens. In its signed text too, and so never changed.
+   */
+  starts_at: Timestamp;
+  /**
+   * When the row last changed. Set by the database.
+   */
+  updated_at: Generated<Timestamp>;
+  /**
+   * The user who last changed the row; null when no user did. A plain id: it outlives the user.
+   */
+  updated_by: string | null;
+}
+
+export interface PassesOverview {
+  /**
+   * The community.
+   */
+  community_id: string | null;
+  /**
+   * When it was issued.
+   */
+  created_at: Timestamp | null;
+  /**
+   * Who issued it.
+   */
+  created_by: string | null;
+  /**
+   * From this moment on it opens nothing.
+   */
+  ends_at: Timestamp | null;
+  /**
+   * The guest whose it is.
+   */
+  guest_id: string | null;
+  /**
+   * The invitation of a visitor's pass.
+   */
+  invitation_id: string | null;
+  /**
+   * Whether gates verify it without a line.
+   */
+  is_offline: boolean | null;
+  /**
+   * The key that signed it.
+   */
+  kid: string | null;
+  /**
+   * visitor or resident.
+   */
+  kind: PassKind | null;
+  /**
+   * What a resident calls the own pass.
+   */
+  label: string | null;
+  /**
+   * When it did last.
+   */
+  last_used_at: Timestamp | null;
+  /**
+   * How often it opens; null: not counted down.
+   */
+  max_uses: number | null;
+  /**
+   * The pass.
+   */
+  pass_id: string | null;
+  /**
+   * The resident whose own it is.
+   */
+  resident_id: string | null;
+  /**
+   * When it was revoked.
+   */
+  revoked_at: Timestamp | null;
+  /**
+   * Why.
+   */
+  revoked_reason: string | null;
+  /**
+   * From when on it opens.
+   */
+  starts_at: Timestamp | null;
+  /**
+   * revoked, expired, used, not_yet_valid or valid. Whether its invitation still lets in, the invitation says.
+   */
+  state: string | null;
+  /**
+   * How often it has.
+   */
+  used_count: number | null;
+}
+
+export interface PeopleInside {
+  /**
+   * Name of the gate, for readers who see gates.
+   */
+  access_point: string | null;
+  /**
+   * Where they came in.
+   */
+  access_point_id: string | null;
+  /**
+   * The community.
+   */
+  community_id: string | null;
+  /**
+   * When they came in.
+   */
+  entered_at: Timestamp | null;
+  /**
+   * visitor, resident, vehicle or card.
+   */
+  kind: string | null;
+  /**
+   * Name, or plate; null where the reader may not know it.
+   */
+  name: string | null;
+  /**
+   * How many people; 0 for a vehicle, whose people are not known.
+   */
+  party_size: number | null;
+  /**
+   * The visit, resident, vehicle or card.
+   */
+  subject_id: string | null;
+  /**
+   * The unit that is visited, or that the vehicle belongs to.
+   */
+  unit_id: string | null;
 }
 
 export interface Permissions {
@@ -4091,10 +4746,332 @@ export interface Vehicles {
   updated_by: string | null;
 }
 
+export interface VisitorInvitations {
+  /**
+   * When what it told of the visitor was removed (general.visitor_data_days after its end).
+   */
+  anonymized_at: Timestamp | null;
+  /**
+   * The community the row belongs to. Never changes.
+   */
+  community_id: string;
+  /**
+   * When the row was made. Set by the database.
+   */
+  created_at: Generated<Timestamp>;
+  /**
+   * The user who made the row; null when no user did (see the audit log). A plain id: it outlives the user.
+   */
+  created_by: string | null;
+  /**
+   * From what time on those days, by the community's clocks; null: all day.
+   */
+  daily_from: string | null;
+  /**
+   * Until what time; not after daily_from: of the next day.
+   */
+  daily_until: string | null;
+  /**
+   * When the row was archived; null while it is live.
+   */
+  deleted_at: Timestamp | null;
+  /**
+   * Number of the document that the visitor is to show.
+   */
+  document_number: string | null;
+  /**
+   * From this moment on it no longer counts.
+   */
+  ends_at: Timestamp;
+  /**
+   * How many people an event has places for.
+   */
+  guest_limit: number | null;
+  /**
+   * The resident who invites, and on whose living there it depends; null: the management does.
+   */
+  host_resident_id: string | null;
+  /**
+   * The row's id, a time-ordered UUID. Never changes.
+   */
+  id: Generated<string>;
+  /**
+   * single: somebody, once. event: a number of guests, with or without a list. recurring: somebody, on the days of a rule. vehicle: whoever sits in the vehicle with this plate. service: a provider's people.
+   */
+  kind: VisitorInvitationKind;
+  /**
+   * How often it lets somebody in; null: as often as they come. 1 for single, unless more is said.
+   */
+  max_entries: number | null;
+  /**
+   * What the guard is to know.
+   */
+  note: string | null;
+  /**
+   * The plate of the visitor's vehicle, as written. Needed for vehicle.
+   */
+  plate: string | null;
+  /**
+   * The plate as plates are compared (app.normalized_plate). Kept by the database.
+   */
+  plate_key: Generated<string | null>;
+  /**
+   * The firm whose people come; of a service, and of nothing else.
+   */
+  provider_name: string | null;
+  /**
+   * guest, delivery, service, other.
+   */
+  purpose: Generated<VisitPurpose>;
+  /**
+   * On which days (RFC 5545: FREQ=WEEKLY;BYDAY=MO,TH); null: on every day between starts_at and ends_at.
+   */
+  recurrence: string | null;
+  /**
+   * From which moment it counts. A rule begins on this day, in the community's time zone.
+   */
+  starts_at: Timestamp;
+  /**
+   * active, or cancelled. That it is over, or used up, follows from ends_at and used_entries.
+   */
+  status: Generated<VisitorInvitationStatus>;
+  /**
+   * Why it was cancelled: host_left when whoever invited moved out.
+   */
+  status_reason: string | null;
+  /**
+   * What it is for: Birthday. An event has one.
+   */
+  title: string | null;
+  /**
+   * The unit that is visited; null: the community itself, whose management invites.
+   */
+  unit_id: string | null;
+  /**
+   * When the row last changed. Set by the database.
+   */
+  updated_at: Generated<Timestamp>;
+  /**
+   * The user who last changed the row; null when no user did. A plain id: it outlives the user.
+   */
+  updated_by: string | null;
+  /**
+   * How often it has. Counted by the gates.
+   */
+  used_entries: Generated<number>;
+  /**
+   * Who comes. Needed for single and recurring.
+   */
+  visitor_name: string | null;
+  /**
+   * The visitor's telephone number, as written.
+   */
+  visitor_phone: string | null;
+}
+
+export interface Visits {
+  /**
+   * When what it told of the visitor was removed (general.visitor_data_days after the visit).
+   */
+  anonymized_at: Timestamp | null;
+  /**
+   * Until when it can be answered. Who has not been answered by then is denied (no_answer).
+   */
+  answer_due_at: Timestamp | null;
+  /**
+   * When it was answered.
+   */
+  answered_at: Timestamp | null;
+  /**
+   * The user who answered. A plain id: it outlives the user.
+   */
+  answered_by: string | null;
+  /**
+   * When the unit was asked.
+   */
+  asked_at: Timestamp | null;
+  /**
+   * When they came in.
+   */
+  checked_in_at: Timestamp | null;
+  /**
+   * When they left.
+   */
+  checked_out_at: Timestamp | null;
+  /**
+   * The community the row belongs to. Never changes.
+   */
+  community_id: string;
+  /**
+   * When the row was made. Set by the database.
+   */
+  created_at: Generated<Timestamp>;
+  /**
+   * The user who made the row; null when no user did (see the audit log). A plain id: it outlives the user.
+   */
+  created_by: string | null;
+  /**
+   * When the row was archived; null while it is live.
+   */
+  deleted_at: Timestamp | null;
+  /**
+   * Number of the document that the visitor showed.
+   */
+  document_number: string | null;
+  /**
+   * Where they came in.
+   */
+  entry_point_id: string | null;
+  /**
+   * Where they left.
+   */
+  exit_point_id: string | null;
+  /**
+   * When the visitor is expected; when they came, for those who were not. By this the day's list is read.
+   */
+  expected_at: Generated<Timestamp>;
+  /**
+   * Until when an approved visitor may come in.
+   */
+  expires_at: Timestamp | null;
+  /**
+   * Who of the invitation's list it is.
+   */
+  guest_id: string | null;
+  /**
+   * The resident who invited, or who answered for an unexpected visitor.
+   */
+  host_resident_id: string | null;
+  /**
+   * The row's id, a time-ordered UUID. Never changes.
+   */
+  id: Generated<string>;
+  /**
+   * The invitation by which they come; null: unexpected.
+   */
+  invitation_id: string | null;
+  /**
+   * How many people come.
+   */
+  party_size: Generated<number>;
+  /**
+   * The plate of the visitor's vehicle, as written.
+   */
+  plate: string | null;
+  /**
+   * The firm whose people come.
+   */
+  provider_name: string | null;
+  /**
+   * guest, delivery, service, other.
+   */
+  purpose: Generated<VisitPurpose>;
+  /**
+   * pending: the unit has been asked. approved: may come in until expires_at. checked_in: inside. checked_out: has left. denied: by the unit, by nobody answering, or because the invitation was taken back. expired: did not come in time.
+   */
+  status: VisitStatus;
+  /**
+   * What was said with the answer. Denied: no_answer, invitation_cancelled, denied_by_unit, or in the words of who denied. exit_not_seen: left without being seen.
+   */
+  status_reason: string | null;
+  /**
+   * The unit that is visited; null: the community itself.
+   */
+  unit_id: string | null;
+  /**
+   * When the row last changed. Set by the database.
+   */
+  updated_at: Generated<Timestamp>;
+  /**
+   * The user who last changed the row; null when no user did. A plain id: it outlives the user.
+   */
+  updated_by: string | null;
+  /**
+   * Who comes; null for somebody who came by an invitation that names nobody.
+   */
+  visitor_name: string | null;
+  /**
+   * The visitor's telephone number, as written.
+   */
+  visitor_phone: string | null;
+}
+
+export interface VisitsToday {
+  /**
+   * Until when somebody may answer for who came unannounced.
+   */
+  answer_due_at: Timestamp | null;
+  /**
+   * When they came in.
+   */
+  checked_in_at: Timestamp | null;
+  /**
+   * When they left.
+   */
+  checked_out_at: Timestamp | null;
+  /**
+   * The community.
+   */
+  community_id: string | null;
+  /**
+   * When.
+   */
+  expected_at: Timestamp | null;
+  /**
+   * The guest of its list.
+   */
+  guest_id: string | null;
+  /**
+   * The invitation.
+   */
+  invitation_id: string | null;
+  /**
+   * How many come.
+   */
+  party_size: number | null;
+  /**
+   * The plate that was announced.
+   */
+  plate: string | null;
+  /**
+   * The firm, of a service.
+   */
+  provider_name: string | null;
+  /**
+   * guest, delivery, service, other.
+   */
+  purpose: VisitPurpose | null;
+  /**
+   * Where the visit stands.
+   */
+  status: VisitStatus | null;
+  /**
+   * Why, where there is a reason.
+   */
+  status_reason: string | null;
+  /**
+   * Building and number, for readers who see the unit.
+   */
+  unit: string | null;
+  /**
+   * The unit that is visited.
+   */
+  unit_id: string | null;
+  /**
+   * The visit.
+   */
+  visit_id: string | null;
+  /**
+   * Who comes.
+   */
+  visitor_name: string | null;
+}
+
 export interface DB {
   access_cards: AccessCards;
   access_devices: AccessDevices;
   access_holds: AccessHolds;
+  access_log: AccessLog;
   access_points: AccessPoints;
   "app.archive_rules": AppArchiveRules;
   "app.audit_actions": AppAuditActions;
@@ -4109,12 +5086,16 @@ export interface DB {
   "app.state_transitions": AppStateTransitions;
   assurance_requirements: AssuranceRequirements;
   audit_log: AuditLog;
+  blacklist_entries: BlacklistEntries;
+  blacklist_evidence: BlacklistEvidence;
   booths: Booths;
   brandings: Brandings;
   buildings: Buildings;
+  busiest_hours: BusiestHours;
   communities: Communities;
   consent_texts: ConsentTexts;
   consents: Consents;
+  denials_by_reason: DenialsByReason;
   directory_choices: DirectoryChoices;
   emergency_contacts: EmergencyContacts;
   entrances: Entrances;
@@ -4129,6 +5110,9 @@ export interface DB {
   house_rules: HouseRules;
   ideal_parts_report: IdealPartsReport;
   identity_checks: IdentityChecks;
+  invitation_access_points: InvitationAccessPoints;
+  invitation_exceptions: InvitationExceptions;
+  invitation_guests: InvitationGuests;
   invitations: Invitations;
   leases: Leases;
   memberships: Memberships;
@@ -4136,6 +5120,9 @@ export interface DB {
   opening_exceptions: OpeningExceptions;
   opening_hours: OpeningHours;
   organizations: Organizations;
+  passes: Passes;
+  passes_overview: PassesOverview;
+  people_inside: PeopleInside;
   permissions: Permissions;
   pet_incidents: PetIncidents;
   pet_vaccinations: PetVaccinations;
@@ -4166,4 +5153,7 @@ export interface DB {
   vacant_units: VacantUnits;
   vehicle_photos: VehiclePhotos;
   vehicles: Vehicles;
+  visitor_invitations: VisitorInvitations;
+  visits: Visits;
+  visits_today: VisitsToday;
 }

@@ -375,6 +375,143 @@ export type Database = {
           },
         ]
       }
+      blacklist_entries: {
+        Row: {
+          community_id: string
+          created_at: string
+          created_by: string | null
+          deleted_at: string | null
+          document_key: string | null
+          document_number: string | null
+          ends_at: string | null
+          forgotten_at: string | null
+          full_name: string | null
+          id: string
+          lifted_at: string | null
+          lifted_because: string | null
+          name_key: string | null
+          phone: string | null
+          phone_key: string | null
+          plate: string | null
+          plate_key: string | null
+          protocol_number: string
+          reason: string
+          starts_at: string
+          updated_at: string
+          updated_by: string | null
+        }
+        Insert: {
+          community_id: string
+          created_at?: string
+          created_by?: string | null
+          deleted_at?: string | null
+          document_key?: never
+          document_number?: string | null
+          ends_at?: string | null
+          forgotten_at?: string | null
+          full_name?: string | null
+          id?: string
+          lifted_at?: string | null
+          lifted_because?: string | null
+          name_key?: never
+          phone?: string | null
+          phone_key?: never
+          plate?: string | null
+          plate_key?: never
+          protocol_number: string
+          reason: string
+          starts_at?: string
+          updated_at?: string
+          updated_by?: string | null
+        }
+        Update: {
+          community_id?: string
+          created_at?: string
+          created_by?: string | null
+          deleted_at?: string | null
+          document_key?: never
+          document_number?: string | null
+          ends_at?: string | null
+          forgotten_at?: string | null
+          full_name?: string | null
+          id?: string
+          lifted_at?: string | null
+          lifted_because?: string | null
+          name_key?: never
+          phone?: string | null
+          phone_key?: never
+          plate?: string | null
+          plate_key?: never
+          protocol_number?: string
+          reason?: string
+          starts_at?: string
+          updated_at?: string
+          updated_by?: string | null
+        }
+        Relationships: [
+          {
+            foreignKeyName: "blacklist_entries_community_fkey"
+            columns: ["community_id"]
+            referencedRelation: "communities"
+            referencedColumns: ["id"]
+          },
+          {
+            foreignKeyName: "blacklist_entries_community_fkey"
+            columns: ["community_id"]
+            referencedRelation: "ideal_parts_report"
+            referencedColumns: ["community_id"]
+          },
+        ]
+      }
+      blacklist_evidence: {
+        Row: {
+          community_id: string
+          created_at: string
+          created_by: string | null
+          deleted_at: string | null
+          entry_id: string
+          file_id: string
+          id: string
+          updated_at: string
+          updated_by: string | null
+        }
+        Insert: {
+          community_id: string
+          created_at?: string
+          created_by?: string | null
+          deleted_at?: string | null
+          entry_id: string
+          file_id: string
+          id?: string
+          updated_at?: string
+          updated_by?: string | null
+        }
+        Update: {
+          community_id?: string
+          created_at?: string
+          created_by?: string | null
+          deleted_at?: string | null
+          entry_id?: string
+          file_id?: string
+          id?: string
+          updated_at?: string
+          updated_by?: string | null
+        }
+        Relationships: [
+          {
+            foreignKeyName: "blacklist_evidence_entry_fkey"
+            columns: ["community_id", "entry_id"]
+            referencedRelation: "blacklist_entries"
+            referencedColumns: ["community_id", "id"]
+          },
+          {
+            foreignKeyName: "blacklist_evidence_file_fkey"
+            columns: ["community_id", "file_id"]
+            referencedRelation: "files"
+            referencedColumns: ["community_id", "id"]
+          },
+        ]
+      }
       booths: {
         Row: {
           community_id: string
@@ -1501,6 +1638,159 @@ export type Database = {
           },
         ]
       }
+      invitation_access_points: {
+        Row: {
+          access_point_id: string
+          community_id: string
+          created_at: string
+          created_by: string | null
+          deleted_at: string | null
+          id: string
+          invitation_id: string
+          updated_at: string
+          updated_by: string | null
+        }
+        Insert: {
+          access_point_id: string
+          community_id: string
+          created_at?: string
+          created_by?: string | null
+          deleted_at?: string | null
+          id?: string
+          invitation_id: string
+          updated_at?: string
+          updated_by?: string | null
+        }
+        Update: {
+          access_point_id?: string
+          community_id?: string
+          created_at?: string
+          created_by?: string | null
+          deleted_at?: string | null
+          id?: string
+          invitation_id?: string
+          updated_at?: string
+          updated_by?: string | null
+        }
+        Relationships: [
+          {
+            foreignKeyName: "invitation_access_points_invitation_fkey"
+            columns: ["community_id", "invitation_id"]
+            referencedRelation: "visitor_invitations"
+            referencedColumns: ["community_id", "id"]
+          },
+          {
+            foreignKeyName: "invitation_access_points_point_fkey"
+            columns: ["community_id", "access_point_id"]
+            referencedRelation: "access_points"
+            referencedColumns: ["community_id", "id"]
+          },
+        ]
+      }
+      invitation_exceptions: {
+        Row: {
+          community_id: string
+          created_at: string
+          created_by: string | null
+          deleted_at: string | null
+          falls_on: string
+          id: string
+          invitation_id: string
+          kind: Database["public"]["Enums"]["invitation_exception_kind"]
+          updated_at: string
+          updated_by: string | null
+        }
+        Insert: {
+          community_id: string
+          created_at?: string
+          created_by?: string | null
+          deleted_at?: string | null
+          falls_on: string
+          id?: string
+          invitation_id: string
+          kind: Database["public"]["Enums"]["invitation_exception_kind"]
+          updated_at?: string
+          updated_by?: string | null
+        }
+        Update: {
+          community_id?: string
+          created_at?: string
+          created_by?: string | null
+          deleted_at?: string | null
+          falls_on?: string
+          id?: string
+          invitation_id?: string
+          kind?: Database["public"]["Enums"]["invitation_exception_kind"]
+          updated_at?: string
+          updated_by?: string | null
+        }
+        Relationships: [
+          {
+            foreignKeyName: "invitation_exceptions_invitation_fkey"
+            columns: ["community_id", "invitation_id"]
+            referencedRelation: "visitor_invitations"
+            referencedColumns: ["community_id", "id"]
+          },
+        ]
+      }
+      invitation_guests: {
+        Row: {
+          community_id: string
+          created_at: string
+          created_by: string | null
+          deleted_at: string | null
+          entered_at: string | null
+          full_name: string
+          id: string
+          invitation_id: string
+          phone: string | null
+          plate: string | null
+          plate_key: string | null
+          status: Database["public"]["Enums"]["invitation_guest_status"]
+          updated_at: string
+          updated_by: string | null
+        }
+        Insert: {
+          community_id: string
+          created_at?: string
+          created_by?: string | null
+          deleted_at?: string | null
+          entered_at?: string | null
+          full_name: string
+          id?: string
+          invitation_id: string
+          phone?: string | null
+          plate?: string | null
+          plate_key?: never
+          status?: Database["public"]["Enums"]["invitation_guest_status"]
+          updated_at?: string
+          updated_by?: string | null
+        }
+        Update: {
+          community_id?: string
+          created_at?: string
+          created_by?: string | null
+          deleted_at?: string | null
+          entered_at?: string | null
+          full_name?: string
+          id?: string
+          invitation_id?: string
+          phone?: string | null
+          plate?: string | null
+          plate_key?: never
+          status?: Database["public"]["Enums"]["invitation_guest_status"]
+          updated_at?: string
+          updated_by?: string | null
+        }
+        Relationships: [
+          {
+            foreignKeyName: "invitation_guests_invitation_fkey"
+            columns: ["community_id", "invitation_id"]
+            referencedRelation: "visitor_invitations"
+            referencedColumns: ["community_id", "id"]
+          },
+        ]
+      }
       invitations: {
         Row: {
           accepted_at: string | null
@@ -2034,6 +2324,109 @@ export type Database = {
           updated_by?: string | null
         }
         Relationships: []
+      }
+      passes: {
+        Row: {
+          community_id: string
+          created_at: string
+          created_by: string | null
+          deleted_at: string | null
+          digest: string | null
+          ends_at: string
+          guest_id: string | null
+          id: string
+          invitation_id: string | null
+          kid: string
+          kind: Database["public"]["Enums"]["pass_kind"]
+          label: string | null
+          max_uses: number | null
+          resident_id: string | null
+          revoked_at: string | null
+          revoked_reason: string | null
+          starts_at: string
+          updated_at: string
+          updated_by: string | null
+        }
+        Insert: {
+          community_id: string
+          created_at?: string
+          created_by?: string | null
+          deleted_at?: string | null
+          digest?: string | null
+          ends_at: string
+          guest_id?: string | null
+          id?: string
+          invitation_id?: string | null
+          kid: string
+          kind: Database["public"]["Enums"]["pass_kind"]
+          label?: string | null
+          max_uses?: number | null
+          resident_id?: string | null
+          revoked_at?: string | null
+          revoked_reason?: string | null
+          starts_at: string
+          updated_at?: string
+          updated_by?: string | null
+        }
+        Update: {
+          community_id?: string
+          created_at?: string
+          created_by?: string | null
+          deleted_at?: string | null
+          digest?: string | null
+          ends_at?: string
+          guest_id?: string | null
+          id?: string
+          invitation_id?: string | null
+          kid?: string
+          kind?: Database["public"]["Enums"]["pass_kind"]
+          label?: string | null
+          max_uses?: number | null
+          resident_id?: string | null
+          revoked_at?: string | null
+          revoked_reason?: string | null
+          starts_at?: string
+          updated_at?: string
+          updated_by?: string | null
+        }
+        Relationships: [
+          {
+            foreignKeyName: "passes_community_fkey"
+            columns: ["community_id"]
+            referencedRelation: "communities"
+            referencedColumns: ["id"]
+          },
+          {
+            foreignKeyName: "passes_community_fkey"
+            columns: ["community_id"]
+            referencedRelation: "ideal_parts_report"
+            referencedColumns: ["community_id"]
+          },
+          {
+            foreignKeyName: "passes_guest_fkey"
+            columns: ["community_id", "invitation_id", "guest_id"]
+            referencedRelation: "invitation_guests"
+            referencedColumns: ["community_id", "invitation_id", "id"]
+          },
+          {
+            foreignKeyName: "passes_invitation_fkey"
+            columns: ["community_id", "invitation_id"]
+            referencedRelation: "visitor_invitations"
+            referencedColumns: ["community_id", "id"]
+          },
+          {
+            foreignKeyName: "passes_resident_fkey"
+            columns: ["community_id", "resident_id"]
+            referencedRelation: "residents"
+            referencedColumns: ["community_id", "id"]
+          },
+          {
+            foreignKeyName: "passes_resident_fkey"
+            columns: ["community_id", "resident_id"]
+            referencedRelation: "residents_overview"
+            referencedColumns: ["community_id", "resident_id"]
+          },
+        ]
       }
       permissions: {
         Row: {
@@ -3741,8 +4134,406 @@ export type Database = {
           },
         ]
       }
+      visitor_invitations: {
+        Row: {
+          anonymized_at: string | null
+          community_id: string
+          created_at: string
+          created_by: string | null
+          daily_from: string | null
+          daily_until: string | null
+          deleted_at: string | null
+          document_number: string | null
+          ends_at: string
+          guest_limit: number | null
+          host_resident_id: string | null
+          id: string
+          kind: Database["public"]["Enums"]["visitor_invitation_kind"]
+          max_entries: number | null
+          note: string | null
+          plate: string | null
+          plate_key: string | null
+          provider_name: string | null
+          purpose: Database["public"]["Enums"]["visit_purpose"]
+          recurrence: string | null
+          starts_at: string
+          status: Database["public"]["Enums"]["visitor_invitation_status"]
+          status_reason: string | null
+          title: string | null
+          unit_id: string | null
+          updated_at: string
+          updated_by: string | null
+          used_entries: number
+          visitor_name: string | null
+          visitor_phone: string | null
+        }
+        Insert: {
+          anonymized_at?: string | null
+          community_id: string
+          created_at?: string
+          created_by?: string | null
+          daily_from?: string | null
+          daily_until?: string | null
+          deleted_at?: string | null
+          document_number?: string | null
+          ends_at: string
+          guest_limit?: number | null
+          host_resident_id?: string | null
+          id?: string
+          kind: Database["public"]["Enums"]["visitor_invitation_kind"]
+          max_entries?: number | null
+          note?: string | null
+          plate?: string | null
+          plate_key?: never
+          provider_name?: string | null
+          purpose?: Database["public"]["Enums"]["visit_purpose"]
+          recurrence?: string | null
+          starts_at: string
+          status?: Database["public"]["Enums"]["visitor_invitation_status"]
+          status_reason?: string | null
+          title?: string | null
+          unit_id?: string | null
+          updated_at?: string
+          updated_by?: string | null
+          used_entries?: number
+          visitor_name?: string | null
+          visitor_phone?: string | null
+        }
+        Update: {
+          anonymized_at?: string | null
+          community_id?: string
+          created_at?: string
+          created_by?: string | null
+          daily_from?: string | null
+          daily_until?: string | null
+          deleted_at?: string | null
+          document_number?: string | null
+          ends_at?: string
+          guest_limit?: number | null
+          host_resident_id?: string | null
+          id?: string
+          kind?: Database["public"]["Enums"]["visitor_invitation_kind"]
+          max_entries?: number | null
+          note?: string | null
+          plate?: string | null
+          plate_key?: never
+          provider_name?: string | null
+          purpose?: Database["public"]["Enums"]["visit_purpose"]
+          recurrence?: string | null
+          starts_at?: string
+          status?: Database["public"]["Enums"]["visitor_invitation_status"]
+          status_reason?: string | null
+          title?: string | null
+          unit_id?: string | null
+          updated_at?: string
+          updated_by?: string | null
+          used_entries?: number
+          visitor_name?: string | null
+          visitor_phone?: string | null
+        }
+        Relationships: [
+          {
+            foreignKeyName: "visitor_invitations_community_fkey"
+            columns: ["community_id"]
+            referencedRelation: "communities"
+            referencedColumns: ["id"]
+          },
+          {
+            foreignKeyName: "visitor_invitations_community_fkey"
+            columns: ["community_id"]
+            referencedRelation: "ideal_parts_report"
+            referencedColumns: ["community_id"]
+          },
+          {
+            foreignKeyName: "visitor_invitations_host_fkey"
+            columns: ["community_id", "host_resident_id"]
+            referencedRelation: "residents"
+            referencedColumns: ["community_id", "id"]
+          },
+          {
+            foreignKeyName: "visitor_invitations_host_fkey"
+            columns: ["community_id", "host_resident_id"]
+            referencedRelation: "residents_overview"
+            referencedColumns: ["community_id", "resident_id"]
+          },
+          {
+            foreignKeyName: "visitor_invitations_unit_fkey"
+            columns: ["community_id", "unit_id"]
+            referencedRelation: "units"
+            referencedColumns: ["community_id", "id"]
+          },
+          {
+            foreignKeyName: "visitor_invitations_unit_fkey"
+            columns: ["community_id", "unit_id"]
+            referencedRelation: "units_overview"
+            referencedColumns: ["community_id", "unit_id"]
+          },
+          {
+            foreignKeyName: "visitor_invitations_unit_fkey"
+            columns: ["community_id", "unit_id"]
+            referencedRelation: "vacant_units"
+            referencedColumns: ["community_id", "unit_id"]
+          },
+        ]
+      }
+      visits: {
+        Row: {
+          anonymized_at: string | null
+          answer_due_at: string | null
+          answered_at: string | null
+          answered_by: string | null
+          asked_at: string | null
+          checked_in_at: string | null
+          checked_out_at: string | null
+          community_id: string
+          created_at: string
+          created_by: string | null
+          deleted_at: string | null
+          document_number: string | null
+          entry_point_id: string | null
+          exit_point_id: string | null
+          expected_at: string
+          expires_at: string | null
+          guest_id: string | null
+          host_resident_id: string | null
+          id: string
+          invitation_id: string | null
+          party_size: number
+          plate: string | null
+          provider_name: string | null
+          purpose: Database["public"]["Enums"]["visit_purpose"]
+          status: Database["public"]["Enums"]["visit_status"]
+          status_reason: string | null
+          unit_id: string | null
+          updated_at: string
+          updated_by: string | null
+          visitor_name: string | null
+          visitor_phone: string | null
+        }
+        Insert: {
+          anonymized_at?: string | null
+          answer_due_at?: string | null
+          answered_at?: string | null
+          answered_by?: string | null
+          asked_at?: string | null
+          checked_in_at?: string | null
+          checked_out_at?: string | null
+          community_id: string
+          created_at?: string
+          created_by?: string | null
+          deleted_at?: string | null
+          document_number?: string | null
+          entry_point_id?: string | null
+          exit_point_id?: string | null
+          expected_at?: string
+          expires_at?: string | null
+          guest_id?: string | null
+          host_resident_id?: string | null
+          id?: string
+          invitation_id?: string | null
+          party_size?: number
+          plate?: string | null
+          provider_name?: string | null
+          purpose?: Database["public"]["Enums"]["visit_purpose"]
+          status: Database["public"]["Enums"]["visit_status"]
+          status_reason?: string | null
+          unit_id?: string | null
+          updated_at?: string
+          updated_by?: string | null
+          visitor_name?: string | null
+          visitor_phone?: string | null
+        }
+        Update: {
+          anonymized_at?: string | null
+          answer_due_at?: string | null
+          answered_at?: string | null
+          answered_by?: string | null
+          asked_at?: string | null
+          checked_in_at?: string | null
+          checked_out_at?: string | null
+          community_id?: string
+          created_at?: string
+          created_by?: string | null
+          deleted_at?: string | null
+          document_number?: string | null
+          entry_point_id?: string | null
+          exit_point_id?: string | null
+          expected_at?: string
+          expires_at?: string | null
+          guest_id?: string | null
+          host_resident_id?: string | null
+          id?: string
+          invitation_id?: string | null
+          party_size?: number
+          plate?: string | null
+          provider_name?: string | null
+          purpose?: Database["public"]["Enums"]["visit_purpose"]
+          status?: Database["public"]["Enums"]["visit_status"]
+          status_reason?: string | null
+          unit_id?: string | null
+          updated_at?: string
+          updated_by?: string | null
+          visitor_name?: string | null
+          visitor_phone?: string | null
+        }
+        Relationships: [
+          {
+            foreignKeyName: "visits_community_fkey"
+            columns: ["community_id"]
+            referencedRelation: "communities"
+            referencedColumns: ["id"]
+          },
+          {
+            foreignKeyName: "visits_community_fkey"
+            columns: ["community_id"]
+            referencedRelation: "ideal_parts_report"
+            referencedColumns: ["community_id"]
+          },
+          {
+            foreignKeyName: "visits_entry_point_fkey"
+            columns: ["community_id", "entry_point_id"]
+            referencedRelation: "access_points"
+            referencedColumns: ["community_id", "id"]
+          },
+          {
+            foreignKeyName: "visits_exit_point_fkey"
+            columns: ["community_id", "exit_point_id"]
+            referencedRelation: "access_points"
+            referencedColumns: ["community_id", "id"]
+          },
+          {
+            foreignKeyName: "visits_guest_fkey"
+            columns: ["community_id", "invitation_id", "guest_id"]
+            referencedRelation: "invitation_guests"
+            referencedColumns: ["community_id", "invitation_id", "id"]
+          },
+          {
+            foreignKeyName: "visits_host_fkey"
+            columns: ["community_id", "host_resident_id"]
+            referencedRelation: "residents"
+            referencedColumns: ["community_id", "id"]
+          },
+          {
+            foreignKeyName: "visits_host_fkey"
+            columns: ["community_id", "host_resident_id"]
+            referencedRelation: "residents_overview"
+            referencedColumns: ["community_id", "resident_id"]
+          },
+          {
+            foreignKeyName: "visits_invitation_fkey"
+            columns: ["community_id", "invitation_id"]
+            referencedRelation: "visitor_invitations"
+            referencedColumns: ["community_id", "id"]
+          },
+          {
+            foreignKeyName: "visits_unit_fkey"
+            columns: ["community_id", "unit_id"]
+            referencedRelation: "units"
+            referencedColumns: ["community_id", "id"]
+          },
+          {
+            foreignKeyName: "visits_unit_fkey"
+            columns: ["community_id", "unit_id"]
+            referencedRelation: "units_overview"
+            referencedColumns: ["community_id", "unit_id"]
+          },
+          {
+            foreignKeyName: "visits_unit_fkey"
+            columns: ["community_id", "unit_id"]
+            referencedRelation: "vacant_units"
+            referencedColumns: ["community_id", "unit_id"]
+          },
+        ]
+      }
     }
     Views: {
+      access_log: {
+        Row: {
+          access_point_id: string | null
+          blacklist_entry_id: string | null
+          caller_id: string | null
+          card_id: string | null
+          community_id: string | null
+          device_id: string | null
+          direction: Database["public"]["Enums"]["access_direction"] | null
+          guard_id: string | null
+          guest_id: string | null
+          id: string | null
+          invitation_id: string | null
+          logged_at: string | null
+          method: Database["public"]["Enums"]["access_method"] | null
+          nonce: string | null
+          note: string | null
+          outcome: Database["public"]["Enums"]["access_outcome"] | null
+          pass_id: string | null
+          photo_file_id: string | null
+          plate: string | null
+          reason: string | null
+          resident_id: string | null
+          scanned_at: string | null
+          shift_id: string | null
+          unit_id: string | null
+          vehicle_id: string | null
+          visit_id: string | null
+        }
+        Insert: {
+          access_point_id?: string | null
+          blacklist_entry_id?: string | null
+          caller_id?: string | null
+          card_id?: string | null
+          community_id?: string | null
+          device_id?: string | null
+          direction?: Database["public"]["Enums"]["access_direction"] | null
+          guard_id?: string | null
+          guest_id?: string | null
+          id?: string | null
+          invitation_id?: string | null
+          logged_at?: string | null
+          method?: Database["public"]["Enums"]["access_method"] | null
+          nonce?: string | null
+          note?: string | null
+          outcome?: Database["public"]["Enums"]["access_outcome"] | null
+          pass_id?: string | null
+          photo_file_id?: string | null
+          plate?: string | null
+          reason?: string | null
+          resident_id?: string | null
+          scanned_at?: string | null
+          shift_id?: string | null
+          unit_id?: string | null
+          vehicle_id?: string | null
+          visit_id?: string | null
+        }
+        Update: {
+          access_point_id?: string | null
+          blacklist_entry_id?: string | null
+          caller_id?: string | null
+          card_id?: string | null
+          community_id?: string | null
+          device_id?: string | null
+          direction?: Database["public"]["Enums"]["access_direction"] | null
+          guard_id?: string | null
+          guest_id?: string | null
+          id?: string | null
+          invitation_id?: string | null
+          logged_at?: string | null
+          method?: Database["public"]["Enums"]["access_method"] | null
+          nonce?: string | null
+          note?: string | null
+          outcome?: Database["public"]["Enums"]["access_outcome"] | null
+          pass_id?: string | null
+          photo_file_id?: string | null
+          plate?: string | null
+          reason?: string | null
+          resident_id?: string | null
+          scanned_at?: string | null
+          shift_id?: string | null
+          unit_id?: string | null
+          vehicle_id?: string | null
+          visit_id?: string | null
+        }
+        Relationships: []
+      }
       audit_log: {
         Row: {
           action: string | null
@@ -3763,6 +4554,30 @@ export type Database = {
           table_name: string | null
           transaction_id: string | null
           user_agent: string | null
+        }
+        Relationships: []
+      }
+      busiest_hours: {
+        Row: {
+          access_point_id: string | null
+          community_id: string | null
+          denials: number | null
+          entries: number | null
+          exits: number | null
+          hour: number | null
+          weekday: number | null
+        }
+        Relationships: []
+      }
+      denials_by_reason: {
+        Row: {
+          access_point_id: string | null
+          community_id: string | null
+          day_on: string | null
+          denials: number | null
+          last_logged_at: string | null
+          method: Database["public"]["Enums"]["access_method"] | null
+          reason: string | null
         }
         Relationships: []
       }
@@ -3840,6 +4655,81 @@ export type Database = {
           stored: number | null
           units: number | null
           units_without: number | null
+        }
+        Relationships: []
+      }
+      passes_overview: {
+        Row: {
+          community_id: string | null
+          created_at: string | null
+          created_by: string | null
+          ends_at: string | null
+          guest_id: string | null
+          invitation_id: string | null
+          is_offline: boolean | null
+          kid: string | null
+          kind: Database["public"]["Enums"]["pass_kind"] | null
+          label: string | null
+          last_used_at: string | null
+          max_uses: number | null
+          pass_id: string | null
+          resident_id: string | null
+          revoked_at: string | null
+          revoked_reason: string | null
+          starts_at: string | null
+          state: string | null
+          used_count: number | null
+        }
+        Relationships: [
+          {
+            foreignKeyName: "passes_community_fkey"
+            columns: ["community_id"]
+            referencedRelation: "communities"
+            referencedColumns: ["id"]
+          },
+          {
+            foreignKeyName: "passes_community_fkey"
+            columns: ["community_id"]
+            referencedRelation: "ideal_parts_report"
+            referencedColumns: ["community_id"]
+          },
+          {
+            foreignKeyName: "passes_guest_fkey"
+            columns: ["community_id", "invitation_id", "guest_id"]
+            referencedRelation: "invitation_guests"
+            referencedColumns: ["community_id", "invitation_id", "id"]
+          },
+          {
+            foreignKeyName: "passes_invitation_fkey"
+            columns: ["community_id", "invitation_id"]
+            referencedRelation: "visitor_invitations"
+            referencedColumns: ["community_id", "id"]
+          },
+          {
+            foreignKeyName: "passes_resident_fkey"
+            columns: ["community_id", "resident_id"]
+            referencedRelation: "residents"
+            referencedColumns: ["community_id", "id"]
+          },
+          {
+            foreignKeyName: "passes_resident_fkey"
+            columns: ["community_id", "resident_id"]
+            referencedRelation: "residents_overview"
+            referencedColumns: ["community_id", "resident_id"]
+          },
+        ]
+      }
+      people_inside: {
+        Row: {
+          access_point: string | null
+          access_point_id: string | null
+          community_id: string | null
+          entered_at: string | null
+          kind: string | null
+          name: string | null
+          party_size: number | null
+          subject_id: string | null
+          unit_id: string | null
         }
         Relationships: []
       }
@@ -4033,6 +4923,71 @@ export type Database = {
           },
         ]
       }
+      visits_today: {
+        Row: {
+          answer_due_at: string | null
+          checked_in_at: string | null
+          checked_out_at: string | null
+          community_id: string | null
+          expected_at: string | null
+          guest_id: string | null
+          invitation_id: string | null
+          party_size: number | null
+          plate: string | null
+          provider_name: string | null
+          purpose: Database["public"]["Enums"]["visit_purpose"] | null
+          status: Database["public"]["Enums"]["visit_status"] | null
+          status_reason: string | null
+          unit: string | null
+          unit_id: string | null
+          visit_id: string | null
+          visitor_name: string | null
+        }
+        Relationships: [
+          {
+            foreignKeyName: "visits_community_fkey"
+            columns: ["community_id"]
+            referencedRelation: "communities"
+            referencedColumns: ["id"]
+          },
+          {
+            foreignKeyName: "visits_community_fkey"
+            columns: ["community_id"]
+            referencedRelation: "ideal_parts_report"
+            referencedColumns: ["community_id"]
+          },
+          {
+            foreignKeyName: "visits_guest_fkey"
+            columns: ["community_id", "invitation_id", "guest_id"]
+            referencedRelation: "invitation_guests"
+            referencedColumns: ["community_id", "invitation_id", "id"]
+          },
+          {
+            foreignKeyName: "visits_invitation_fkey"
+            columns: ["community_id", "invitation_id"]
+            referencedRelation: "visitor_invitations"
+            referencedColumns: ["community_id", "id"]
+          },
+          {
+            foreignKeyName: "visits_unit_fkey"
+            columns: ["community_id", "unit_id"]
+            referencedRelation: "units"
+            referencedColumns: ["community_id", "id"]
+          },
+          {
+            foreignKeyName: "visits_unit_fkey"
+            columns: ["community_id", "unit_id"]
+            referencedRelation: "units_overview"
+            referencedColumns: ["community_id", "unit_id"]
+          },
+          {
+            foreignKeyName: "visits_unit_fkey"
+            columns: ["community_id", "unit_id"]
+            referencedRelation: "vacant_units"
+            referencedColumns: ["community_id", "unit_id"]
+          },
+        ]
+      }
     }
     Functions: {
       accept_invitation: {
@@ -4050,6 +5005,27 @@ export type Database = {
         Returns: string
       }
       activate_resident: { Args: { resident_id: string }; Returns: undefined }
+      add_blacklist_entry: {
+        Args: {
+          community_id: string
+          document_number?: string
+          ends_at?: string
+          full_name?: string
+          phone?: string
+          plate?: string
+          protocol_number?: string
+          reason: string
+          starts_at?: string
+        }
+        Returns: {
+          entry_id: string
+          number: string
+        }[]
+      }
+      add_blacklist_evidence: {
+        Args: { entry_id: string; file_id: string }
+        Returns: string
+      }
       add_emergency_contact: {
         Args: {
           full_name: string
@@ -4073,6 +5049,19 @@ export type Database = {
         }
         Returns: string
       }
+      add_invitation_guest: {
+        Args: {
+          full_name: string
+          invitation_id: string
+          phone?: string
+          plate?: string
+        }
+        Returns: string
+      }
+      add_pass_key: {
+        Args: { invitation_id: string; public_key: string; secret: string }
+        Returns: string
+      }
       add_resident_document: {
         Args: {
           expires_on?: string
@@ -4083,6 +5072,29 @@ export type Database = {
           resident_id: string
         }
         Returns: string
+      }
+      announce_visitor: {
+        Args: {
+          access_point_id?: string
+          answer_seconds?: number
+          document_number?: string
+          party_size?: number
+          plate?: string
+          provider_name?: string
+          purpose?: Database["public"]["Enums"]["visit_purpose"]
+          unit_id: string
+          visitor_name: string
+          visitor_phone?: string
+        }
+        Returns: {
+          answer_due_at: string
+          asked_residents: number
+          visit_id: string
+        }[]
+      }
+      answer_visit: {
+        Args: { approve: boolean; reason?: string; visit_id: string }
+        Returns: Database["public"]["Enums"]["visit_status"]
       }
       archive: {
         Args: { id: string; reason?: string; table_name: string }
@@ -4113,6 +5125,37 @@ export type Database = {
           starts_at: string
         }[]
       }
+      cancel_visitor_invitation: {
+        Args: { invitation_id: string; reason?: string }
+        Returns: undefined
+      }
+      change_blacklist_entry: {
+        Args: { ends_at: string; entry_id: string; reason?: string }
+        Returns: undefined
+      }
+      change_visitor_invitation: {
+        Args: { changes: Json; invitation_id: string }
+        Returns: undefined
+      }
+      check_blacklist: {
+        Args: {
+          community_id: string
+          document_number?: string
+          full_name?: string
+          phone?: string
+          plate?: string
+        }
+        Returns: {
+          ends_at: string
+          entry_id: string
+          listed_name: string
+          match: string
+          matched: string
+          protocol_number: string
+          reason: string
+          similarity: number
+        }[]
+      }
       check_identity: {
         Args: {
           document_id?: string
@@ -4120,6 +5163,19 @@ export type Database = {
           outcome: Database["public"]["Enums"]["identity_status"]
           resident_id: string
         }
+        Returns: undefined
+      }
+      check_in_visit: {
+        Args: {
+          access_point_id?: string
+          guest_id?: string
+          invitation_id?: string
+          visit_id?: string
+        }
+        Returns: string
+      }
+      check_out_visit: {
+        Args: { access_point_id?: string; visit_id: string }
         Returns: undefined
       }
       community_occupants_on: {
@@ -4203,6 +5259,44 @@ export type Database = {
         }
         Returns: string
       }
+      decide_access: {
+        Args: {
+          access_point_id: string
+          acknowledged_entry_id?: string
+          credential?: string
+          direction?: Database["public"]["Enums"]["access_direction"]
+          guest_id?: string
+          invitation_id?: string
+          method: Database["public"]["Enums"]["access_method"]
+          nonce?: string
+          note?: string
+          photo_file_id?: string
+          resident_id?: string
+          scanned_at?: string
+          visit_id?: string
+        }
+        Returns: {
+          blacklist_entry_id: string
+          blacklist_match: string
+          detail: string
+          is_repeated: boolean
+          log_direction: Database["public"]["Enums"]["access_direction"]
+          log_id: string
+          logged_at: string
+          outcome: Database["public"]["Enums"]["access_outcome"]
+          reason: string
+          subject_card_id: string
+          subject_invitation_id: string
+          subject_kind: string
+          subject_name: string
+          subject_pass_id: string
+          subject_resident_id: string
+          subject_unit: string
+          subject_unit_id: string
+          subject_vehicle_id: string
+          subject_visit_id: string
+        }[]
+      }
       device_check_in: {
         Args: Record<PropertyKey, never>
         Returns: {
@@ -4277,6 +5371,14 @@ export type Database = {
       erase_personal_data: {
         Args: { reason: string; resident_id: string }
         Returns: Json
+      }
+      except_invitation_day: {
+        Args: {
+          falls_on: string
+          invitation_id: string
+          kind?: Database["public"]["Enums"]["invitation_exception_kind"]
+        }
+        Returns: undefined
       }
       explain_access: {
         Args: { community_id: string; permission: string }
@@ -4428,6 +5530,31 @@ export type Database = {
           token: string
         }[]
       }
+      invite_visitor: {
+        Args: {
+          access_point_ids?: string[]
+          community_id?: string
+          daily_from?: string
+          daily_until?: string
+          document_number?: string
+          ends_at: string
+          guest_limit?: number
+          guests?: Json
+          kind: Database["public"]["Enums"]["visitor_invitation_kind"]
+          max_entries?: number
+          note?: string
+          plate?: string
+          provider_name?: string
+          purpose?: Database["public"]["Enums"]["visit_purpose"]
+          recurrence?: string
+          starts_at?: string
+          title?: string
+          unit_id?: string
+          visitor_name?: string
+          visitor_phone?: string
+        }
+        Returns: string
+      }
       is_open: {
         Args: { community_id: string; moment?: string }
         Returns: boolean
@@ -4444,9 +5571,33 @@ export type Database = {
         }
         Returns: string
       }
+      issue_entry_code: {
+        Args: { guest_id?: string; invitation_id: string }
+        Returns: {
+          code: string
+          ends_at: string
+          starts_at: string
+        }[]
+      }
+      issue_pass: {
+        Args: { guest_id?: string; invitation_id: string; is_offline?: boolean }
+        Returns: {
+          ends_at: string
+          link_token: string
+          max_uses: number
+          pass: string
+          pass_id: string
+          starts_at: string
+          to_sign: string
+        }[]
+      }
       lift_access_hold: {
         Args: { hold_id: string; reason?: string }
         Returns: boolean
+      }
+      lift_blacklist_entry: {
+        Args: { entry_id: string; reason: string }
+        Returns: undefined
       }
       lift_hold: {
         Args: { hold_id: string; reason: string }
@@ -4567,6 +5718,24 @@ export type Database = {
           taken_by_name: string
         }[]
       }
+      open_visitor_pass: {
+        Args: { token: string }
+        Returns: {
+          address: string
+          daily_from: string
+          daily_until: string
+          ends_at: string
+          has_days: boolean
+          locale: string
+          pass: string
+          place: string
+          starts_at: string
+          state: string
+          time_zone: string
+          title: string
+          visitor_name: string
+        }[]
+      }
       opening_times: {
         Args: { community_id: string; days?: number; first_day?: string }
         Returns: {
@@ -4579,6 +5748,34 @@ export type Database = {
       order_emergency_contacts: {
         Args: { contact_ids: string[]; resident_id: string }
         Returns: undefined
+      }
+      pass_keys: {
+        Args: { community_id: string }
+        Returns: {
+          algorithm: Database["public"]["Enums"]["pass_algorithm"]
+          created_at: string
+          destroyed_at: string
+          kid: string
+          retired_at: string
+          revoked_at: string
+          revoked_reason: string
+        }[]
+      }
+      pass_public_keys: {
+        Args: { community_id?: string }
+        Returns: {
+          kid: string
+          public_key: string
+          retired_at: string
+        }[]
+      }
+      pass_signing_key: {
+        Args: { pass_id: string }
+        Returns: {
+          kid: string
+          public_key: string
+          secret: string
+        }[]
       }
       pet_history: {
         Args: { pet_id: string }
@@ -4762,6 +5959,10 @@ export type Database = {
         Returns: undefined
       }
       remove_file: { Args: { file_id: string }; Returns: undefined }
+      remove_invitation_guest: {
+        Args: { guest_id: string }
+        Returns: undefined
+      }
       report_pet_incident: {
         Args: {
           community_id: string
@@ -4802,6 +6003,22 @@ export type Database = {
           token: string
         }[]
       }
+      reset_presence: {
+        Args: { community_id: string; reason: string; subject_id: string }
+        Returns: boolean
+      }
+      resident_pass_seed: {
+        Args: { community_id: string; label?: string }
+        Returns: {
+          ends_at: string
+          kid: string
+          pass_id: string
+          seed: string
+          server_at: string
+          starts_at: string
+          step_seconds: number
+        }[]
+      }
       resolve_privacy_request: {
         Args: {
           answer?: string
@@ -4831,9 +6048,28 @@ export type Database = {
         Args: { device_id: string; reason?: string }
         Returns: undefined
       }
+      revoke_entry_code: {
+        Args: { guest_id?: string; invitation_id: string }
+        Returns: undefined
+      }
       revoke_invitation: { Args: { invitation_id: string }; Returns: undefined }
+      revoke_pass: {
+        Args: { pass_id: string; reason: string }
+        Returns: boolean
+      }
+      revoke_pass_key: {
+        Args: { kid: string; reason: string }
+        Returns: number
+      }
       revoke_permission: { Args: { grant_id: string }; Returns: undefined }
       revoke_role: { Args: { membership_id: string }; Returns: undefined }
+      revoked_offline_passes: {
+        Args: { community_id?: string }
+        Returns: {
+          pass_id: string
+          revoked_at: string
+        }[]
+      }
       roster_headers: {
         Args: { language?: string }
         Returns: {
@@ -4845,6 +6081,17 @@ export type Database = {
       rotate_device_key: {
         Args: { device_id: string; overlap_minutes?: number }
         Returns: string
+      }
+      rotate_pass_key: {
+        Args: {
+          algorithm?: Database["public"]["Enums"]["pass_algorithm"]
+          community_id: string
+        }
+        Returns: string
+      }
+      seal_pass: {
+        Args: { link_token: string; pass: string; pass_id: string }
+        Returns: undefined
       }
       search: {
         Args: {
@@ -5180,6 +6427,24 @@ export type Database = {
         Args: { expected_head?: string; since?: string }
         Returns: Json
       }
+      visit_answer: {
+        Args: { visit_id: string }
+        Returns: {
+          answer_due_at: string
+          answered_at: string
+          expires_at: string
+          reason: string
+          status: Database["public"]["Enums"]["visit_status"]
+        }[]
+      }
+      visitor_invitation_days: {
+        Args: { from_on: string; invitation_id: string; to_on: string }
+        Returns: {
+          ends_at: string
+          falls_on: string
+          starts_at: string
+        }[]
+      }
       withdraw_consent: { Args: { consent_id: string }; Returns: number }
       withdraw_privacy_request: {
         Args: { request_id: string }
@@ -5202,6 +6467,15 @@ export type Database = {
       access_device_status: "active" | "revoked"
       access_direction: "in" | "out" | "both"
       access_level: "site" | "organization" | "community" | "unit"
+      access_method:
+        | "app"
+        | "card"
+        | "code"
+        | "plate"
+        | "qr"
+        | "guard"
+        | "intercom"
+      access_outcome: "granted" | "denied"
       access_point_kind: "gate" | "barrier" | "door" | "turnstile" | "elevator"
       access_point_status: "in_service" | "out_of_service"
       account_status: "active" | "inactive" | "suspended" | "banned"
@@ -5211,6 +6485,8 @@ export type Database = {
       guard_status: "active" | "suspended" | "left"
       identity_status: "pending" | "verified" | "rejected"
       incident_severity: "minor" | "serious" | "grave"
+      invitation_exception_kind: "skipped" | "added"
+      invitation_guest_status: "invited" | "entered" | "cancelled"
       invitation_status: "pending" | "accepted" | "revoked" | "expired"
       occupancy_role: "owner" | "tenant" | "family" | "authorized" | "guest"
       onboarding_state:
@@ -5221,6 +6497,8 @@ export type Database = {
         | "active"
         | "suspended"
         | "moved_out"
+      pass_algorithm: "hs256" | "ed25519"
+      pass_kind: "visitor" | "resident"
       pet_incident_status: "open" | "resolved" | "dismissed"
       pet_kind:
         | "dog"
@@ -5233,6 +6511,7 @@ export type Database = {
         | "other"
       pet_sex: "female" | "male"
       pet_status: "living" | "deceased" | "moved_away"
+      presence_kind: "resident" | "vehicle" | "card"
       privacy_request_kind: "export" | "erase" | "rectify"
       privacy_request_status: "requested" | "done" | "refused" | "withdrawn"
       representative_kind: "payer" | "voter"
@@ -5309,6 +6588,21 @@ export type Database = {
         | "truck"
         | "trailer"
         | "other"
+      visit_purpose: "guest" | "delivery" | "service" | "other"
+      visit_status:
+        | "pending"
+        | "approved"
+        | "checked_in"
+        | "checked_out"
+        | "denied"
+        | "expired"
+      visitor_invitation_kind:
+        | "single"
+        | "event"
+        | "recurring"
+        | "vehicle"
+        | "service"
+      visitor_invitation_status: "active" | "cancelled"
     }
     CompositeTypes: {
       [_ in never]: never
@@ -5448,6 +6742,16 @@ export const Constants = {
       access_device_status: ["active", "revoked"],
       access_direction: ["in", "out", "both"],
       access_level: ["site", "organization", "community", "unit"],
+      access_method: [
+        "app",
+        "card",
+        "code",
+        "plate",
+        "qr",
+        "guard",
+        "intercom",
+      ],
+      access_outcome: ["granted", "denied"],
       access_point_kind: ["gate", "barrier", "door", "turnstile", "elevator"],
       access_point_status: ["in_service", "out_of_service"],
       account_status: ["active", "inactive", "suspended", "banned"],
@@ -5457,6 +6761,8 @@ export const Constants = {
       guard_status: ["active", "suspended", "left"],
       identity_status: ["pending", "verified", "rejected"],
       incident_severity: ["minor", "serious", "grave"],
+      invitation_exception_kind: ["skipped", "added"],
+      invitation_guest_status: ["invited", "entered", "cancelled"],
       invitation_status: ["pending", "accepted", "revoked", "expired"],
       occupancy_role: ["owner", "tenant", "family", "authorized", "guest"],
       onboarding_state: [
@@ -5468,6 +6774,8 @@ export const Constants = {
         "suspended",
         "moved_out",
       ],
+      pass_algorithm: ["hs256", "ed25519"],
+      pass_kind: ["visitor", "resident"],
       pet_incident_status: ["open", "resolved", "dismissed"],
       pet_kind: [
         "dog",
@@ -5481,6 +6789,7 @@ export const Constants = {
       ],
       pet_sex: ["female", "male"],
       pet_status: ["living", "deceased", "moved_away"],
+      presence_kind: ["resident", "vehicle", "card"],
       privacy_request_kind: ["export", "erase", "rectify"],
       privacy_request_status: ["requested", "done", "refused", "withdrawn"],
       representative_kind: ["payer", "voter"],
@@ -5552,6 +6861,23 @@ export const Constants = {
         "trailer",
         "other",
       ],
+      visit_purpose: ["guest", "delivery", "service", "other"],
+      visit_status: [
+        "pending",
+        "approved",
+        "checked_in",
+        "checked_out",
+        "denied",
+        "expired",
+      ],
+      visitor_invitation_kind: [
+        "single",
+        "event",
+        "recurring",
+        "vehicle",
+        "service",
+      ],
+      visitor_invitation_status: ["active", "cancelled"],
     },
   },
 } as const
