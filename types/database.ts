@@ -5030,6 +5030,10 @@ export interface VisitsToday {
    */
   guest_id: string | null;
   /**
+   * The resident who expects them; null: whoever receives visitors in the unit, or the management.
+   */
+  host_resident_id: string | null;
+  /**
    * The invitation.
    */
   invitation_id: string | null;

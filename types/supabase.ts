@@ -4935,6 +4935,7 @@ export type Database = {
           community_id: string | null
           expected_at: string | null
           guest_id: string | null
+          host_resident_id: string | null
           invitation_id: string | null
           party_size: number | null
           plate: string | null
@@ -4965,6 +4966,18 @@ export type Database = {
             columns: ["community_id", "invitation_id", "guest_id"]
             referencedRelation: "invitation_guests"
             referencedColumns: ["community_id", "invitation_id", "id"]
+          },
+          {
+            foreignKeyName: "visits_host_fkey"
+            columns: ["community_id", "host_resident_id"]
+            referencedRelation: "residents"
+            referencedColumns: ["community_id", "id"]
+          },
+          {
+            foreignKeyName: "visits_host_fkey"
+            columns: ["community_id", "host_resident_id"]
+            referencedRelation: "residents_overview"
+            referencedColumns: ["community_id", "resident_id"]
           },
           {
             foreignKeyName: "visits_invitation_fkey"

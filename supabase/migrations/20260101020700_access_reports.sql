@@ -84,7 +84,7 @@ grant select on public.people_inside to authenticated, service_role;
 create view public.visits_today with (security_invoker = true) as
 select
   v.id as visit_id, v.community_id, v.visitor_name, v.party_size, v.purpose, v.provider_name, v.status, v.status_reason, v.unit_id,
-  nullif(concat_ws(' / ', b.name, u.number), '') as unit, v.invitation_id, v.guest_id, v.plate, v.expected_at, v.answer_due_at, v.checked_in_at, v.checked_out_at
+  nullif(concat_ws(' / ', b.name, u.number), '') as unit, v.host_resident_id, v.invitation_id, v.guest_id, v.plate, v.expected_at, v.answer_due_at, v.checked_in_at, v.checked_out_at
 from public.visits v
 join public.communities c on c.id = v.community_id
 left join public.units u on u.community_id = v.community_id and u.id = v.unit_id
@@ -105,6 +105,7 @@ comment on column public.visits_today.status is 'Where the visit stands.';
 comment on column public.visits_today.status_reason is 'Why, where there is a reason.';
 comment on column public.visits_today.unit_id is 'The unit that is visited.';
 comment on column public.visits_today.unit is 'Building and number, for readers who see the unit.';
+comment on column public.visits_today.host_resident_id is 'The resident who expects them; null: whoever receives visitors in the unit, or the management.';
 comment on column public.visits_today.invitation_id is 'The invitation.';
 comment on column public.visits_today.guest_id is 'The guest of its list.';
 comment on column public.visits_today.plate is 'The plate that was announced.';

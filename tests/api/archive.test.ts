@@ -36,7 +36,7 @@ describe('from an app', () => {
     const { data: unit } = await manager.from('units').select('id').eq('number', '3').single().throwOnError();
     const refused = await manager.rpc('archive', { table_name: 'units', id: unit.id });
     expect(told(refused)).toEqual([409, 'PT409', 'has_live_children']);
-    expect(refused.error?.details).toBe('Live rows lean on this row of units: leases (1), occupancies (2), unit_representatives (1), vehicles (1).');
+    expect(refused.error?.details).toBe('Live rows lean on this row of units: leases (1), occupancies (2), unit_representatives (1), vehicles (1), visitor_invitations (3), visits (1).');
     expect(await isLive('units', unit.id)).toBe(true);
   });
 

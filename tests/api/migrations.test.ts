@@ -63,6 +63,11 @@ test('installing again changes nothing', async () => {
   expect(await shape(url)).toEqual(before);
 });
 
+test('a migration is named by a moment that exists', () => {
+  const moment = (version: string) => `${version.slice(0, 4)}-${version.slice(4, 6)}-${version.slice(6, 8)}T${version.slice(8, 10)}:${version.slice(10, 12)}:${version.slice(12)}`;
+  expect(versions.filter((version) => Number.isNaN(Date.parse(`${moment(version)}Z`)))).toEqual([]);
+});
+
 describe('the Supabase CLI', () => {
   test('finds our migrations applied, and nothing to do', async () => {
     const url = testServer().url(await createDatabaseFromTemplate('migrated'));

@@ -568,7 +568,7 @@ export const matrix: Record<string, RelationRules> = {
     belongsTo: 'communities',
     key: ['visit_id'],
     select: all(inCommunity('communities.read'), seesVisit),
-    columns: [{ names: ['unit'], rule: (actor, row, world) => seesUnit(actor, { ...row, id: idOf(`${placeOf(row)} unit 1`) }, world) }],
+    columns: [{ names: ['unit'], rule: (actor, row, world) => seesUnit(actor, { ...row, id: row.unit_id }, world) }],
     target: (place) => ({ visit_id: idOf(`${place} visit inside`) }),
     change: { visitor_name: 'Changed' },
     row: (place) => ({ community_id: idOf(place), visitor_name: 'New' }),
