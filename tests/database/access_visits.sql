@@ -140,7 +140,7 @@ select is(pg_temp.by('once') || ' ' || pg_temp.by('once'), 'in invitation_full',
 select is((select count(*) || ' ' || min(v.status::text) from public.visits v where v.invitation_id = tests.kept('once')::uuid), '1 checked_in', 'and it is the visit that was expected');
 select is(pg_temp.by('fair', 'gil') || ' ' || pg_temp.by('fair', 'gil'), 'in guest_entered', 'a guest of the list comes in once');
 select is(pg_temp.by('fair') || ' ' || pg_temp.by('fair') || ' ' || pg_temp.by('fair'), 'in in invitation_full', 'an event takes as many as it has places');
-select is((select i.used_entries from public.visitor_invitations i where i.id = tests.kept('fair')::uuid), 3, 'and what is refused takes none');
+select is((select i.used_entries from private.invitation_uses i where i.invitation_id = tests.kept('fair')::uuid), 3, 'and what is refused takes none');
 select is((select string_agg(v.visitor_name, ' ') from public.visits v where v.invitation_id = tests.kept('fair')::uuid), 'Gil', 'guests without a name have none');
 select is(pg_temp.by('daily') || ' ' || pg_temp.by('daily'), 'in in', 'a vehicle comes again');
 select is((select string_agg(v.status || coalesce(' ' || v.status_reason, ''), ', ' order by v.id) from public.visits v where v.invitation_id = tests.kept('daily')::uuid), 'checked_out exit_not_seen, checked_in', 'and has left meanwhile, seen or not');
