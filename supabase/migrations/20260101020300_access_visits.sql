@@ -66,7 +66,8 @@ create table public.visits (
 create unique index visits_guest_key on public.visits (guest_id) where guest_id is not null and status in ('approved', 'checked_in', 'checked_out');
 create unique index visits_expected_key on public.visits (invitation_id) where guest_id is null and status = 'approved' and deleted_at is null;
 create index visits_day_idx on public.visits (community_id, expected_at);
-create index visits_inside_idx on public.visits (community_id, checked_in_at) where status = 'checked_in';
+-- By the invitation first: a gate asks for who is inside by one; all who are inside are few.
+create index visits_inside_idx on public.visits (community_id, invitation_id, checked_in_at) where status = 'checked_in';
 create index visits_waiting_idx on public.visits (answer_due_at) where status = 'pending';
 create index visits_expiring_idx on public.visits (expires_at) where status = 'approved';
 create index visits_unit_idx on public.visits (community_id, unit_id, created_at) where unit_id is not null;
@@ -268,10 +269,17 @@ begin
       select g.* into listed from public.invitation_guests g
       where g.community_id = enter_visit.community and g.invitation_id = given.id and g.id = guest and g.deleted_at is null for no key update;
     end if;
-    select v.* into present from public.visits v
-    where v.community_id = enter_visit.community and v.invitation_id = given.id and v.guest_id is not distinct from guest and v.deleted_at is null
-      and v.status = 'approved' and (visit is null or v.id = visit)
-    for no key update;
+    if guest is null then
+      select v.* into present from public.visits v
+      where v.community_id = enter_visit.community and v.invitation_id = given.id and v.guest_id is null and v.deleted_at is null
+        and v.status = 'approved' and (visit is null or v.id = visit)
+      for no key update;
+    else
+      select v.* into present from public.visits v
+      where v.community_id = enter_visit.community and v.invitation_id = given.id and v.guest_id = guest and v.deleted_at is null
+        and v.status = 'approved' and (visit is null or v.id = visit)
+      for no key update;
+    end if;
     reason := case
       when given.id is null or given.status = 'cancelled' or (guest is not null and (listed.id is null or listed.status = 'cancelled')) then 'invitation_cancelled'
       when listed.status = 'entered' then 'guest_entered'
@@ -347,13 +355,18 @@ as $$
 declare
   present public.visits;
 begin
-  -- Of an event's guests without names any may be meant: each who leaves takes one that no other is taking.
-  select v.* into present from public.visits v
-  where v.community_id = leave_visit.community and v.status = 'checked_in' and v.deleted_at is null
-    and case when visit is not null then v.id = visit else v.invitation_id = invitation and v.guest_id is not distinct from guest end
-  order by v.checked_in_at, v.id
-  limit 1
-  for no key update skip locked;
+  if visit is not null then
+    select v.* into present from public.visits v
+    where v.community_id = leave_visit.community and v.id = visit and v.status = 'checked_in' and v.deleted_at is null
+    for no key update skip locked;
+  else
+    -- Of an event's guests without names any may be meant: each who leaves takes one that no other is taking.
+    select v.* into present from public.visits v
+    where v.community_id = leave_visit.community and v.invitation_id = invitation and v.guest_id is not distinct from guest and v.status = 'checked_in' and v.deleted_at is null
+    order by v.checked_in_at, v.id
+    limit 1
+    for no key update skip locked;
+  end if;
   if present.id is not null then
     update public.visits v set status = 'checked_out', checked_out_at = greatest(moment, v.checked_in_at), exit_point_id = point where v.id = present.id;
   end if;
