@@ -123,7 +123,7 @@ async function overHttp({ owner }: DatabaseUrls, { cluster, quick, progress }: B
     );
     return [
       atMostTimes('verify-pass: a resident\'s code, granted and logged', { floor: times.floor, measured: times.resident }, 3),
-      reported('verify-pass: a visitor\'s pass, granted, logged, and the visit begun', { floor: times.floor, measured: times.visitor }),
+      atMostTimes('verify-pass: a visitor\'s pass, granted, logged, and the visit begun', { floor: times.floor, measured: times.visitor }, 3),
     ];
   } finally {
     await stack.stop();

@@ -4840,7 +4840,7 @@ export interface VisitorInvitations {
    */
   starts_at: Timestamp;
   /**
-   * active, or cancelled. That it is over, or used up, follows from ends_at and used_entries.
+   * active, or cancelled. That it is over follows from ends_at; how often it was used, from its visits.
    */
   status: Generated<VisitorInvitationStatus>;
   /**
@@ -4863,10 +4863,6 @@ export interface VisitorInvitations {
    * The user who last changed the row; null when no user did. A plain id: it outlives the user.
    */
   updated_by: string | null;
-  /**
-   * How often it has. Counted by the gates.
-   */
-  used_entries: Generated<number>;
   /**
    * Who comes. Needed for single and recurring.
    */

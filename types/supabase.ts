@@ -4166,7 +4166,6 @@ export type Database = {
           unit_id: string | null
           updated_at: string
           updated_by: string | null
-          used_entries: number
           visitor_name: string | null
           visitor_phone: string | null
         }
@@ -4198,7 +4197,6 @@ export type Database = {
           unit_id?: string | null
           updated_at?: string
           updated_by?: string | null
-          used_entries?: number
           visitor_name?: string | null
           visitor_phone?: string | null
         }
@@ -4230,7 +4228,6 @@ export type Database = {
           unit_id?: string | null
           updated_at?: string
           updated_by?: string | null
-          used_entries?: number
           visitor_name?: string | null
           visitor_phone?: string | null
         }

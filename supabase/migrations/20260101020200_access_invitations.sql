@@ -1,7 +1,7 @@
 -- Access control: invitations of visitors.
 --
 -- Purpose     Whom residents, and the management, expect: once, at an event, again and again, by plate, or as a service.
--- Tables      visitor_invitations, invitation_guests, invitation_exceptions, invitation_access_points
+-- Tables      visitor_invitations, private.invitation_uses, invitation_guests, invitation_exceptions, invitation_access_points
 -- Invariants  An invitation has what its kind needs. It is worth something only while whoever gave it still receives visitors in the
 --             unit: it ends with the day on which they move out, whatever anybody has in the pocket. Of a number of places no more
 --             are taken than there are, and a guest of a list enters once. A landlord whose unit is let to others neither
@@ -57,7 +57,6 @@ create table public.visitor_invitations (
   daily_until time,
   guest_limit integer,
   max_entries integer,
-  used_entries integer not null default 0,
   status public.visitor_invitation_status not null default 'active',
   status_reason text,
   note text,
@@ -80,7 +79,6 @@ create table public.visitor_invitations (
     (daily_from is null) = (daily_until is null) and (daily_from is not null or recurrence is null) and (daily_from is null or kind not in ('single', 'event'))),
   constraint visitor_invitations_guest_limit_check check ((guest_limit is not null) = (kind = 'event') and guest_limit between 1 and 10000),
   constraint visitor_invitations_max_entries_check check ((max_entries is null or kind <> 'event') and (max_entries is not null or kind <> 'single') and max_entries between 1 and 10000),
-  constraint visitor_invitations_used_entries_check check (used_entries >= 0 and used_entries <= coalesce(guest_limit, max_entries, 2147483647)),
   constraint visitor_invitations_visitor_phone_check check (app.is_phone(visitor_phone)),
   constraint visitor_invitations_document_number_check check (app.is_name(document_number) and length(document_number) <= 40),
   constraint visitor_invitations_ends_at_check check (ends_at > starts_at and isfinite(starts_at) and isfinite(ends_at)),
@@ -116,8 +114,7 @@ comment on column public.visitor_invitations.daily_from is 'From what time on th
 comment on column public.visitor_invitations.daily_until is 'Until what time; not after daily_from: of the next day.';
 comment on column public.visitor_invitations.guest_limit is 'How many people an event has places for.';
 comment on column public.visitor_invitations.max_entries is 'How often it lets somebody in; null: as often as they come. 1 for single, unless more is said.';
-comment on column public.visitor_invitations.used_entries is 'How often it has. Counted by the gates.';
-comment on column public.visitor_invitations.status is 'active, or cancelled. That it is over, or used up, follows from ends_at and used_entries.';
+comment on column public.visitor_invitations.status is 'active, or cancelled. That it is over follows from ends_at; how often it was used, from its visits.';
 comment on column public.visitor_invitations.status_reason is 'Why it was cancelled: host_left when whoever invited moved out.';
 comment on column public.visitor_invitations.note is 'What the guard is to know.';
 comment on column public.visitor_invitations.anonymized_at is 'When what it told of the visitor was removed (general.visitor_data_days after its end).';
@@ -155,6 +152,60 @@ insert into app.state_transitions (table_id, from_state, to_state, permission_ke
   ('public.visitor_invitations', 'active', 'cancelled', null, 'Whoever invited takes it back, or has left');
 
 select app.state_machine('public.visitor_invitations', 'status');
+
+-- Entries --------------------------------------------------------------------------------------------------------------
+
+create table private.invitation_uses (
+  invitation_id uuid not null,
+  community_id uuid not null,
+  places integer,
+  used_entries integer not null default 0,
+  is_dead boolean not null default false,
+  constraint invitation_uses_pkey primary key (invitation_id),
+  constraint invitation_uses_invitation_fkey foreign key (community_id, invitation_id) references public.visitor_invitations (community_id, id) on delete cascade,
+  constraint invitation_uses_used_entries_check check (used_entries >= 0 and used_entries <= places)
+)
+-- Room for the next version of a row on its page: an entry changes no index.
+with (fillfactor = 70);
+
+create index invitation_uses_invitation_idx on private.invitation_uses (community_id, invitation_id);
+
+comment on table private.invitation_uses is
+  'How often each invitation let somebody in. Apart from visitor_invitations, so that an entry is one write of a narrow row: what is known of each entry is its visit.';
+comment on column private.invitation_uses.invitation_id is 'The invitation.';
+comment on column private.invitation_uses.community_id is 'Its community.';
+comment on column private.invitation_uses.places is 'Its guest_limit or max_entries; null: as often as they come.';
+comment on column private.invitation_uses.used_entries is 'How often it let somebody in. Counted by app.enter_visit.';
+comment on column private.invitation_uses.is_dead is 'Whether the invitation is cancelled or archived: here too, so that an entry and a cancellation at once meet in one row.';
+
+alter table private.invitation_uses enable row level security;
+create policy invitation_uses_select on private.invitation_uses for select to authenticated using (false);
+
+create function app.tg_visitor_invitations__uses()
+returns trigger
+language plpgsql
+security definer -- no API role writes private.invitation_uses
+set search_path = ''
+as $$
+begin
+  if tg_op = 'INSERT' then
+    insert into private.invitation_uses (invitation_id, community_id, places, is_dead)
+    values (new.id, new.community_id, coalesce(new.guest_limit, new.max_entries), new.status = 'cancelled' or new.deleted_at is not null);
+  else
+    update private.invitation_uses u set places = coalesce(new.guest_limit, new.max_entries), is_dead = new.status = 'cancelled' or new.deleted_at is not null
+    where u.invitation_id = new.id;
+  end if;
+  return null;
+end;
+$$;
+
+comment on function app.tg_visitor_invitations__uses() is
+  'AFTER INSERT, and AFTER UPDATE of the places, or that cancels, archives or restores: keeps private.invitation_uses, whose check refuses fewer places than were taken. Definer: no API role writes it.';
+
+create trigger _310_uses after insert on public.visitor_invitations for each row execute function app.tg_visitor_invitations__uses();
+create trigger _310_uses_follow after update of status, guest_limit, max_entries, deleted_at on public.visitor_invitations for each row
+  when ((old.status, old.guest_limit, old.max_entries, old.deleted_at) is distinct from (new.status, new.guest_limit, new.max_entries, new.deleted_at))
+  execute function app.tg_visitor_invitations__uses();
 
 -- Who receives visitors, and who sees whose ----------------------------------------------------------------------------
 

@@ -3,8 +3,8 @@
 -- Purpose     Who is expected, who stands at the gate, who is inside, who has left.
 -- Tables      visits
 -- Invariants  A visit goes pending → approved → checked in → checked out, or ends as denied or expired; of an approval and a denial
---             at once one counts. Who enters by an invitation takes one of its entries in the same statement's
---             transaction, under the invitation's lock: of the last place taken twice one is refused. A guest of a list has one visit.
+--             at once one counts. Who enters by an invitation takes one of its entries in one statement
+--             (private.invitation_uses), in the transaction of the visit: of the last place taken twice one is refused. A guest of a list has one visit.
 -- RPCs        announce_visitor, answer_visit and others: topic visit RPCs.
 
 create type public.visit_status as enum ('pending', 'approved', 'checked_in', 'checked_out', 'denied', 'expired');
@@ -66,7 +66,8 @@ create table public.visits (
 create unique index visits_guest_key on public.visits (guest_id) where guest_id is not null and status in ('approved', 'checked_in', 'checked_out');
 create unique index visits_expected_key on public.visits (invitation_id) where guest_id is null and status = 'approved' and deleted_at is null;
 create index visits_day_idx on public.visits (community_id, expected_at);
-create index visits_inside_idx on public.visits (community_id, checked_in_at) where status = 'checked_in';
+-- By the invitation first: a gate asks for who is inside by one; all who are inside are few.
+create index visits_inside_idx on public.visits (community_id, invitation_id, checked_in_at) where status = 'checked_in';
 create index visits_waiting_idx on public.visits (answer_due_at) where status = 'pending';
 create index visits_expiring_idx on public.visits (expires_at) where status = 'approved';
 create index visits_unit_idx on public.visits (community_id, unit_id, created_at) where unit_id is not null;
@@ -248,6 +249,7 @@ declare
   given public.visitor_invitations;
   listed public.invitation_guests;
   present public.visits;
+  is_taken boolean;
 begin
   if visit is not null then
     select v.invitation_id, v.guest_id into invitation, guest from public.visits v where v.community_id = enter_visit.community and v.id = visit and v.deleted_at is null;
@@ -257,35 +259,51 @@ begin
     end if;
   end if;
 
-  -- Locked in this order: invitation, guest, visit.
+  -- Locked in this order: the invitation's entries, guest, visit. Who is cancelled meanwhile is so for whoever waited here.
   if invitation is not null then
-    select i.* into given from public.visitor_invitations i
-    where i.community_id = enter_visit.community and i.id = invitation and i.deleted_at is null for no key update;
+    update private.invitation_uses u set used_entries = u.used_entries + 1
+    where u.invitation_id = invitation and u.community_id = enter_visit.community and not u.is_dead and (u.places is null or u.used_entries < u.places);
+    is_taken := found;
+    select i.* into given from public.visitor_invitations i where i.community_id = enter_visit.community and i.id = invitation and i.deleted_at is null;
     if guest is not null then
       select g.* into listed from public.invitation_guests g
       where g.community_id = enter_visit.community and g.invitation_id = given.id and g.id = guest and g.deleted_at is null for no key update;
     end if;
-    select v.* into present from public.visits v
-    where v.community_id = enter_visit.community and v.invitation_id = given.id and v.guest_id is not distinct from guest and v.deleted_at is null
-      and v.status = 'approved' and (visit is null or v.id = visit)
-    for no key update;
+    if guest is null then
+      select v.* into present from public.visits v
+      where v.community_id = enter_visit.community and v.invitation_id = given.id and v.guest_id is null and v.deleted_at is null
+        and v.status = 'approved' and (visit is null or v.id = visit)
+      for no key update;
+    else
+      select v.* into present from public.visits v
+      where v.community_id = enter_visit.community and v.invitation_id = given.id and v.guest_id = guest and v.deleted_at is null
+        and v.status = 'approved' and (visit is null or v.id = visit)
+      for no key update;
+    end if;
     reason := case
       when given.id is null or given.status = 'cancelled' or (guest is not null and (listed.id is null or listed.status = 'cancelled')) then 'invitation_cancelled'
       when listed.status = 'entered' then 'guest_entered'
       when visit is not null and present.id is null then 'visit_over'
-      when given.used_entries >= coalesce(given.guest_limit, given.max_entries, 2147483647) then 'invitation_full' end;
+      when not is_taken then 'invitation_full' end;
     if reason is not null then
+      if is_taken then
+        update private.invitation_uses u set used_entries = u.used_entries - 1 where u.invitation_id = given.id;
+      end if;
       return next;
       return;
     end if;
 
     -- Whoever comes again by an invitation of one person has left meanwhile, seen or not.
-    if guest is null and given.kind <> 'event' then
+    -- Nothing is updated where there is nothing: the audit would be woken for no row.
+    if guest is null and given.kind <> 'event' and exists (
+      select from public.visits v where v.community_id = enter_visit.community and v.invitation_id = given.id and v.guest_id is null and v.status = 'checked_in')
+    then
       update public.visits v set status = 'checked_out', status_reason = 'exit_not_seen', checked_out_at = greatest(moment, v.checked_in_at)
       where v.community_id = enter_visit.community and v.invitation_id = given.id and v.status = 'checked_in';
     end if;
-    update public.visitor_invitations i set used_entries = i.used_entries + 1 where i.id = given.id;
-    update public.invitation_guests g set status = 'entered', entered_at = moment where g.id = listed.id;
+    if listed.id is not null then
+      update public.invitation_guests g set status = 'entered', entered_at = moment where g.id = listed.id;
+    end if;
     if present.id is null then
       insert into public.visits (
         visitor_name, community_id, unit_id, host_resident_id, invitation_id, guest_id, purpose, visitor_phone, document_number, plate, provider_name, status,
@@ -325,7 +343,7 @@ $$;
 comment on function app.enter_visit(uuid, uuid, uuid, uuid, uuid, timestamptz) is
   'Lets a visitor in by an invitation (and a guest of its list) or by a visit: takes one entry, and answers with the visit that is checked in now and no reason, or with the reason and nothing changed: '
   'invitation_cancelled, invitation_full, guest_entered, visit_unknown, visit_pending, visit_denied, no_answer, visit_over. Whether the invitation counts now, app.invitation_problem says. '
-  'Locks invitation, guest, visit, in this order, until the transaction ends. Definer: the gates write visits; not executable by API roles.';
+  'Locks the invitation''s row of private.invitation_uses, guest, visit, in this order, until the transaction ends. Definer: the gates write visits; not executable by API roles.';
 
 create function app.leave_visit(community uuid, invitation uuid, guest uuid, visit uuid, point uuid, moment timestamptz)
 returns uuid
@@ -337,14 +355,21 @@ as $$
 declare
   present public.visits;
 begin
-  -- Of an event's guests without names any may be meant: each who leaves takes one that no other is taking.
-  select v.* into present from public.visits v
-  where v.community_id = leave_visit.community and v.status = 'checked_in' and v.deleted_at is null
-    and case when visit is not null then v.id = visit else v.invitation_id = invitation and v.guest_id is not distinct from guest end
-  order by v.checked_in_at, v.id
-  limit 1
-  for no key update skip locked;
-  update public.visits v set status = 'checked_out', checked_out_at = greatest(moment, v.checked_in_at), exit_point_id = point where v.id = present.id;
+  if visit is not null then
+    select v.* into present from public.visits v
+    where v.community_id = leave_visit.community and v.id = visit and v.status = 'checked_in' and v.deleted_at is null
+    for no key update skip locked;
+  else
+    -- Of an event's guests without names any may be meant: each who leaves takes one that no other is taking.
+    select v.* into present from public.visits v
+    where v.community_id = leave_visit.community and v.invitation_id = invitation and v.guest_id is not distinct from guest and v.status = 'checked_in' and v.deleted_at is null
+    order by v.checked_in_at, v.id
+    limit 1
+    for no key update skip locked;
+  end if;
+  if present.id is not null then
+    update public.visits v set status = 'checked_out', checked_out_at = greatest(moment, v.checked_in_at), exit_point_id = point where v.id = present.id;
+  end if;
   return present.id;
 end;
 $$;

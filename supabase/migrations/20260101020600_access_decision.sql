@@ -10,7 +10,7 @@
 --             Who comes in is looked at: window, home, schedule, holds, blacklist, anti-passback. Who goes out is let out with
 --             anything genuine, however old: a gate locks nobody in.
 --             What a guard notes by hand (check_in_visit) at a gate has its line too.
---             Locks, in this order: the caller's nonce, the counter of wrong codes, the person or thing (presence), pass, invitation, visit.
+--             Locks, in this order: the caller's nonce, the counter of wrong codes, the person or thing (presence), pass, entries of the invitation, guest, visit.
 
 -- Deciding -----------------------------------------------------------------------------------------------------------
 
@@ -95,8 +95,6 @@ declare
   is_visitor constant boolean := num_nonnulls(subject.invitation_id, subject.visit_id) > 0;
 begin
   if is_visitor and subject.pass_id is not null then
-    -- Before the pass, as issue_pass does, which replaces passes under its lock.
-    perform from public.visitor_invitations i where i.community_id = point.community_id and i.id = subject.invitation_id for no key update;
     begin
       problem := app.burn_pass(subject.pass_id, subject.step, moment);
       if problem is null then

@@ -117,7 +117,7 @@ describe('at once', () => {
     const answers = await Promise.all(Array.from({ length: 16 }, (_, n) => decide(readers[n % 8]!, { access_point_id: gates[n % 8], method: 'qr', credential: pass })));
     expect(count(answers)['granted admitted']).toBe(3);
     expect(answers.filter(({ outcome }) => outcome === 'denied').every(({ reason }) => ['invitation_full', 'already_used'].includes(reason))).toBe(true);
-    expect(await stack.sql('select used_entries from public.visitor_invitations where id = $1', [invitationId])).toEqual([{ used_entries: 3 }]);
+    expect(await stack.sql('select used_entries from private.invitation_uses where invitation_id = $1', [invitationId])).toEqual([{ used_entries: 3 }]);
     expect(await stack.sql(`select count(*)::int as inside from public.visits where invitation_id = $1 and status = 'checked_in'`, [invitationId])).toEqual([{ inside: 3 }]);
     expect(await stack.sql(`select u.used_count from private.pass_uses u join public.passes p on p.id = u.pass_id where p.invitation_id = $1`, [invitationId])).toEqual([{ used_count: 3 }]);
     expect(await lines('invitation_id = $1', [invitationId])).toBe(16);
@@ -135,7 +135,7 @@ describe('at once', () => {
     expect(answers.flatMap(({ error }) => (error ? [`${error.code} ${error.message}`] : []))).toEqual([]);
     for (const id of invitations) {
       const [row] = await stack.sql<{ entries: number; visits: number; inside: number; lines: number }>(
-        `select (select used_entries from public.visitor_invitations where id = $1) as entries,
+        `select (select used_entries from private.invitation_uses where invitation_id = $1) as entries,
            (select count(*)::int from public.visits where invitation_id = $1) as visits, (select count(*)::int from public.visits where invitation_id = $1 and status = 'checked_in') as inside,
            (select count(*)::int from audit.access_log where invitation_id = $1 and direction = 'in' and outcome = 'granted') as lines`,
         [id],

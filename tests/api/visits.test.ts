@@ -154,7 +154,7 @@ describe('at once', () => {
     expect(tally(taken.map(({ reason }) => reason ?? 'in'))).toEqual({ in: 5, invitation_full: 11 });
     const visits = await stack.sql(`select id from public.visits where invitation_id = $1 and status = 'checked_in'`, [invitation]);
     expect(visits).toHaveLength(5);
-    expect(await stack.sql('select used_entries from public.visitor_invitations where id = $1', [invitation])).toEqual([{ used_entries: 5 }]);
+    expect(await stack.sql('select used_entries from private.invitation_uses where invitation_id = $1', [invitation])).toEqual([{ used_entries: 5 }]);
 
     const left = await inSessions<{ leave_visit: string | null }>(8, 'select app.leave_visit($1, $2, null, null, $3, now())', () => [home, invitation, gate]);
     const leaving = left.flatMap(({ leave_visit }) => leave_visit ?? []);

@@ -102,7 +102,7 @@ create function pg_temp.log_of(reason text) returns setof audit.access_log langu
 $$;
 create function pg_temp.state() returns text language sql stable security definer as $$
   select md5(concat(
-    (select string_agg(u::text, ',' order by u.pass_id) from private.pass_uses u), (select string_agg(i.id || ':' || i.used_entries, ',' order by i.id) from public.visitor_invitations i),
+    (select string_agg(u::text, ',' order by u.pass_id) from private.pass_uses u), (select string_agg(i::text, ',' order by i.invitation_id) from private.invitation_uses i),
     (select string_agg(g.id || g.status::text, ',' order by g.id) from public.invitation_guests g), (select string_agg(v.id || v.status::text, ',' order by v.id) from public.visits v),
     (select string_agg(p::text, ',' order by p.subject_id) from private.presences p)))
 $$;

@@ -1,7 +1,7 @@
 -- Visits: a walk-in is answered once and in time, by the unit; who enters takes a place that is there; visitors are forgotten.
 
 begin;
-select plan(75);
+select plan(77);
 
 select tests.create_community('Alder'), tests.create_community('Cedar');
 select tests.create_unit('1', 'Alder'), tests.create_unit('2', 'Alder'), tests.create_unit('9', 'Cedar');
@@ -140,7 +140,9 @@ select is(pg_temp.by('once') || ' ' || pg_temp.by('once'), 'in invitation_full',
 select is((select count(*) || ' ' || min(v.status::text) from public.visits v where v.invitation_id = tests.kept('once')::uuid), '1 checked_in', 'and it is the visit that was expected');
 select is(pg_temp.by('fair', 'gil') || ' ' || pg_temp.by('fair', 'gil'), 'in guest_entered', 'a guest of the list comes in once');
 select is(pg_temp.by('fair') || ' ' || pg_temp.by('fair') || ' ' || pg_temp.by('fair'), 'in in invitation_full', 'an event takes as many as it has places');
-select is((select i.used_entries from public.visitor_invitations i where i.id = tests.kept('fair')::uuid), 3, 'and what is refused takes none');
+select is((select i.used_entries from private.invitation_uses i where i.invitation_id = tests.kept('fair')::uuid), 3, 'and what is refused takes none');
+select throws_ok($$update public.visitor_invitations i set guest_limit = 2 where i.id = tests.kept('fair')::uuid$$, '23514', null, 'fewer places than were taken there are not');
+select is((select i.places || ' ' || i.used_entries from private.invitation_uses i where i.invitation_id = tests.kept('fair')::uuid), '3 3', 'and the places are as before');
 select is((select string_agg(v.visitor_name, ' ') from public.visits v where v.invitation_id = tests.kept('fair')::uuid), 'Gil', 'guests without a name have none');
 select is(pg_temp.by('daily') || ' ' || pg_temp.by('daily'), 'in in', 'a vehicle comes again');
 select is((select string_agg(v.status || coalesce(' ' || v.status_reason, ''), ', ' order by v.id) from public.visits v where v.invitation_id = tests.kept('daily')::uuid), 'checked_out exit_not_seen, checked_in', 'and has left meanwhile, seen or not');
