@@ -110,15 +110,15 @@ async function decide(client: pg.Client, { gate, key, cards, passes }: Carried, 
   };
   const alternating = () => (Math.floor(turn / cards.length) % 2 === 0 ? 'in' : 'out');
   const options = { rounds: quick ? 20 : 60, repeat: 10, warmup: 3 };
-  const measure = async (what: string, measured: () => Promise<unknown>, { floor = bare, inserts = 1, least }: { floor?: () => Promise<unknown>; inserts?: number; least?: number }): Promise<Figure> => {
+  const measure = async (what: string, measured: () => Promise<unknown>, { floor = bare, inserts = 1 } = {}): Promise<Figure> => {
     const times = await interleave({ floor, measured }, options);
     const perSecond = (milliseconds: number) => `${Math.round((1000 * inserts) / milliseconds).toLocaleString('en')}/s`;
     const ratio = times.floor / times.measured;
-    return { what, floor: perSecond(times.floor), measured: perSecond(times.measured), result: `${ratio.toFixed(2)}×`, ...(least && { bound: `≥ ${least}×` }), isMet: ratio >= (least ?? 0) };
+    return { what, floor: perSecond(times.floor), measured: perSecond(times.measured), result: `${ratio.toFixed(2)}×`, bound: '≥ 0.4×', isMet: ratio >= 0.4 };
   };
   const figures = [
-    await measure('a resident’s card', ask('card', cards, alternating, 'granted'), { least: 0.4 }),
-    await measure('a pass that is forged', ask('qr', passes.map((pass) => `${pass.slice(0, -43)}${'A'.repeat(43)}`), () => 'in', 'denied'), { least: 0.4 }),
+    await measure('a resident’s card', ask('card', cards, alternating, 'granted')),
+    await measure('a pass that is forged', ask('qr', passes.map((pass) => `${pass.slice(0, -43)}${'A'.repeat(43)}`), () => 'in', 'denied')),
   ];
   const enter = ask('qr', passes, () => 'in', 'granted');
   const leave = ask('qr', passes, () => 'out', 'granted');
