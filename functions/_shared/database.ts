@@ -6,17 +6,19 @@ import type { Caller } from "./auth.ts";
 export type Client = SupabaseClient<Database>;
 
 /** A client that acts as the caller: row-level security applies as if they had asked the database themselves. */
-export function clientOf(caller: Caller): Client {
-  return createClient<Database>(environment("SUPABASE_URL"), environment("SUPABASE_ANON_KEY"), {
-    auth: { persistSession: false, autoRefreshToken: false, detectSessionInUrl: false },
-    global: { headers: { authorization: `Bearer ${caller.jwt}` } },
-  });
-}
+export const clientOf = (caller: Caller): Client =>
+  clientWith("SUPABASE_ANON_KEY", { authorization: `Bearer ${caller.jwt}` });
+
+/** A client that acts as nobody: for what whoever holds a link may do. */
+export const anybody = (): Client => clientWith("SUPABASE_ANON_KEY");
 
 /** A client with the secret key, which no policy concerns: for what no user may do. */
-export function administrator(): Client {
-  return createClient<Database>(environment("SUPABASE_URL"), environment("SUPABASE_SERVICE_ROLE_KEY"), {
+export const administrator = (): Client => clientWith("SUPABASE_SERVICE_ROLE_KEY");
+
+function clientWith(key: string, headers: Record<string, string> = {}): Client {
+  return createClient<Database>(environment("SUPABASE_URL"), environment(key), {
     auth: { persistSession: false, autoRefreshToken: false, detectSessionInUrl: false },
+    global: { headers },
   });
 }
 

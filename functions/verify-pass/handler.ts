@@ -3,8 +3,11 @@ import { z } from "zod";
 import { ApiError } from "../_shared/errors.ts";
 import { createApp, parse, parseJson } from "../_shared/http.ts";
 
-/** Who asks: a signed-in guard or resident by their JWT, a device at a gate by its key. The database finds out. */
-export type Asker = { authorization: string } | { deviceKey: string };
+/**
+ * Who asks: a signed-in guard or resident by their JWT, a device at a gate by its key. A device that was given a legacy key of the
+ * project sends that as a JWT besides. The database finds out.
+ */
+export type Asker = { authorization?: string; deviceKey?: string };
 
 /** What is asked, as the database takes it. */
 export type Question = {
@@ -73,10 +76,13 @@ function shown(told: { [kind in keyof typeof methods]?: string | undefined }): [
   return kinds.flatMap((kind) => told[kind] === undefined ? [] : [[kind, told[kind]]]);
 }
 
-/** A user's JWT counts before a device's key, as it does in the database. */
+/** What of the headers tells who asks; a user's JWT counts before a device's key, in the database. */
 function askerOf(authorization: string | undefined, deviceKey: string | undefined): Asker {
-  if (authorization && /^Bearer\s+\S+\.\S+\.\S+$/i.test(authorization)) return { authorization };
-  if (deviceKey !== undefined && deviceKey.length <= 200) return { deviceKey };
+  const asker: Asker = {
+    ...(authorization !== undefined && /^Bearer\s+\S+\.\S+\.\S+$/i.test(authorization) && { authorization }),
+    ...(deviceKey !== undefined && deviceKey.length <= 200 && { deviceKey }),
+  };
+  if (Object.keys(asker).length > 0) return asker;
   throw new ApiError(
     401,
     "missing_credentials",

@@ -14,7 +14,8 @@ const app = verifyPass({
         apikey: key,
         accept: "application/vnd.pgrst.object+json",
         "content-type": "application/json",
-        ...("authorization" in asker ? { authorization: asker.authorization } : { "x-device-key": asker.deviceKey }),
+        ...(asker.authorization && { authorization: asker.authorization }),
+        ...(asker.deviceKey && { "x-device-key": asker.deviceKey }),
       },
       body: JSON.stringify(question),
     });

@@ -1,13 +1,9 @@
-import { createClient } from "@supabase/supabase-js";
-import type { Database } from "../../types/supabase.ts";
-import { environment } from "../_shared/database.ts";
+import { anybody } from "../_shared/database.ts";
 import { ApiError, fromDatabase } from "../_shared/errors.ts";
 import { visitorPass } from "./handler.ts";
 
-// As nobody: the link is all that a visitor has.
-const client = createClient<Database>(environment("SUPABASE_URL"), environment("SUPABASE_ANON_KEY"), {
-  auth: { persistSession: false, autoRefreshToken: false, detectSessionInUrl: false },
-});
+// The link is all that a visitor has.
+const client = anybody();
 
 const app = visitorPass({
   async open(token) {

@@ -129,7 +129,7 @@ volatile
 set search_path = ''
 as $$
 begin
-  token := translate(rtrim(encode(extensions.gen_random_bytes(32), 'base64'), '='), '+/', '-_');
+  token := app.base64url(extensions.gen_random_bytes(32));
   insert into private.invitation_tokens (invitation_id, token_hash)
   values (invitation, sha256(convert_to(token, 'UTF8')))
   on conflict on constraint invitation_tokens_pkey do update set token_hash = excluded.token_hash;

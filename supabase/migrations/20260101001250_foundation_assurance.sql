@@ -80,8 +80,7 @@ begin
     perform set_config('request.jwt.claims', claims, true);
   end if;
   if would_hold then
-    perform app.fail(403, 'assurance_required', format('The permission %s takes a second factor here.', permission),
-      'Sign in with a second factor (aal2): supabase.auth.mfa.challengeAndVerify.');
+    perform app.fail_unassured(format('The permission %s takes a second factor here.', permission));
   end if;
   perform app.fail(403, 'permission_denied', format('This takes the permission %s %s.', permission, place));
 end;
@@ -163,8 +162,7 @@ begin
     then
       perform app.fail(403, 'permission_denied', 'This takes the permission assurance.manage here.');
     elsif not app.is_assured() then
-      perform app.fail(403, 'assurance_required', 'Who asks others for a second factor signs in with one.',
-        'Sign in with a second factor (aal2): supabase.auth.mfa.challengeAndVerify.');
+      perform app.fail_unassured('Who asks others for a second factor signs in with one.');
     end if;
   end if;
   if not exists (select from public.permissions p where p.key = permission) then

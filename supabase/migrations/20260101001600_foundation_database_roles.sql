@@ -256,7 +256,7 @@ volatile
 set search_path = ''
 as $$
 declare
-  secret constant text := coalesce(password, translate(encode(extensions.gen_random_bytes(24), 'base64'), '+/', '-_'));
+  secret constant text := coalesce(password, app.base64url(extensions.gen_random_bytes(24)));
 begin
   if login is null or login !~ '^[a-z][a-z0-9_]{2,62}$' then
     perform app.fail(422, 'invalid_value', 'The value of name is not valid.', 'Three to 63 lowercase letters, digits and underscores, a letter first.');

@@ -115,7 +115,7 @@ volatile
 set search_path = ''
 as $$
 declare
-  secret constant text := translate(rtrim(encode(extensions.gen_random_bytes(32), 'base64'), '='), '+/', '-_');
+  secret constant text := app.base64url(extensions.gen_random_bytes(32));
   made uuid;
 begin
   insert into private.device_keys (device_id, community_id, secret_hash)

@@ -126,6 +126,9 @@ describe('a visitor\'s pass', () => {
     expect([stranger.status, ((await stranger.json()) as { message: string }).message]).toEqual([401, 'device_unknown']);
     const answer = await call({ 'x-device-key': device_key });
     expect([answer.status, ((await answer.json()) as Decision).outcome]).toEqual([200, 'granted']);
+    // With the project's older key, which is a JWT and names no user.
+    const legacy = await call({ authorization: `Bearer ${stack.keys.anonJwt}`, 'x-device-key': device_key });
+    expect([legacy.status, ((await legacy.json()) as Decision).reason]).toEqual([200, 'already_used']);
     await manager.rpc('revoke_device', { device_id, reason: 'Stolen' }).throwOnError();
     const revoked = await call({ 'x-device-key': device_key });
     expect([revoked.status, ((await revoked.json()) as { message: string }).message]).toEqual([401, 'device_unknown']);

@@ -1,4 +1,4 @@
--- Who sees what, whatever the token says: the invariants of 20260101000200_foundation_access.sql.
+-- Who sees what, whatever the token says: the invariants of topics access and permissions.
 --
 -- Two organizations: North runs Alder and Birch, South runs Cedar; each community has one unit, called after it. What a user sees
 -- of the units tells what access they have.

@@ -57,7 +57,7 @@ Deno.test("what was scanned is asked of the database as it was read, by whoever 
       note: "Red car",
     }],
     [{ deviceKey }, { access_point_id: point, method: "code", credential: "123456" }],
-    [{ authorization: jwt }, { access_point_id: point, method: "plate", credential: "CB 1208 BH" }],
+    [{ authorization: jwt, deviceKey }, { access_point_id: point, method: "plate", credential: "CB 1208 BH" }],
     [{ authorization: jwt }, { access_point_id: point, method: "card", credential: "77" }],
   ]);
 });
