@@ -2,7 +2,8 @@
 --
 -- Purpose     The caller of a request, their session, and their roles: as last computed, as the token tells, or as the tables have
 --             them. The helpers that policies ask stand on it (topic permissions).
--- Tables      private.user_access (each user's live version, and the access known for one)
+-- Tables      private.user_access (each user's live version, and the access known for one), private.session_access (the same as policies ask
+--             for it, by the session of the token)
 -- Invariants  What is known of a user's access is used only while (1) it was computed for the live version and (2) no date has
 --             changed the access since. So are the claims in a token, unless something was left out of them (`truncated`). In
 --             every other case, a missing hook included, the tables are read. It makes things fast; it cannot make them wrong.
@@ -10,6 +11,8 @@
 --             there is some (`extras`), and it is looked up.
 --             What is known is written under the row's lock, by a statement that sees all that was committed before the lock
 --             was had; whatever changes a user's access raises the version afterwards. So nothing old is ever taken for new.
+--             What is kept for a session goes with it, and with the version, in the transaction that ends either; what it owes to the
+--             roles' permissions or to the list of communities counts only while it names the live version of these.
 --             A user whose account is not active has no access, whatever the token says; nor has a token whose session in Auth is
 --             gone: signed out, ended or expired. Where an assurance level is required (topic assurance), a permission is not
 --             held without it.
@@ -56,6 +59,40 @@ comment on column private.user_access.community_roles is
 alter table private.user_access enable row level security;
 create policy user_access_select on private.user_access for select to authenticated using (false);
 
+create table private.session_access (
+  session_id uuid not null,
+  session_key text collate "C" not null generated always as (session_id::text) stored,
+  user_id uuid not null,
+  stale_at timestamptz not null,
+  communities uuid[],
+  communities_version bigint,
+  held_everywhere text[] not null,
+  holders_version bigint not null,
+  constraint session_access_pkey primary key (session_id),
+  constraint session_access_session_key_key unique (session_key),
+  constraint session_access_session_fkey foreign key (session_id) references auth.sessions (id) on delete cascade,
+  constraint session_access_user_fkey foreign key (user_id) references auth.users (id) on delete cascade
+) with (toast_tuple_target = 8160);
+
+create index session_access_user_idx on private.session_access (user_id);
+
+-- Read by every statement, as above; rows stay whole as long as a page holds them.
+alter table private.session_access alter column communities set storage external;
+
+comment on table private.session_access is
+  'What policies ask first, by the session that a token names, so that one row answers whether it lives, whose it is and what is held. Written by app.remember_session when a token is minted; goes with the session and with the live version.';
+comment on column private.session_access.session_id is 'The session in Auth.';
+comment on column private.session_access.session_key is 'The same as a token has it: found without asking whether the text is an id.';
+comment on column private.session_access.user_id is 'The user whose session it is.';
+comment on column private.session_access.stale_at is 'From this moment on the row is not used: what is known of the user is stale, or the session has expired.';
+comment on column private.session_access.communities is 'The gate, my_communities; null: all there are (private.all_communities).';
+comment on column private.session_access.communities_version is 'The version of the list of all communities that the gate was made from; null: it does not depend on it.';
+comment on column private.session_access.held_everywhere is 'The permissions that are held in every community of the gate, and in no other.';
+comment on column private.session_access.holders_version is 'The version of private.permission_holders that the row was made from; with any other than the live one it is not used.';
+
+alter table private.session_access enable row level security;
+create policy session_access_select on private.session_access for select to authenticated using (false);
+
 create function app.bump_access(users uuid[])
 returns void
 language plpgsql
@@ -68,11 +105,13 @@ begin
   update private.user_access a
   set version = greatest(a.version + 1, (date_part('epoch', clock_timestamp()) * 1000000)::bigint)
   where a.user_id = any (users);
+  perform from private.session_access k where k.user_id = any (users) order by k.session_id for update;
+  delete from private.session_access k where k.user_id = any (users);
 end;
 $$;
 
 comment on function app.bump_access(uuid[]) is
-  'Makes the tokens of these users stale from the commit on. Called by the triggers of every table that access is computed from; rows are locked in order of id. Definer: nobody else may write private.user_access.';
+  'Makes the tokens of these users stale from the commit on, and forgets what is kept for their sessions. Called by the triggers of every table that access is computed from; rows are locked in order of id. Definer: nobody else may write private.user_access.';
 
 -- Whose access -------------------------------------------------------------------------------------------------------
 
@@ -229,6 +268,76 @@ $$;
 
 comment on function app.refresh_access(uuid) is
   'Computes a user''s access and keeps it for the helpers of policies; returns it, with its version, or null where another transaction has the row. Called when a token is minted. Definer: nobody else may write private.user_access; not executable by API roles.';
+
+create function app.remember_session(subject uuid, session text)
+returns void
+language plpgsql
+volatile
+security definer -- nobody else may write private.session_access
+set search_path = ''
+as $$
+begin
+  if not pg_input_is_valid(session, 'uuid') then
+    return;
+  end if;
+  -- One statement, and so one moment: what is known, who holds what, and which communities there are, each with its version.
+  insert into private.session_access (session_id, user_id, stale_at, communities, communities_version, held_everywhere, holders_version)
+  select s.id, a.user_id, least(a.stale_at, s.not_after),
+    case
+      when w.reaches_all then null
+      when w.is_of_organizations then array(
+        select c.id from public.communities c where c.organization_id in (select o::uuid from jsonb_object_keys(a.access -> 'organizations') o)
+        union
+        select c::uuid from jsonb_object_keys(a.access -> 'communities') c)
+      else a.communities
+    end,
+    case when w.is_of_organizations and not w.reaches_all then l.version end,
+    array(
+      select h.permission_key
+      from private.permission_holders h
+      where not h.is_assured and case
+        -- By a role on the site it is held in all communities: not only in those of the gate, if these are not all.
+        when a.site_roles && h.site_roles then w.reaches_all
+        else (a.community_roles is not null or a.organization_roles is not null)
+          and coalesce(a.community_roles && h.community_roles, true)
+          and coalesce(a.organization_roles && h.organization_roles, true)
+      end),
+    l.holders_version
+  from private.user_access a
+  join auth.sessions s on s.user_id = a.user_id
+  cross join private.all_communities l
+  cross join lateral (
+    select a.access -> 'organizations' <> '{}' as is_of_organizations,
+      exists (select from private.permission_holders h where h.permission_key = 'communities.read' and a.site_roles && h.site_roles) as reaches_all
+  ) w
+  where a.user_id = subject and a.known_version = a.version and s.id = session::uuid and (w.reaches_all or not a.access ? 'extras')
+  for share of s skip locked
+  on conflict on constraint session_access_pkey do update
+  set stale_at = excluded.stale_at, communities = excluded.communities, communities_version = excluded.communities_version,
+    held_everywhere = excluded.held_everywhere, holders_version = excluded.holders_version;
+end;
+$$;
+
+comment on function app.remember_session(uuid, text) is
+  'Keeps what app.refresh_access has just found, under its lock, for the session of the token that is being minted; nothing for a session that another transaction is ending, nor for whoever has more than plain roles: '
+  'that depends on the hour. Definer: nobody else may write private.session_access; not executable by API roles.';
+
+create function app.tg_sessions__access()
+returns trigger
+language plpgsql
+security definer -- Auth's role may not write private.session_access
+set search_path = ''
+as $$
+begin
+  delete from private.session_access k where k.session_id = new.id;
+  return null;
+end;
+$$;
+
+comment on function app.tg_sessions__access() is 'AFTER UPDATE of a session''s end: forgets what is kept for the session, with the end that it had. Definer: writes private.session_access.';
+
+create trigger _500_vicinia_access after update of not_after, user_id on auth.sessions for each row
+  when (old.not_after is distinct from new.not_after or old.user_id <> new.user_id) execute function app.tg_sessions__access();
 
 create function app.common_roles(places jsonb)
 returns text[]
@@ -395,7 +504,7 @@ security definer -- Auth's own role reads nothing of ours
 set search_path = ''
 as $$
 declare
-  most constant integer := 50;
+  most constant integer := 10; -- every statement reads the token
   subject uuid;
   access jsonb;
   told jsonb;
@@ -403,6 +512,9 @@ begin
   subject := event ->> 'user_id'; -- here and not above, where no handler would catch what is no id
   if current_setting('transaction_read_only') = 'off' then
     access := app.refresh_access(subject);
+    if access is not null then
+      perform app.remember_session(subject, event #>> '{claims,session_id}');
+    end if;
   end if;
   if access is null then
     access := app.compute_access(subject) || jsonb_build_object(
@@ -424,7 +536,7 @@ end;
 $$;
 
 comment on function app.access_token(jsonb) is
-  'Custom access token hook of Auth: puts the caller''s access into app_metadata, and keeps it (app.refresh_access). In: {"user_id", "claims", "authentication_method"}; out: the event with claims. '
-  'More than 50 communities are cut short and marked truncated. Never raises. Definer: reads memberships and versions.';
+  'Custom access token hook of Auth: puts the caller''s access into app_metadata, and keeps it (app.refresh_access, app.remember_session). In: {"user_id", "claims", "authentication_method"}; out: the event with claims. '
+  'More than 10 communities are cut short and marked truncated. Never raises. Definer: reads memberships and versions.';
 
 grant execute on function app.access_token(jsonb) to supabase_auth_admin;

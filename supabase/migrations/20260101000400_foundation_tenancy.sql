@@ -305,6 +305,8 @@ create trigger _500_access after update of deleted_at, time_zone on public.commu
 
 create table private.all_communities (
   is_all boolean not null default true,
+  version bigint not null default 0,
+  holders_version bigint not null default 0,
   ids uuid[] not null,
   constraint all_communities_pkey primary key (is_all),
   constraint all_communities_is_all_check check (is_all)
@@ -314,6 +316,9 @@ alter table private.all_communities alter column ids set storage external;
 
 comment on table private.all_communities is 'One row: the ids of all communities, archived ones included. The gate of a role on the site, which would else be collected for every statement.';
 comment on column private.all_communities.is_all is 'True: there is one row.';
+comment on column private.all_communities.version is 'Grows whenever a community is made, removed or given to another organization: what was made from the list is compared with it.';
+comment on column private.all_communities.holders_version is
+  'Grows whenever system roles are given or lose a permission, or a second factor is asked for one (private.permission_holders). Here, because whoever asks for the one reads the other.';
 comment on column private.all_communities.ids is 'Kept by triggers of public.communities.';
 
 alter table private.all_communities enable row level security;
@@ -330,20 +335,23 @@ as $$
 begin
   -- From the row as it is once it is ours, and not from the table, which does not show what another transaction is adding.
   if tg_op = 'INSERT' then
-    update private.all_communities a set ids = a.ids || array(select n.id from new_rows n);
+    update private.all_communities a set version = a.version + 1, ids = a.ids || array(select n.id from new_rows n);
+  elsif tg_op = 'DELETE' then
+    update private.all_communities a set version = a.version + 1, ids = array(select i from unnest(a.ids) i where i not in (select o.id from old_rows o));
   else
-    update private.all_communities a set ids = array(select i from unnest(a.ids) i where i not in (select o.id from old_rows o));
+    update private.all_communities a set version = a.version + 1;
   end if;
   return null;
 end;
 $$;
 
-comment on function app.tg_communities__all() is 'AFTER INSERT OR DELETE: keeps the list of all communities; who adds one waits for who is adding another. Definer: writes private.all_communities.';
+comment on function app.tg_communities__all() is 'AFTER INSERT, DELETE OR UPDATE of the organization: keeps the list of all communities; who adds one waits for who is adding another. Definer: writes private.all_communities.';
 
 create trigger _500_all_insert after insert on public.communities
   referencing new table as new_rows for each statement execute function app.tg_communities__all();
 create trigger _500_all_delete after delete on public.communities
   referencing old table as old_rows for each statement execute function app.tg_communities__all();
+create trigger _500_all_moved after update of organization_id on public.communities for each statement execute function app.tg_communities__all();
 
 -- Making them --------------------------------------------------------------------------------------------------------
 

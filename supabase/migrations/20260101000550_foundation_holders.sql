@@ -30,6 +30,26 @@ comment on column private.permission_holders.is_assured is 'Whether somebody ask
 alter table private.permission_holders enable row level security;
 create policy permission_holders_select on private.permission_holders for select to authenticated using (false);
 
+create function app.tg_permission_holders__version()
+returns trigger
+language plpgsql
+security definer -- writes private.all_communities
+set search_path = ''
+as $$
+begin
+  update private.all_communities l set holders_version = l.holders_version + 1;
+  return null;
+end;
+$$;
+
+comment on function app.tg_permission_holders__version() is
+  'AFTER a permission appears, disappears, changes its system roles, or takes a second factor or no longer: what sessions are known to hold was made before it, and does not count any more. Definer: writes private.all_communities.';
+
+create trigger _500_version_new after insert or delete on private.permission_holders for each row execute function app.tg_permission_holders__version();
+create trigger _500_version after update on private.permission_holders for each row
+  when ((old.site_roles, old.organization_roles, old.community_roles, old.is_assured) is distinct from (new.site_roles, new.organization_roles, new.community_roles, new.is_assured))
+  execute function app.tg_permission_holders__version();
+
 create function app.refresh_permission_holders(permissions text[])
 returns void
 language plpgsql

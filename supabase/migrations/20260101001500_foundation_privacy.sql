@@ -295,6 +295,7 @@ is_with_resident: for user, email and phone, whether rows in a community go when
 select app.register_personal_data('public.profiles', 'id', 'user', on_erase => 'cascade',
   columns => '{"display_name": "Erased person", "username": null, "email": null, "status_reason": null, "locale": null, "time_zone": null}');
 select app.register_personal_data('private.user_access', 'user_id', 'user', on_erase => 'cascade', exported => '{}');
+select app.register_personal_data('private.session_access', 'user_id', 'user', on_erase => 'cascade', exported => '{}');
 select app.register_personal_data('private.session_origins', 'user_id', 'user', on_erase => 'cascade',
   columns => '{"device_name": null, "user_agent": null, "address": null, "country": null, "region": null, "city": null}');
 select app.register_personal_data('public.memberships', 'user_id', 'user', on_erase => 'cascade');
