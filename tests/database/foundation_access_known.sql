@@ -3,7 +3,7 @@
 -- Two organizations: North runs Alder and Birch, South runs Cedar; each community has one unit, called after it.
 
 begin;
-select plan(42);
+select plan(62);
 
 select tests.create_organization('North'), tests.create_organization('South');
 select tests.create_community('Alder', 'North'), tests.create_community('Birch', 'North'), tests.create_community('Cedar', 'South');
@@ -123,6 +123,73 @@ select is((select array(select i from unnest(ids) i order by i) from private.all
 insert into public.communities (id, organization_id, name, slug, country_code, currency_code, time_zone)
 select gen_random_uuid(), tests.id('South'), n, n, 'BG', 'EUR', 'Europe/Sofia' from unnest(array['elm-1', 'elm-2']) n;
 select is((select array(select i from unnest(ids) i order by i) from private.all_communities), array(select id from public.communities order by id), 'after several at once, too');
+
+-- What is kept for a session ------------------------------------------------------------------------------------------------
+
+create function pg_temp.seen_with(token jsonb) returns text language plpgsql as $$
+declare
+  seen text;
+begin
+  perform tests.authenticate_with(token);
+  seen := tests.seen('public.units', 'number');
+  perform tests.as_studio();
+  return seen;
+end $$;
+create function pg_temp.is_kept(token text) returns boolean language sql as $$
+  select exists (select from private.session_access k where k.session_key = tests.kept(token)::jsonb ->> 'session_id') $$;
+
+update public.memberships set ends_at = null where user_id = tests.id('uniform');
+select tests.keep('phone', tests.claims('uniform')), tests.keep('laptop', tests.claims('uniform')), tests.keep('admin', tests.claims('admin'));
+select is(array(select pg_temp.is_kept(t) from unnest(array['phone', 'laptop', 'admin']) t), '{t,t,t}'::boolean[], 'it is kept for each session whose token is minted');
+select tests.keep('limited', tests.claims('limited')), tests.keep('single', tests.claims('single'));
+select is(array(select pg_temp.is_kept(t) from unnest(array['limited', 'single']) t), '{f,f}'::boolean[], 'not for whoever has more than plain roles: that depends on the hour');
+
+update private.session_access set communities = array[tests.id('Birch')] where session_key = tests.kept('phone')::jsonb ->> 'session_id';
+select is(pg_temp.seen_with(tests.kept('phone')::jsonb), 'birch', 'it is what policies ask');
+select is(pg_temp.seen_with(tests.kept('laptop')::jsonb), 'alder, birch', 'of their own session alone');
+select is(pg_temp.seen_with(tests.kept('phone')::jsonb || jsonb_build_object('sub', tests.id('mixed'))), 'nothing', 'a token of one user in the session of another gives nothing');
+select is(pg_temp.seen_with(tests.kept('phone')::jsonb || '{"session_id": "no id"}'), 'nothing', 'nor does one whose session is no id');
+update private.session_access set stale_at = now() where session_key = tests.kept('phone')::jsonb ->> 'session_id';
+select is(pg_temp.seen_with(tests.kept('phone')::jsonb), 'alder, birch', 'it is not used from the moment at which it is stale');
+
+update auth.sessions set not_after = now() + interval '10 minutes' where id = (tests.kept('phone')::jsonb ->> 'session_id')::uuid;
+select is(pg_temp.is_kept('phone'), false, 'it goes when the session is given another end');
+select app.access_token(jsonb_build_object('user_id', tests.id('uniform'), 'claims', tests.kept('phone')::jsonb));
+select is((select stale_at from private.session_access where session_key = tests.kept('phone')::jsonb ->> 'session_id'), now() + interval '10 minutes', 'and does not outlive the session''s end');
+delete from auth.sessions where id = (tests.kept('phone')::jsonb ->> 'session_id')::uuid;
+select is(array[pg_temp.is_kept('phone'), pg_temp.is_kept('laptop')], '{f,t}'::boolean[], 'signing out takes it along, and leaves other sessions theirs');
+
+update private.session_access set communities = '{}' where user_id = tests.id('uniform');
+update public.memberships set deleted_at = now() where user_id = tests.id('uniform') and community_id = tests.id('Birch');
+select is(pg_temp.is_kept('laptop'), false, 'a change of the user''s roles takes it along');
+select is(pg_temp.seen_with(tests.kept('laptop')::jsonb), 'alder', 'and the next statement sees by what is true now');
+
+select tests.create_community('Elder', 'North'), tests.create_unit('elder', 'Elder');
+select is(pg_temp.seen_with(tests.kept('admin')::jsonb), 'alder, birch, elder', 'a new community of an organization is in the gate of its people at once');
+
+-- A permission that a system role loses, and gets back, while tokens are out.
+select tests.keep('laptop', tests.claims('uniform')), tests.keep('root', tests.claims('root'));
+create function pg_temp.everywhere_with(token text, permission text) returns boolean language plpgsql as $$
+declare
+  answer boolean;
+begin
+  perform tests.authenticate_with(tests.kept(token)::jsonb);
+  answer := app.holds_everywhere(permission);
+  perform tests.as_studio();
+  return answer;
+end $$;
+select is(array[pg_temp.everywhere_with('laptop', 'units.read'), pg_temp.everywhere_with('laptop', 'leases.manage')], '{t,t}'::boolean[], 'a manager holds everywhere what managers hold');
+delete from public.role_permissions where permission_key = 'units.read' and role_id = (select id from public.roles where level = 'community' and key = 'manager' and coalesce(organization_id, community_id) is null);
+select is(pg_temp.everywhere_with('laptop', 'units.read'), false, 'and on the next statement no longer what managers lose');
+select is(pg_temp.seen_with(tests.kept('laptop')::jsonb), 'nothing', 'nor sees anything by it');
+delete from public.role_permissions where permission_key = 'communities.read' and role_id = (select id from public.roles where level = 'site' and key = 'superadmin');
+select tests.authenticate_with(tests.kept('root')::jsonb);
+select is(app.my_communities(), '{}'::uuid[], 'a role on the site that no longer reads communities has none in its gate');
+select tests.as_studio();
+
+select table_privs_are('private', 'session_access', 'authenticated', '{}', 'users do not read what is kept');
+select table_privs_are('private', 'session_access', 'supabase_auth_admin', '{}', 'nor does Auth');
+select function_privs_are('app', 'remember_session', array['uuid', 'text'], 'authenticated', '{}', 'nor do they write it');
 
 -- A second factor that is asked for ----------------------------------------------------------------------------------------
 
