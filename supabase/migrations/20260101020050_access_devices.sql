@@ -130,7 +130,7 @@ comment on function app.make_device_key(public.access_devices) is 'Makes a key f
 -- A view and no function: it becomes a part of the statement that asks, and every decision asks.
 
 create view private.calling_device as
-select d.id as device_id, d.community_id, d.access_point_id, d.kind, d.direction, p.booth_id, k.id as key_id, k.last_used_at
+select d.id as device_id, d.community_id, d.access_point_id, d.kind, d.direction, k.id as key_id, k.last_used_at, p as point
 from (
   select case
     -- Without counts of repetition in the pattern, which cost a busy gate more than all the rest.
@@ -160,9 +160,9 @@ comment on column private.calling_device.community_id is 'Its community.';
 comment on column private.calling_device.access_point_id is 'The point it stands at.';
 comment on column private.calling_device.kind is 'reader, camera, intercom, tablet, controller.';
 comment on column private.calling_device.direction is 'in or out, for one that faces a single way.';
-comment on column private.calling_device.booth_id is 'The booth of its point.';
 comment on column private.calling_device.key_id is 'The key that it presented.';
 comment on column private.calling_device.last_used_at is 'When it last showed that key, to the minute.';
+comment on column private.calling_device.point is 'That point, all of it.';
 
 create function app.calling_device()
 returns public.access_devices

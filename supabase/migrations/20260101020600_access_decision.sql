@@ -183,6 +183,7 @@ declare
   -- When it was scanned is no part of the question: a device that asks again may say so anew.
   question constant bytea := case when nonce is not null then sha256(convert_to(
     row(access_point, method, credential, direction, visit, invitation, guest, resident, acknowledged_entry, photo_file, note)::text, 'UTF8')) end;
+  device private.calling_device;
   point public.access_points;
   caller app.access_caller;
   subject app.access_subject;
@@ -199,11 +200,16 @@ begin
   then
     perform app.check_access_question(access_point, method, credential, direction, nonce, scanned_at, visit, invitation, guest, resident, note);
   end if;
-  select p.* into point
-  from public.access_points p
-  join public.communities c on c.id = p.community_id
-  where p.id = access_point and p.deleted_at is null and c.deleted_at is null;
-  caller := app.access_caller(point, method, moment);
+  select d.* into device from private.calling_device d;
+  if device.access_point_id = access_point then
+    point := device.point;
+  else
+    select p.* into point
+    from public.access_points p
+    join public.communities c on c.id = p.community_id
+    where p.id = access_point and p.deleted_at is null and c.deleted_at is null;
+  end if;
+  caller := app.access_caller(device, point, method, moment);
   if method = 'intercom' and visit is null and caller.resident_id is null then
     perform app.fail(400, 'malformed_request', 'A guard or a device opens by the intercom for a visit (visit_id).');
   end if;
