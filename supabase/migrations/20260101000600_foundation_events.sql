@@ -15,17 +15,22 @@ create table app.outbox (
   topic text not null,
   community_id uuid,
   payload jsonb not null,
+  consumers text[],
   created_at timestamptz not null default now(),
   constraint outbox_pkey primary key (id),
   constraint outbox_topic_check check (topic ~ '^[a-z_]+(\.[a-z_]+)+$'),
   constraint outbox_payload_check check (jsonb_typeof(payload) = 'object')
 );
 
-comment on table app.outbox is 'Events, written in the transaction that caused them: app.emit. Never changed; the retention job alone removes them.';
+create index outbox_fresh_idx on app.outbox (id) where consumers is not null;
+
+comment on table app.outbox is 'Events, written in the transaction that caused them: app.emit. What they tell never changes; the retention job alone removes them.';
 comment on column app.outbox.id is 'The event''s id; time-ordered.';
 comment on column app.outbox.topic is '<what>.<happened>: occupancy.ended.';
 comment on column app.outbox.community_id is 'The community it happened in, if in one. A plain id: an event outlives what it tells of.';
 comment on column app.outbox.payload is 'Ids and what changed; personal data only as ids.';
+comment on column app.outbox.consumers is
+  'Who is to be told, as it was when it happened; null once app.run_outbox has made their deliveries, or for nobody. Whoever causes an event waits for one row and not for one per consumer.';
 comment on column app.outbox.created_at is 'When the transaction of the change began.';
 
 create table app.outbox_consumers (
@@ -91,9 +96,9 @@ as $$
 declare
   event uuid;
 begin
-  insert into app.outbox (topic, community_id, payload) values (emit.topic, emit.community_id, emit.payload) returning id into event;
-  insert into app.outbox_deliveries (event_id, consumer)
-  select event, c.name from app.outbox_consumers c where emit.topic like c.topics and c.is_enabled;
+  insert into app.outbox (topic, community_id, payload, consumers)
+  values (emit.topic, emit.community_id, emit.payload, nullif(array(select c.name from app.outbox_consumers c where emit.topic like c.topics and c.is_enabled), '{}'))
+  returning id into event;
   return event;
 end;
 $$;
@@ -112,6 +117,14 @@ declare
   problem text;
   handled integer := 0;
 begin
+  with fresh as (
+    select o.id, o.consumers from app.outbox o where o.consumers is not null order by o.id limit most for no key update skip locked
+  ),
+  noted as (
+    update app.outbox o set consumers = null from fresh f where o.id = f.id
+  )
+  insert into app.outbox_deliveries (event_id, consumer)
+  select f.id, c.name from fresh f join app.outbox_consumers c on c.name = any (f.consumers);
   for due in
     select d.event_id, d.consumer, d.attempts, c.handler, o as event
     from app.outbox_deliveries d
@@ -143,7 +156,7 @@ end;
 $$;
 
 comment on function app.run_outbox(integer) is
-  'Hands up to `most` due deliveries to their consumers and returns how many it tried. Any number of workers may call it at once: each takes deliveries that no other holds.';
+  'Makes the deliveries of up to `most` new events, hands up to `most` due ones to their consumers, and returns how many it tried. Any number of workers may call it at once: each takes what no other holds.';
 
 create function app.replay_delivery(event_id uuid, consumer text)
 returns void
@@ -315,7 +328,7 @@ volatile
 set search_path = ''
 as $$
   delete from app.outbox o
-  where o.created_at < now() - interval '30 days'
+  where o.created_at < now() - interval '30 days' and o.consumers is null
     and not exists (select from app.outbox_deliveries d where d.event_id = o.id and d.status <> 'delivered')
 $$;
 

@@ -236,7 +236,6 @@ security definer -- reads shifts for devices and residents, who may not
 set search_path = ''
 as $$
 declare
-  booth constant uuid := (select p.booth_id from public.access_points p where p.community_id = community and p.id = access_point);
   found_shift uuid;
 begin
   if guard_user is not null then
@@ -247,11 +246,12 @@ begin
     join public.shifts s on s.community_id = a.community_id and s.id = a.shift_id
     where g.user_id = guard_user and g.community_id = community and g.status = 'active' and g.deleted_at is null;
   end if;
-  if found_shift is null and booth is not null then
+  if found_shift is null then
     -- At the handover the one that came last.
     select s.id into found_shift
-    from public.shifts s
-    where s.community_id = community and s.booth_id = booth and s.deleted_at is null
+    from public.access_points p
+    join public.shifts s on s.community_id = p.community_id and s.booth_id = p.booth_id
+    where p.community_id = community and p.id = access_point and s.deleted_at is null
       and s.starts_at <= moment and s.starts_at > moment - interval '25 hours' and s.ends_at > moment
     order by s.starts_at desc, s.id desc
     limit 1;

@@ -523,8 +523,11 @@ security definer -- looks at occupancies for the gates
 set search_path = ''
 as $$
 begin
-  return invitation.host_resident_id is null or invitation.host_resident_id in (
-    select app.visit_hosts_on(invitation.unit_id, (moment at time zone (select c.time_zone from public.communities c where c.id = invitation.community_id))::date));
+  return invitation.host_resident_id is null or exists (
+    select
+    from public.communities c
+    cross join lateral app.visit_hosts_in(array[invitation.unit_id], array[(moment at time zone c.time_zone)::date]) h
+    where c.id = invitation.community_id and h.resident_id = invitation.host_resident_id);
 end;
 $$;
 

@@ -1,7 +1,6 @@
 -- Access control: the decision.
 --
 -- Purpose     One question at the gate, one answer: granted or denied, why, and a line in the log, in one transaction.
--- Types       app.access_answer
 -- RPCs        decide_access
 -- Invariants  What is denied burns nothing, and leaves its line all the same. What is raised is no attempt: a question without a gate, or a
 --             caller who has no business at it. Every attempt has one line, however often it is asked (nonce): the answer is
@@ -13,14 +12,6 @@
 --             Locks, in this order: the caller's nonce, the counter of wrong codes, the person or thing (presence), pass, entries of the invitation, guest, visit.
 
 -- Deciding -----------------------------------------------------------------------------------------------------------
-
-create type app.access_answer as (
-  outcome public.access_outcome, reason text, log_id uuid, logged_at timestamptz, log_direction public.access_direction, detail text,
-  subject_kind text, subject_name text, subject_unit text, subject_unit_id uuid, subject_visit_id uuid, subject_invitation_id uuid, subject_pass_id uuid,
-  subject_resident_id uuid, subject_vehicle_id uuid, subject_card_id uuid, blacklist_entry_id uuid, blacklist_match text, is_repeated boolean
-);
-
-comment on type app.access_answer is 'What decide_access answers; its comment says what the fields are.';
 
 create function app.entry_problem(point public.access_points, caller app.access_caller, subject app.access_subject, method public.access_method, moment timestamptz)
 returns text
@@ -183,12 +174,16 @@ language plpgsql
 volatile
 security definer -- reads what a device may not, writes the log, uses up passes
 set search_path = ''
+-- Everything is looked up by its key. A plan that was made while a table was nearly empty is kept by the session, and would read it whole.
+set enable_seqscan = off
+set plan_cache_mode = force_generic_plan
 as $$
 declare
   moment constant timestamptz := clock_timestamp();
   -- When it was scanned is no part of the question: a device that asks again may say so anew.
   question constant bytea := case when nonce is not null then sha256(convert_to(
     row(access_point, method, credential, direction, visit, invitation, guest, resident, acknowledged_entry, photo_file, note)::text, 'UTF8')) end;
+  device private.calling_device;
   point public.access_points;
   caller app.access_caller;
   subject app.access_subject;
@@ -201,23 +196,30 @@ declare
 begin
   -- What nearly every question looks like needs no closer look.
   if access_point is null or method is null or (credential is null) = (method in ('qr', 'card', 'code', 'plate')) or direction = 'both' or length(nonce) not between 1 and 64
-    or nonce ~ '[^!-~]' or octet_length(credential) > 256 or num_nonnulls(scanned_at, visit, invitation, guest, resident, note) > 0 or method in ('guard', 'intercom')
+    or nonce ~ '[^ -~]' or btrim(nonce) = '' or octet_length(credential) > 256 or num_nonnulls(scanned_at, visit, invitation, guest, resident, note) > 0 or method in ('guard', 'intercom')
   then
     perform app.check_access_question(access_point, method, credential, direction, nonce, scanned_at, visit, invitation, guest, resident, note);
   end if;
-  select p.* into point
-  from public.access_points p
-  join public.communities c on c.id = p.community_id
-  where p.id = access_point and p.deleted_at is null and c.deleted_at is null;
-  caller := app.access_caller(point, method, moment);
+  select d.* into device from private.calling_device d;
+  if device.access_point_id = access_point then
+    point := device.point;
+  else
+    select p.* into point
+    from public.access_points p
+    join public.communities c on c.id = p.community_id
+    where p.id = access_point and p.deleted_at is null and c.deleted_at is null;
+  end if;
+  caller := app.access_caller(device, point, method, moment);
   if method = 'intercom' and visit is null and caller.resident_id is null then
     perform app.fail(400, 'malformed_request', 'A guard or a device opens by the intercom for a visit (visit_id).');
-  elsif photo_file is not null and not exists (
-    select from public.files f
+  end if;
+  if photo_file is not null then
+    perform from public.files f
     where f.id = photo_file and f.community_id = point.community_id and f.purpose = 'access.photo' and f.status in ('registered', 'stored') and f.deleted_at is null
-      and (f.owner_id = caller.user_id or (caller.user_id is null and caller.device_id is null)))
-  then
-    perform app.fail(404, 'file_not_found', 'There is no file of the purpose access.photo with this id that you registered.');
+      and (f.owner_id = caller.user_id or (caller.user_id is null and caller.device_id is null));
+    if not found then
+      perform app.fail(404, 'file_not_found', 'There is no file of the purpose access.photo with this id that you registered.');
+    end if;
   end if;
 
   -- Asked before? Whoever asks at the same time waits here.
@@ -226,7 +228,7 @@ begin
     select a.* into kept from private.access_answers a
     where a.community_id = point.community_id and a.scope_id = caller.scope_id and a.nonce = decide_access.nonce;
     if kept.question = question then
-      answer := jsonb_populate_record(answer, kept.answer);
+      answer := kept.answer;
       answer.is_repeated := true;
       return answer;
     elsif kept.question is not null then
@@ -322,7 +324,7 @@ begin
   end if;
   if nonce is not null and problem is distinct from 'nonce_reused' then
     insert into private.access_answers (community_id, scope_id, nonce, question, answer)
-    values (point.community_id, caller.scope_id, decide_access.nonce, question, to_jsonb(answer));
+    values (point.community_id, caller.scope_id, decide_access.nonce, question, answer);
   end if;
   -- Of garbage and of strangers there is nobody to tell: the log has them.
   if problem is not null and problem not in ('malformed_pass', 'unknown_key', 'card_unknown', 'code_unknown', 'plate_unknown', 'plate_unreadable', 'nonce_reused') then
