@@ -3,6 +3,7 @@ import { dirname, join } from 'node:path';
 import { createClient, type SupabaseClient } from '@supabase/supabase-js';
 import WebSocket from 'ws';
 import { testKeys } from '../../scripts/stack/keys.ts';
+import { dropDatabase } from '../../scripts/stack/postgres.ts';
 import { startStack, type Stack } from '../../scripts/stack/stack.ts';
 import type { SupabaseConfig } from '../../scripts/stack/supabase-config.ts';
 import { connect, createDatabaseFromTemplate, testServer, type Sql, type Template } from './database.ts';
@@ -96,6 +97,7 @@ export async function startTestStack({ functions = false, jobs = false, template
     },
     async stop() {
       await Promise.all([stack.stop(), owner.end(), admin.end()]);
+      await dropDatabase(postgres, database);
     },
   };
 }
