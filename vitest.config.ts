@@ -10,6 +10,8 @@ export default defineConfig({
     globalSetup: ['tests/support/global-setup.ts'],
     // Each file has a database, and where it asks for one a stack, of its own, so files run side by side.
     pool: 'forks',
+    // A worker goes on from file to file: loading what all of them import would take longer than many a file.
+    isolate: false,
     sequence: { sequencer: LongestFirst },
     // Two on two cores: a file waits for the database as often as it works.
     maxWorkers: Math.min(Math.max(availableParallelism(), 2), 8),

@@ -41,7 +41,7 @@ export const start: Bench = {
 /** Starts everything in the folder `home`, and stops it again. */
 async function once(home: string): Promise<Run> {
   const [api, database] = [await freePort(), await freePort()];
-  const child = spawn(process.execPath, ['--import', 'tsx', 'scripts/start.ts', '--exit'], {
+  const child = spawn(process.execPath, ['scripts/run.mjs', 'scripts/start.ts', '--exit'], {
     cwd: projectRoot,
     env: { ...process.env, VICINIA_HOME: join(home, 'data'), VICINIA_PORT: `${api}`, VICINIA_DB_PORT: `${database}`, NO_COLOR: '1' },
     stdio: ['ignore', 'pipe', 'pipe'],

@@ -13,7 +13,7 @@ import { isPortFree } from './stack/ports.ts';
 import { type PostgresServer, startPostgres, stopLeftoverPostgres } from './stack/postgres.ts';
 import { findPostgrest } from './stack/postgrest.ts';
 import { memoryOf } from './stack/process-table.ts';
-import { type Stack, startStack } from './stack/stack.ts';
+import type { Stack } from './stack/stack.ts';
 import { shapeCluster, shapeDatabase } from './stack/supabase-shape.ts';
 
 const options = new Command('start')
@@ -57,7 +57,11 @@ try {
 
 /** Starts every part, and says what is happening. */
 async function bringUp(): Promise<void> {
-  const tasks = new Listr<Progress>(
+  // Auth, Storage and what they are made of take half a second to load: meanwhile PostgreSQL comes up.
+  const parts = import('./stack/stack.ts');
+  parts.catch(() => undefined);
+  const settings = { ctx: running, rendererOptions: { showErrorMessage: false }, registerSignalListeners: false };
+  const database = new Listr<Progress>(
     [
       {
         title: 'Data folder',
@@ -92,6 +96,11 @@ async function bringUp(): Promise<void> {
             : `Migrations ${pc.dim(`up to date, ${already}`)}`;
         },
       },
+    ],
+    settings,
+  );
+  const onTop = new Listr<Progress>(
+    [
       {
         title: 'Demo data',
         enabled: () => existsSync(folder.unseeded),
@@ -103,6 +112,7 @@ async function bringUp(): Promise<void> {
       {
         title: 'PostgREST, Auth, Storage, functions, jobs',
         task: async (progress) => {
+          const { startStack } = await parts;
           progress.stack = await startStack({
             postgres: progress.postgres as PostgresServer,
             database: 'postgres',
@@ -122,10 +132,11 @@ async function bringUp(): Promise<void> {
         },
       },
     ],
-    { ctx: running, rendererOptions: { showErrorMessage: false }, registerSignalListeners: false },
+    { ...settings, concurrent: true },
   );
   try {
-    await tasks.run();
+    await database.run();
+    await onTop.run();
   } catch (error) {
     // Without a terminal, the list of tasks is a log, and ends with the reason.
     isToldByTasks = !process.stdout.isTTY;

@@ -128,12 +128,11 @@ function essence(statements: string[]): string {
 
 async function apply(client: pg.Client, { file, version, name, sql }: MigrationFile): Promise<void> {
   await inTransaction(client, async () => {
-    await runScript(client, file, sql);
-    await client.query('insert into supabase_migrations.schema_migrations (version, name, statements) values ($1, $2, $3)', [
-      version,
-      name,
-      splitStatements(sql),
-    ]);
+    const done = runScript(client, file, sql);
+    // While the database works.
+    const statements = splitStatements(sql);
+    await done;
+    await client.query('insert into supabase_migrations.schema_migrations (version, name, statements) values ($1, $2, $3)', [version, name, statements]);
   });
 }
 

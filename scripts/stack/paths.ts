@@ -1,4 +1,5 @@
-import { existsSync, mkdirSync } from 'node:fs';
+import { accessSync, constants, existsSync, mkdirSync, statfsSync } from 'node:fs';
+import { freemem, tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -10,6 +11,23 @@ export const supabaseDir = join(projectRoot, 'supabase');
 
 /** The folder with the edge functions, one folder each. */
 export const functionsDir = join(projectRoot, 'functions');
+
+/**
+ * Where to make folders for databases that live as long as a process: in memory where Linux has room there, since a copy of
+ * a database is a thousand files (0.06 s there, up to a second on a disk).
+ */
+export function scratchFolder(): string {
+  const memory = '/dev/shm';
+  const room = 3 * 1024 ** 3;
+  try {
+    accessSync(memory, constants.W_OK | constants.X_OK);
+    const { bavail, bsize, type } = statfsSync(memory);
+    const isInMemory = type === 0x01021994;
+    return isInMemory && bavail * bsize > room && freemem() > room ? memory : tmpdir();
+  } catch {
+    return tmpdir();
+  }
+}
 
 /** Ports of the local installation: Supabase's own unless the environment says otherwise. */
 export const ports = {

@@ -62,8 +62,8 @@ export async function startPostgres(options: PostgresOptions): Promise<PostgresS
   const native = postgresHome();
   mkdirSync(dirname(dataDir), { recursive: true });
   const account = postgresAccount([join(native, 'bin'), dirname(dataDir)]);
-  if (!existsSync(join(dataDir, 'PG_VERSION'))) createCluster(native, dataDir, account, passwords.supabase_admin);
-  checkVersion(native, dataDir);
+  if (!existsSync(join(dataDir, 'PG_VERSION'))) await createCluster(native, dataDir, account, passwords.supabase_admin);
+  else checkVersion(native, dataDir);
 
   const port = options.port === 0 ? await freePort() : options.port;
   const settings = { ...modestSettings, ...options.settings, port };
@@ -120,7 +120,7 @@ export async function withClient<T>(url: string, work: (client: pg.Client) => Pr
   }
 }
 
-/** Makes database `name` as a copy of `template`, to which nobody may be connected. Takes some 30 ms. */
+/** Makes database `name` as a copy of `template`, to which nobody may be connected. Takes 60 ms where the data is in memory. */
 export async function createDatabaseFromTemplate(server: PostgresServer, template: string, name: string): Promise<void> {
   await withClient(server.url('postgres', 'supabase_admin'), async (client) => {
     await client.query(
@@ -157,7 +157,7 @@ export async function stopLeftoverPostgres(dataDir: string): Promise<boolean> {
 }
 
 /** Makes the data folder, whole or not at all: an interrupted attempt leaves nothing that looks like one. */
-function createCluster(native: string, dataDir: string, account: Account, password: string): void {
+async function createCluster(native: string, dataDir: string, account: Account, password: string): Promise<void> {
   const draft = `${dataDir}.new`;
   rmSync(draft, { recursive: true, force: true });
   mkdirSync(draft, { recursive: true, mode: 0o700 });
@@ -177,14 +177,15 @@ function createCluster(native: string, dataDir: string, account: Account, passwo
         ...['--locale-provider', 'icu', '--icu-locale', 'en-US', '--locale', 'C', '--lc-ctype', characterType],
         ...['--no-sync', '--no-instructions'],
       ]);
-      const { status, stderr, error } = spawnSync(command, args, { ...account.identity, encoding: 'utf8', cwd: '/' });
-      if (status === 0) {
+      const lines: string[] = [];
+      const { exited } = await startProcess({ name: 'initdb', command, args, ...account.identity, cwd: '/', onLine: (line) => lines.push(line) });
+      if ((await exited).code === 0) {
         rmSync(dataDir, { recursive: true, force: true });
         return renameSync(draft, dataDir);
       }
       const isLast = attempt === characterTypes.length - 1;
-      if (isLast || !/invalid locale/.test(stderr ?? '')) {
-        throw new Error(`PostgreSQL could not create its data folder ${dataDir}: ${error?.message ?? stderr.trim()}`);
+      if (isLast || !lines.some((line) => /invalid locale/.test(line))) {
+        throw new Error(`PostgreSQL could not create its data folder ${dataDir}:\n${lines.join('\n')}`);
       }
     }
   } finally {

@@ -40,9 +40,11 @@ export async function startPostgrest(options: {
   databaseUrl: string;
   keys: StackKeys;
   config: SupabaseConfig;
+  /** How many connections it keeps at most. */
+  connections?: number;
   onLog?: (line: string) => void;
 }): Promise<Postgrest> {
-  const { databaseUrl, keys, config, onLog } = options;
+  const { databaseUrl, keys, config, connections = 6, onLog } = options;
   const [port, adminPort] = [await freePort(), await freePort()];
   const recentLines: string[] = [];
   const server = await startProcess({
@@ -59,7 +61,7 @@ export async function startPostgrest(options: {
       PGRST_DB_EXTRA_SEARCH_PATH: config.api.extra_search_path.join(','),
       PGRST_DB_MAX_ROWS: String(config.api.max_rows),
       PGRST_DB_ANON_ROLE: 'anon',
-      PGRST_DB_POOL: '6',
+      PGRST_DB_POOL: String(connections),
       PGRST_DB_CHANNEL_ENABLED: 'true',
       PGRST_JWT_SECRET: keys.jwtSecret,
       PGRST_SERVER_HOST: '127.0.0.1',

@@ -30,6 +30,8 @@ export type StackOptions = {
   jobs?: boolean;
   /** Rounds of bcrypt as a power of two; 10 as on Supabase, fewer where tests make many users. */
   passwordCost?: number;
+  /** How many connections PostgREST keeps at most. */
+  restConnections?: number;
   /** `supabase/config.toml` by default. */
   config?: SupabaseConfig;
   onLog?: (part: string, line: string) => void;
@@ -101,6 +103,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
       databaseUrl: postgres.url(database, 'authenticator'),
       keys,
       config,
+      ...(options.restConnections !== undefined && { connections: options.restConnections }),
       onLog: logFrom('postgrest'),
     });
     closers.push(() => postgrest.process.stop());

@@ -1,5 +1,4 @@
 import { readFileSync } from 'node:fs';
-import { getAuthSchemaSql, getStorageSchemaSql } from '@supabase/lite';
 import pg from 'pg';
 import { type PostgresServer, withClient } from './postgres.ts';
 import { installPgtap } from './postgres-binaries.ts';
@@ -39,6 +38,8 @@ export async function shapeCluster(server: PostgresServer): Promise<void> {
  * tables, and the rights of role `postgres`, which is not a superuser. Running it again changes nothing.
  */
 export async function shapeDatabase(server: PostgresServer, database = 'postgres', options: ShapeOptions = {}): Promise<void> {
+  // Late, since it takes half a second to load, and few starts come here.
+  const { getAuthSchemaSql, getStorageSchemaSql } = await import('@supabase/lite');
   if (options.pgtap) await installPgtap();
   await withClient(server.url(database, 'supabase_admin'), async (client) => {
     await client.query('begin');

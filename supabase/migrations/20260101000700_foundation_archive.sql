@@ -70,9 +70,12 @@ as $$
   with recursive above (table_id) as (
     select con.confrelid from pg_catalog.pg_constraint con where con.conrelid = tracked and con.contype = 'f' and con.confdeltype in ('a', 'r', 'c')
     union
-    select con.confrelid
+    select p.confrelid
     from above a
-    join pg_catalog.pg_constraint con on con.conrelid = a.table_id and con.contype = 'f' and con.confdeltype in ('a', 'r', 'c')
+    -- Table by table, so that the index is used: the whole catalog is read otherwise.
+    cross join lateral (
+      select con.confrelid from pg_catalog.pg_constraint con where con.conrelid = a.table_id and con.contype = 'f' and con.confdeltype in ('a', 'r', 'c') offset 0
+    ) p
   )
   select count(*) from above
 $$;
@@ -146,10 +149,25 @@ language sql
 stable
 set search_path = ''
 as $$
-  select r.name, c.relname, app.qualified(r.parent_id), r.condition, r.is_deferrable,
+  -- Every key is read once: the view asks the catalog about each.
+  with own as materialized (
+    select * from app.row_references r where r.child_id = tracked
+  ), above as materialized (
+    select b.child_id, b.parent_id, b.child_columns, b.parent_columns
+    from app.row_references b
+    where b.child_id in (select o.parent_id from own o) and b.parent_id in (select o.parent_id from own o)
+  ), depths as materialized (
+    select c.oid as parent_id, c.relname as parent, t.name as parent_name, app.reference_depth(c.oid) as depth,
+      to_regprocedure(format('app.is_over(%s)', t.name)) is not null as may_be_over
+    from pg_catalog.pg_class c
+    join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+    cross join lateral (select format('%I.%I', n.nspname, c.relname) as name) t
+    where c.oid in (select o.parent_id from own o)
+  )
+  select r.name, d.parent, d.parent_name, r.condition, r.is_deferrable,
     nullif(concat_ws(' and ', (select string_agg(format('%%1$s.%I is not null', n.name), ' and ') from unnest(r.nullable_columns) n (name)), i.no_other), '')
-  from app.row_references r
-  join pg_catalog.pg_class c on c.oid = r.parent_id
+  from own r
+  join depths d on d.parent_id = r.parent_id
   cross join lateral (
     select
       coalesce(bool_or(coalesce(other.nullable_columns, '{}') <@ coalesce(r.nullable_columns, '{}')), false) as always_implied,
@@ -158,18 +176,19 @@ as $$
          from unnest(other.nullable_columns) n (name)
          where n.name <> all (coalesce(r.nullable_columns, '{}'))),
         ' and ' order by other.name) as no_other
-    from app.row_references other
-    join app.row_references between_them on between_them.child_id = other.parent_id and between_them.parent_id = r.parent_id
-    where other.child_id = r.child_id and other.name <> r.name
-      and app.reference_depth(other.parent_id) > app.reference_depth(r.parent_id)
-      and to_regprocedure(format('app.is_over(%s)', app.qualified(other.parent_id))) is null
+    from own other
+    join above between_them on between_them.child_id = other.parent_id and between_them.parent_id = r.parent_id
+    join depths other_depth on other_depth.parent_id = other.parent_id
+    where other.name <> r.name
+      and other_depth.depth > d.depth
+      and not other_depth.may_be_over
       and not exists (
         select
         from unnest(between_them.child_columns, between_them.parent_columns) m (other_column, parent_column)
         where other.child_columns[array_position(other.parent_columns, m.other_column)]
           is distinct from r.child_columns[array_position(r.parent_columns, m.parent_column)])
   ) i
-  where r.child_id = tracked and not i.always_implied
+  where not i.always_implied
 $$;
 
 comment on function app.parents_to_check(regclass) is
@@ -244,17 +263,21 @@ begin
     string_agg(r.name, ', ' order by r.name),
     string_agg(
       format('      (select app.some_of(count(*), %L) from (select from %s c where %s and c.deleted_at is null%s limit 1000) f)',
-        c.relname, app.qualified(r.child_id), format(r.condition, 'c', 'new'),
-        case when to_regprocedure(format('app.is_over(%s)', app.qualified(r.child_id))) is null then '' else ' and not app.is_over(c)' end),
+        r.child, r.child_name, format(r.condition, 'c', 'new'),
+        case when to_regprocedure(format('app.is_over(%s)', r.child_name)) is null then '' else ' and not app.is_over(c)' end),
       E',\n' order by r.name) filter (where not r.is_part),
     array_agg(
       format('    update %s c set deleted_at = new.deleted_at where %s and c.deleted_at is not distinct from old.deleted_at;',
-        app.qualified(r.child_id), format(r.condition, 'c', 'new'))
-      order by app.reference_depth(r.child_id), r.name) filter (where r.is_part)
+        r.child_name, format(r.condition, 'c', 'new'))
+      order by case when r.is_part then app.reference_depth(r.child_id) end, r.name) filter (where r.is_part)
   into names, children, parts
-  from app.row_references r
-  join pg_catalog.pg_class c on c.oid = r.child_id
-  where r.parent_id = tracked;
+  from (
+    select k.*, c.relname as child, format('%I.%I', n.nspname, c.relname) as child_name
+    from app.row_references k
+    join pg_catalog.pg_class c on c.oid = k.child_id
+    join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+    where k.parent_id = tracked
+  ) r;
 
   return concat(
     format($body$
@@ -365,6 +388,13 @@ begin
   execute format('comment on function app.%I() is %L', called,
     'BEFORE a row is archived: takes it, so that nobody writes a child meanwhile. AFTER it is archived or restored: refuses while live rows lean on it (409 has_live_children), '
     'takes its parts along. Written by app.guard_archiving. Definer: looks at rows that the caller may be unable to see.');
+  -- The function changes with every child; that it is called does not.
+  if exists (
+    select from pg_catalog.pg_trigger t
+    where t.tgrelid = tracked and t.tgname = '_040_archive' and t.tgfoid = to_regprocedure(format('app.%I()', called))
+  ) then
+    return;
+  end if;
   execute format('create or replace trigger _030_archive_taken before update of deleted_at on %s for each row when (old.deleted_at is null and new.deleted_at is not null) execute function app.%I()',
     table_name, called);
   execute format('create or replace trigger _040_archive after update of deleted_at on %s for each row when (old.deleted_at is distinct from new.deleted_at) execute function app.%I()',
@@ -403,4 +433,4 @@ comment on function app.is_over(public.memberships) is
 grant execute on function app.is_over(public.memberships) to authenticated, service_role;
 
 -- The tables that were tracked before this page.
-select app.guard_archiving(t.tgrelid) from pg_catalog.pg_trigger t where t.tgname = '_100_touch' order by t.tgrelid;
+select app.guard_parents(t.tgrelid), app.guard_children(t.tgrelid) from pg_catalog.pg_trigger t where t.tgname = '_100_touch' order by t.tgrelid;

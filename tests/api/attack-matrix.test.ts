@@ -1,30 +1,33 @@
-import { Agent, request as httpRequest } from 'node:http';
 import { afterAll, describe, expect, test } from 'vitest';
 import { attacksOn, functions, matrix, type RelationRules } from '../support/attack-matrix.ts';
 import type { Row } from '../support/database.ts';
 import { createFixtures, idOf, mintToken, organizationOf, places, throwOut, type Actor, type Place } from '../support/fixtures.ts';
 import { permissionsIn, readWorld } from '../support/permissions.ts';
+import { createPipeline } from '../support/pipeline.ts';
 import { startTestStack } from '../support/stack.ts';
 
 // Every table and view of the API × verb × user, in the own community and in foreign ones, through PostgREST; and every
 // function. What is expected is in tests/support/attack-matrix.ts. A table or function is attacked by existing: one that is
 // not in the matrix fails, and so does one without rows where it should have some.
 
-// Thousands of requests: connections are kept, and fetch would take four times the work.
-const agent = new Agent({ keepAlive: true });
 const methods = { insert: 'POST', update: 'PATCH', delete: 'DELETE' } as const;
 
 let actors: Actor[] = [];
 const stack = await startTestStack({
   template: 'migrated',
+  // Each connection plans each of a thousand statements for itself, so few of them, and once.
+  restConnections: 2,
   prepare: async ({ databaseUrl, sql, adminSql }) => {
     actors = await createFixtures(databaseUrl, sql);
     // Lets a request that is allowed be tried and undone: `Prefer: tx=rollback`. What must be refused is never undone.
-    await adminSql(`do $$ begin execute format('alter role authenticator in database %I set pgrst.db_tx_end = ''commit-allow-override''', current_database()); end $$`);
+    for (const setting of [`pgrst.db_tx_end = 'commit-allow-override'`, 'plan_cache_mode = force_generic_plan']) {
+      await adminSql(`do $do$ begin execute format('alter role authenticator in database %I set ${setting.replaceAll("'", "''")}', current_database()); end $do$`);
+    }
   },
 });
+const rest = createPipeline(stack.postgrestUrl, 2);
 afterAll(async () => {
-  agent.destroy();
+  rest.close();
   await stack.stop();
 });
 const { sql, adminSql, keys } = stack;
@@ -232,13 +235,14 @@ type Answer = { status: number; rows: Row[]; message: string };
 async function send(request: { method: string; path: string; body?: Row; token?: string; isUndone?: boolean; withArchived?: boolean; range?: string }): Promise<Answer> {
   const { method, path, body, token, isUndone = false, withArchived = false, range } = request;
   const wantsRows = method === 'PATCH' || method === 'DELETE';
-  const answer = await exchange(`${stack.postgrestUrl}/${path}`, method, body && JSON.stringify(body), {
+  const headers = {
     ...(token !== undefined && { authorization: `Bearer ${token}` }),
     ...(body && { 'content-type': 'application/json' }),
     ...(range !== undefined && { range }),
     ...(withArchived && { 'x-archived': 'include' }),
     prefer: [`tx=${isUndone ? 'rollback' : 'commit'}`, `return=${wantsRows ? 'representation' : 'minimal'}`].join(', '),
-  });
+  };
+  const answer = await rest.send(method, `/${path}`, headers, body && JSON.stringify(body));
   const isFine = answer.status >= 200 && answer.status < 300;
   const content: unknown = answer.text === '' ? null : JSON.parse(answer.text);
   const error = isFine ? {} : (content as { code?: string; message?: string });
@@ -247,20 +251,6 @@ async function send(request: { method: string; path: string; body?: Row; token?:
     rows: isFine && Array.isArray(content) ? (content as Row[]) : [],
     message: [error.code, error.message].filter(Boolean).join(' '),
   };
-}
-
-function exchange(url: string, method: string, body: string | undefined, headers: Record<string, string>): Promise<{ status: number; text: string }> {
-  return new Promise((resolve, reject) => {
-    const sent = httpRequest(url, { method, agent, headers: { ...headers, 'content-length': Buffer.byteLength(body ?? '') } }, (response) => {
-      let text = '';
-      response.setEncoding('utf8');
-      response.on('data', (part: string) => (text += part));
-      response.on('end', () => resolve({ status: response.statusCode ?? 0, text }));
-      response.on('error', reject);
-    });
-    sent.on('error', reject);
-    sent.end(body);
-  });
 }
 
 /** Reads a table to its end, page by page. */

@@ -2,6 +2,7 @@ import { execFile } from 'node:child_process';
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
+import { transform } from 'esbuild';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { projectRoot } from '../../scripts/stack/paths.ts';
 import { withClient } from '../../scripts/stack/postgres.ts';
@@ -36,11 +37,13 @@ describe('an example in the documentation prints what the page says', () => {
 
   test.each(examples)('$title', async ({ title, code, output }) => {
     mkdirSync(scratch, { recursive: true });
-    const file = join(scratch, `${title.replace(/[^a-z0-9]+/gi, '-')}.mts`);
-    writeFileSync(file, code);
+    // What the README has one do first is done as it says, with tsx; the others are translated here, in a tenth of the time.
+    const isFirst = title === 'README.md, example 1';
+    const file = join(scratch, `${title.replace(/[^a-z0-9]+/gi, '-')}.${isFirst ? 'mts' : 'mjs'}`);
+    writeFileSync(file, isFirst ? code : (await transform(code, { loader: 'ts', format: 'esm' })).code);
     // Node 20 has WebSocket, which supabase-js wants, behind a flag.
     const flags = 'WebSocket' in globalThis ? [] : ['--experimental-websocket'];
-    const { stdout } = await promisify(execFile)(process.execPath, [...flags, '--import', 'tsx', file], {
+    const { stdout } = await promisify(execFile)(process.execPath, [...flags, ...(isFirst ? ['--import', 'tsx'] : []), file], {
       cwd: projectRoot,
       env: { ...process.env, SUPABASE_URL: stack.url, SUPABASE_PUBLISHABLE_KEY: stack.keys.publishable, SUPABASE_SECRET_KEY: stack.keys.secret },
     });

@@ -12,7 +12,7 @@ import { connect, createDatabaseFromTemplate, testServer, type Row } from '../su
 vi.setConfig({ testTimeout: 300_000 });
 
 const check = (databaseUrl: string, ...what: ('types' | 'docs')[]) =>
-  promisify(execFile)(process.execPath, ['--import', 'tsx', 'scripts/generate.ts', ...what, '--check', '--db-url', databaseUrl], { cwd: projectRoot }).then(
+  promisify(execFile)(process.execPath, ['scripts/run.mjs', 'scripts/generate.ts', ...what, '--check', '--db-url', databaseUrl], { cwd: projectRoot }).then(
     ({ stdout, stderr }) => ({ code: 0, output: stdout + stderr }),
     (error: { code: number; stdout: string; stderr: string }) => ({ code: error.code, output: error.stdout + error.stderr }),
   );

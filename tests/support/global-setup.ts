@@ -1,11 +1,10 @@
 import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestProject } from 'vitest/node';
 import { migrate, seed } from '../../scripts/stack/migrations.ts';
-import { projectRoot } from '../../scripts/stack/paths.ts';
-import { startPostgres, throwawaySettings, withClient, type PostgresServer } from '../../scripts/stack/postgres.ts';
+import { projectRoot, scratchFolder } from '../../scripts/stack/paths.ts';
+import { createDatabaseFromTemplate, startPostgres, throwawaySettings, withClient, type PostgresServer } from '../../scripts/stack/postgres.ts';
 import { shapeCluster, shapeDatabase } from '../../scripts/stack/supabase-shape.ts';
 import { templates } from './database.ts';
 import { runStatements } from './pgtap-run.ts';
@@ -18,7 +17,7 @@ export const helperFiles = ['000_helpers.sql', '001_catalog_rules.sql'];
  * and that with pgTAP and the test helpers. Every test file copies the one it needs.
  */
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
-  const folder = mkdtempSync(join(tmpdir(), 'vicinia-test-'));
+  const folder = mkdtempSync(join(scratchFolder(), 'vicinia-test-'));
   // PostgreSQL may run as another user (root may not run it), who has to be able to enter.
   chmodSync(folder, 0o755);
   let server: PostgresServer | undefined;
@@ -60,9 +59,9 @@ async function prepareTemplates(server: PostgresServer): Promise<void> {
     await admin.query(`create database ${templates.migrated} owner postgres`);
     await shapeDatabase(server, templates.migrated);
     await migrate(server.url(templates.migrated));
-    await admin.query(`create database ${templates.seeded} template ${templates.migrated} owner postgres`);
+    await createDatabaseFromTemplate(server, templates.migrated, templates.seeded);
     await seed(server.url(templates.seeded));
-    await admin.query(`create database ${templates.pgtap} template ${templates.seeded} owner postgres`);
+    await createDatabaseFromTemplate(server, templates.seeded, templates.pgtap);
     await shapeDatabase(server, templates.pgtap, { pgtap: true });
     for (const name of helperFiles) {
       const file = join(projectRoot, 'tests/database', name);

@@ -31,6 +31,13 @@ export async function runStatements(databaseUrl: string, script: string): Promis
   }
 }
 
+/** Whether a script is one transaction that is rolled back, whatever happens in it. */
+export function leavesNothing(script: string): boolean {
+  const words = splitStatements(script).map((statement) => /^(?:\s|--[^\n]*\n|\/\*[^]*?\*\/)*(\w+)/.exec(statement)?.[1]?.toLowerCase());
+  const steps = words.flatMap((word, index) => (/^(begin|start|commit|end|abort|rollback|prepare)$/.test(word ?? '') ? [index] : []));
+  return words[0] === 'begin' && words.at(-1) === 'rollback' && steps.length === 2;
+}
+
 function describe(error: pg.DatabaseError, script: string, statementAt: number): string {
   const start = script.slice(statementAt).search(/^(?!\s*(--|$))/m) + statementAt;
   const at = error.position ? statementAt + Number(error.position) - 1 : start;

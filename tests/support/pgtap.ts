@@ -3,12 +3,16 @@ import { relative } from 'node:path';
 import { test } from 'vitest';
 import { projectRoot } from '../../scripts/stack/paths.ts';
 import { createDatabaseFromTemplate, testServer } from './database.ts';
-import { parseTap, runStatements, type TapReport } from './pgtap-run.ts';
+import { leavesNothing, parseTap, runStatements, type TapReport } from './pgtap-run.ts';
 
-/** Runs a pgTAP file on a database of its own and defines one test for every line of TAP it wrote. */
+// What the files leave nothing behind in serves them one after the other, as it does under pg_prove.
+let shared: Promise<string> | undefined;
+
+/** Runs a pgTAP file, alone in its database, and defines one test for every line of TAP it wrote. */
 export async function runPgtapFile(file: string): Promise<void> {
-  const database = await createDatabaseFromTemplate('pgtap');
-  const { lines, failure } = await runStatements(testServer().url(database), readFileSync(file, 'utf8'));
+  const script = readFileSync(file, 'utf8');
+  const database = await (leavesNothing(script) ? (shared ??= createDatabaseFromTemplate('pgtap')) : createDatabaseFromTemplate('pgtap'));
+  const { lines, failure } = await runStatements(testServer().url(database), script);
   const report = parseTap(lines.join('\n'));
   // A script that broke off cannot keep its plan; the error says it better.
   const problems = failure ? [failure] : report.problems;

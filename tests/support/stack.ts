@@ -3,6 +3,7 @@ import { dirname, join } from 'node:path';
 import { createClient, type SupabaseClient } from '@supabase/supabase-js';
 import WebSocket from 'ws';
 import { testKeys } from '../../scripts/stack/keys.ts';
+import { dropDatabase } from '../../scripts/stack/postgres.ts';
 import { startStack, type Stack } from '../../scripts/stack/stack.ts';
 import type { SupabaseConfig } from '../../scripts/stack/supabase-config.ts';
 import { connect, createDatabaseFromTemplate, testServer, type Sql, type Template } from './database.ts';
@@ -18,6 +19,8 @@ export type TestStackOptions = {
   functions?: boolean;
   /** Runs scheduled jobs and the outbox. */
   jobs?: boolean;
+  /** How many connections PostgREST keeps: each plans every statement once. */
+  restConnections?: number;
   /** What the database is copied from; the migrated and seeded one by default. */
   template?: Template;
   /** What counts instead of `supabase/config.toml`. */
@@ -52,7 +55,7 @@ const realtime = { transport: WebSocket } as unknown as NonNullable<ClientOption
  * Starts everything an app sees of Supabase, in front of a fresh copy of the template database. `stop` it when the file's tests
  * are done.
  */
-export async function startTestStack({ functions = false, jobs = false, template = 'seeded', config, prepare }: TestStackOptions = {}): Promise<TestStack> {
+export async function startTestStack({ functions = false, jobs = false, template = 'seeded', restConnections, config, prepare }: TestStackOptions = {}): Promise<TestStack> {
   const postgres = testServer();
   const database = await createDatabaseFromTemplate(template);
   const databaseUrl = postgres.url(database);
@@ -62,7 +65,7 @@ export async function startTestStack({ functions = false, jobs = false, template
   await prepare?.({ databaseUrl, sql: owner.sql, adminSql: admin.sql });
   // Beside the database, with which it goes.
   const storageDir = mkdtempSync(join(dirname(postgres.dataDir), 'storage-'));
-  const stack = await startStack({ postgres, database, port: 0, keys: testKeys(), functions, jobs, storageDir, passwordCost: 4, ...(config && { config }) });
+  const stack = await startStack({ postgres, database, port: 0, keys: testKeys(), functions, jobs, storageDir, passwordCost: 4, ...(config && { config }), ...(restConnections !== undefined && { restConnections }) });
   const passwords = new Map<string, string>();
 
   const newClient = (key: string, headers: Record<string, string> = {}) =>
@@ -96,6 +99,7 @@ export async function startTestStack({ functions = false, jobs = false, template
     },
     async stop() {
       await Promise.all([stack.stop(), owner.end(), admin.end()]);
+      await dropDatabase(postgres, database);
     },
   };
 }

@@ -40,7 +40,7 @@ type Run = { child: ChildProcess; output: () => string; ended: Promise<number | 
 
 /** Runs a script as npm does. */
 function script(name: string, args: string[] = [], overrides: NodeJS.ProcessEnv = {}): Run {
-  const child = spawn(process.execPath, ['--import', 'tsx', join(projectRoot, 'scripts', name), ...args], {
+  const child = spawn(process.execPath, [join(projectRoot, 'scripts/run.mjs'), join(projectRoot, 'scripts', name), ...args], {
     cwd: projectRoot,
     env: { ...environment, ...overrides },
     stdio: ['ignore', 'pipe', 'pipe'],
