@@ -106,7 +106,7 @@ function checkHistory(files: MigrationFile[], history: Map<string, string[] | nu
   }
   for (const { file, version, sql } of files) {
     const recorded = history.get(version);
-    if (recorded && essence(recorded) !== essence(splitStatements(sql))) {
+    if (recorded && essence(recorded) !== essence([sql])) {
       throw new Error(
         `${file} was changed after it had been applied: \`npm run reset\` starts from empty; a database that must live on gets a new migration instead.`,
       );

@@ -27,19 +27,19 @@ insert into private.audit_salt (salt) values (extensions.gen_random_bytes(32));
 
 -- In PL/pgSQL, which keeps its plans: it is asked once per entry.
 
-create function app.audit_told_hash(salt bytea, changes jsonb, note text)
+create function app.audit_told_hash(salt bytea, changes text, note text)
 returns bytea
 language plpgsql
 immutable
 set search_path = ''
 as $$
 begin
-  -- No line feed stands unescaped in jsonb, so that the first one ends it.
-  return sha256(salt || convert_to(changes::text || coalesce(E'\n' || note, ''), 'UTF8'));
+  -- It was written as jsonb reads, in which no line feed stands unescaped, so that the first one ends it.
+  return sha256(salt || convert_to(changes || coalesce(E'\n' || note, ''), 'UTF8'));
 end;
 $$;
 
-comment on function app.audit_told_hash(bytea, jsonb, text) is 'The hash of what an entry tells: its changes and its note. Not executable by API roles.';
+comment on function app.audit_told_hash(bytea, text, text) is 'The hash of what an entry tells: its changes and its note. Not executable by API roles.';
 
 create table audit.erased_entries (
   erasure_id bigint not null,
@@ -121,10 +121,10 @@ begin
   with erased as (
     update audit.log l
     set payload_hash = coalesce(l.payload_hash, app.audit_told_hash(salt, l.changes, l.note)),
-      changes = app.erased_values(l.operation, l.changes, columns),
+      changes = app.erased_values(l.operation, l.changes::jsonb, columns),
       note = case when columns is null and l.note is not null then '[erased]' else l.note end
     where l.table_id = tracked and l.row_id = any (row_ids) and (l.operation <> 'action' or l.action is distinct from 'AUDIT_ERASED')
-      and (l.changes <> app.erased_values(l.operation, l.changes, columns) or (columns is null and l.note <> '[erased]'))
+      and (l.changes::jsonb <> app.erased_values(l.operation, l.changes::jsonb, columns) or (columns is null and l.note <> '[erased]'))
     returning l.id, app.audit_told_hash(salt, l.changes, l.note) as told_hash, l.community_id
   )
   select array_agg(e.id order by e.id), array_agg(e.told_hash order by e.id), array_agg(distinct e.community_id)

@@ -268,7 +268,7 @@ begin
     where e.is_erased and e.recorded_at >= coalesce(since::timestamp at time zone 'UTC', '-infinity')
   ),
   erasures as (
-    select l.id, l.changes ->> 'digest' as digest from audit.log l where l.operation = 'action' and l.action = 'AUDIT_ERASED'
+    select l.id, l.changes::jsonb ->> 'digest' as digest from audit.log l where l.operation = 'action' and l.action = 'AUDIT_ERASED'
   ),
   doubtful as (
     select e.*
@@ -291,7 +291,7 @@ begin
   where (o.erased_at is null and o.hash <> app.origin_hash(o))
     or (o.erased_at >= (select min(l.recorded_at) from audit.log l)
       and not exists (
-        select from audit.log l where l.operation = 'action' and l.action = 'AUDIT_ORIGINS_ERASED' and l.changes -> 'origins' @> to_jsonb(o.id)));
+        select from audit.log l where l.operation = 'action' and l.action = 'AUDIT_ORIGINS_ERASED' and l.changes::jsonb -> 'origins' @> to_jsonb(o.id)));
 end;
 $$;
 

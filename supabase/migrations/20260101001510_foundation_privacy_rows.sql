@@ -300,7 +300,7 @@ begin
     -- Rows that were removed for good before are found by what the log kept of them.
     gone := array(
       select l.row_id from audit.log l
-      where l.table_id = registered.table_id and l.operation = 'delete' and lower(l.changes ->> registered.person_column) = any (named)
+      where l.table_id = registered.table_id and l.operation = 'delete' and lower(l.changes::jsonb ->> registered.person_column) = any (named)
         and (not (who).is_within or l.community_id = any ((who).communities)));
   end if;
   if cardinality(ids || gone) > 0 then

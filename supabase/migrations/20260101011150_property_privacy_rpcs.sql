@@ -62,7 +62,7 @@ begin
       select distinct lower(f.email)
       from audit.log l
       cross join lateral jsonb_array_elements_text(
-        case jsonb_typeof(l.changes -> 'email') when 'array' then l.changes -> 'email' when 'string' then jsonb_build_array(l.changes -> 'email') else '[]' end) f (email)
+        case jsonb_typeof(l.changes::jsonb -> 'email') when 'array' then l.changes::jsonb -> 'email' when 'string' then jsonb_build_array(l.changes::jsonb -> 'email') else '[]' end) f (email)
       where l.row_id = any (details) and app.is_email(f.email)
         -- One that is somebody else's was a mistake, or is shared.
         and not exists (

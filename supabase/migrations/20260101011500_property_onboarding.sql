@@ -469,10 +469,10 @@ begin
     from audit.log l
     cross join lateral (
       select
-        case l.operation when 'insert' then l.changes ->> 'onboarding' else l.changes #>> '{onboarding,1}' end as state,
-        case l.operation when 'update' then l.changes #>> '{onboarding,0}' end as previous_state) s
+        case l.operation when 'insert' then l.changes::jsonb ->> 'onboarding' else l.changes::jsonb #>> '{onboarding,1}' end as state,
+        case l.operation when 'update' then l.changes::jsonb #>> '{onboarding,0}' end as previous_state) s
     left join public.profiles p on p.id = l.actor_id
-    where l.row_id = resident and l.table_id = 'public.residents'::regclass and l.changes ? 'onboarding'
+    where l.row_id = resident and l.table_id = 'public.residents'::regclass and l.changes::jsonb ? 'onboarding'
     order by l.recorded_at, l.id;
 end;
 $$;

@@ -443,7 +443,7 @@ set search_path = ''
 as $$
 begin
   return query
-    select l.row_id, l.recorded_at, l.action, l.actor_id, coalesce(p.display_name, l.actor_label), l.note, (l.changes ->> 'alert_id')::uuid
+    select l.row_id, l.recorded_at, l.action, l.actor_id, coalesce(p.display_name, l.actor_label), l.note, (l.changes::jsonb ->> 'alert_id')::uuid
     from audit.log l
     left join public.profiles p on p.id = l.actor_id
     where l.row_id in (select app.my_residents() union select app.my_wards()) and l.action in ('MEDICAL_READ', 'MEDICAL_REFUSED', 'MEDICAL_WRITTEN')

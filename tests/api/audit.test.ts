@@ -174,7 +174,7 @@ describe('sealing', () => {
     ]);
     await sealUntil(async () => (await sealsOf(units[9] as string)).length >= 1);
     expect(await verify()).toMatchObject({ ok: true });
-    const told = await stack.sql(`select distinct changes ->> 'number' as number from audit.log where row_id = any ($1) and operation = 'insert'`, [units]);
+    const told = await stack.sql(`select distinct changes::jsonb ->> 'number' as number from audit.log where row_id = any ($1) and operation = 'insert'`, [units]);
     expect(told).toEqual([{ number: '[erased]' }]);
   });
 

@@ -1,7 +1,7 @@
 import { beforeAll, expect, test } from 'vitest';
 import { migrate } from '../../scripts/stack/migrations.ts';
 import { shapeDatabase, type DefaultPrivileges } from '../../scripts/stack/supabase-shape.ts';
-import { connect, createEmptyDatabase, testServer } from '../support/database.ts';
+import { connect, createDatabaseFromTemplate, createEmptyDatabase, testServer } from '../support/database.ts';
 
 // Older projects expose what migrations make, newer ones do not: both must end alike.
 
@@ -10,11 +10,15 @@ const defaults: Record<DefaultPrivileges, string[]> = { open: [], closed: [] };
 
 beforeAll(async () => {
   for (const kind of ['open', 'closed'] as const) {
-    const database = await createEmptyDatabase();
+    let database = await createEmptyDatabase();
     await shapeDatabase(testServer(), database, { defaultPrivileges: kind });
+    const fresh = connect(testServer().url(database));
+    defaults[kind] = (await fresh.sql<{ acl: string }>(`select defaclobjtype::text || ' ' || defaclacl::text as acl from pg_default_acl where defaclrole = 'postgres'::regrole order by 1`)).map(({ acl }) => acl);
+    await fresh.end();
+    // The template of this run is a newer project to which the migrations have been applied.
+    if (kind === 'open') await migrate(testServer().url(database));
+    else database = await createDatabaseFromTemplate('migrated');
     const { sql, end } = connect(testServer().url(database));
-    defaults[kind] = (await sql<{ acl: string }>(`select defaclobjtype::text || ' ' || defaclacl::text as acl from pg_default_acl where defaclrole = 'postgres'::regrole order by 1`)).map(({ acl }) => acl);
-    await migrate(testServer().url(database));
     const grants = await sql<{ line: string }>(`
       with ours as (select oid, nspname from pg_namespace where nspname in ('public', 'app', 'private', 'audit', 'extensions')),
       acls as (

@@ -47,7 +47,7 @@ async function shape(url: string): Promise<unknown> {
   return rows;
 }
 
-test('of twenty installs at once all succeed, and each migration is applied by one of them', async () => {
+test('of twenty installs at once all succeed, and each migration is applied by one of them', { timeout: 300_000 }, async () => {
   const url = await emptyProject();
   const results = await Promise.all(Array.from({ length: 20 }, () => migrate(url)));
   expect(results.flatMap(({ applied }) => applied).sort()).toEqual(files);
@@ -80,7 +80,7 @@ describe('the Supabase CLI', () => {
     expect(await history(url)).toEqual(versions);
   });
 
-  test('goes on where we stopped, and we where it stopped: both make the same database', async () => {
+  test('goes on where we stopped, and we where it stopped: both make the same database', { timeout: 300_000 }, async () => {
     const url = await emptyProject();
     const firstHalf = join(scratch, 'half');
     cpSync(join(supabaseDir, 'migrations'), firstHalf, { recursive: true });

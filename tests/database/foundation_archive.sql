@@ -298,7 +298,7 @@ select tests.as_studio();
 select is(tests.is_live('public.residents', 'Elena'), null, 'the row is gone');
 select is_empty(format('select from public.resident_details where resident_id = %L', tests.id('Elena')), 'its parts are gone');
 select results_eq(
-  format('select l.changes ->> %L, l.note, l.actor_id from audit.log l where l.row_id = %L and l.operation = %L', 'full_name', tests.id('Elena'), 'delete'),
+  format('select l.changes::jsonb ->> %L, l.note, l.actor_id from audit.log l where l.row_id = %L and l.operation = %L', 'full_name', tests.id('Elena'), 'delete'),
   format('values (%L, %L, %L::uuid)', 'Elena', 'erased on request', tests.id('superadmin')), 'the audit keeps the row as it was, who purged it and why');
 select isnt_empty(
   format('select from audit.log l where l.table_id = %L::regclass and l.operation = %L and l.note = %L', 'public.resident_details', 'delete', 'erased on request'),

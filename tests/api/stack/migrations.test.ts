@@ -56,14 +56,14 @@ describe('the Supabase CLI and we write one history', () => {
     return stdout + stderr;
   }
 
-  test('it applies our migrations too, and records word for word the same', { timeout: 120_000 }, async () => {
+  test('it applies our migrations too, and records word for word the same', { timeout: 300_000 }, async () => {
     const [ours, theirs] = [await emptyProject(), await emptyProject()];
     await migrate(ours);
     await cli(theirs, 'migration', 'up');
     expect(await history(theirs)).toEqual(await history(ours));
   });
 
-  test('what one has applied, the other does not apply again', { timeout: 120_000 }, async () => {
+  test('what one has applied, the other does not apply again', { timeout: 300_000 }, async () => {
     const first = await emptyProject();
     await migrate(first);
     expect(await cli(first, 'migration', 'up')).toMatch(/up to date/);
