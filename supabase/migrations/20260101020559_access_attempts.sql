@@ -98,8 +98,16 @@ begin
     from public.guards g
     where g.community_id = point.community_id and g.user_id = caller.user_id and g.status = 'active' and g.deleted_at is null;
   end if;
-  if num_nonnulls(point.booth_id, caller.user_id) > 0 then
+  if caller.user_id is not null then
     caller.shift_id := app.shift_at(point.community_id, point.id, caller.user_id, moment);
+  elsif point.booth_id is not null then
+    -- app.shift_at, for no guard, written out.
+    select s.id into caller.shift_id
+    from public.shifts s
+    where s.community_id = point.community_id and s.booth_id = point.booth_id and s.deleted_at is null
+      and s.starts_at <= moment and s.starts_at > moment - interval '25 hours' and s.ends_at > moment
+    order by s.starts_at desc, s.id desc
+    limit 1;
   end if;
   return caller;
 end;
