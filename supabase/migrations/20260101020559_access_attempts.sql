@@ -126,33 +126,6 @@ create type app.access_subject as (
 comment on type app.access_subject is
   'Whom an attempt is about, as far as what was shown tells, and in reason why it shows nothing that counts (null: it does). is_open: opened by hand, for nobody in particular.';
 
-create function app.subject_by_pass(point public.access_points, credential text, moment timestamptz)
-returns app.access_subject
-language plpgsql
-stable
-set search_path = ''
-as $$
-declare
-  shown record;
-  subject app.access_subject;
-begin
-  shown := app.read_pass(point.community_id, credential, moment);
-  subject.reason := shown.reason;
-  -- What a text says of itself is not believed, nor logged, before its signature holds.
-  if num_nonnulls(shown.invitation_id, shown.resident_id) > 0 then
-    subject.pass_id := shown.pass_id;
-    subject.step := shown.step;
-    subject.invitation_id := shown.invitation_id;
-    subject.guest_id := shown.guest_id;
-    subject.resident_id := shown.resident_id;
-  end if;
-  return subject;
-end;
-$$;
-
-comment on function app.subject_by_pass(public.access_points, text, timestamptz) is
-  'Whom a pass stands for. Reasons: those of app.read_pass. Writes nothing; not executable by API roles.';
-
 create function app.subject_by_card(point public.access_points, credential text, moment timestamptz)
 returns app.access_subject
 language plpgsql
@@ -281,10 +254,21 @@ set search_path = ''
 as $$
 declare
   subject app.access_subject;
+  shown record;
   is_suspended boolean;
 begin
   case method
-    when 'qr' then subject := app.subject_by_pass(point, credential, moment);
+    when 'qr' then
+      shown := app.read_pass(point.community_id, credential, moment);
+      subject.reason := shown.reason;
+      -- What a text says of itself is not believed, nor logged, before its signature holds.
+      if num_nonnulls(shown.invitation_id, shown.resident_id) > 0 then
+        subject.pass_id := shown.pass_id;
+        subject.step := shown.step;
+        subject.invitation_id := shown.invitation_id;
+        subject.guest_id := shown.guest_id;
+        subject.resident_id := shown.resident_id;
+      end if;
     when 'card' then subject := app.subject_by_card(point, credential, moment);
     when 'plate' then subject := app.subject_by_plate(point, credential, direction, moment);
     when 'code' then
