@@ -577,6 +577,10 @@ export interface AppOutbox {
    */
   community_id: string | null;
   /**
+   * Who is to be told, as it was when it happened; null once app.run_outbox has made their deliveries, or for nobody. Whoever causes an event waits for one row and not for one per consumer.
+   */
+  consumers: string[] | null;
+  /**
    * When the transaction of the change began.
    */
   created_at: Generated<Timestamp>;

@@ -144,14 +144,25 @@ from (
   ) h
   offset 0
 ) h
--- The key is found by its id, which is no secret. Of the secret only hashes are compared: how long that takes tells nothing.
-join private.device_keys k on k.id = substring(h.presented from 4 for 32)::uuid and k.secret_hash = sha256(convert_to(substring(h.presented from 37), 'UTF8'))
-join public.access_devices d on d.community_id = k.community_id and d.id = k.device_id
+-- One after the other, whatever is known of how many there are.
+cross join lateral (
+  -- The key is found by its id, which is no secret. Of the secret only hashes are compared: how long that takes tells nothing.
+  -- The clock, not the start of the transaction: what was revoked meanwhile is revoked.
+  select k.id, k.community_id, k.device_id, k.last_used_at
+  from private.device_keys k
+  where k.id = substring(h.presented from 4 for 32)::uuid and k.secret_hash = sha256(convert_to(substring(h.presented from 37), 'UTF8'))
+    and (k.revoked_at is null or k.revoked_at > clock_timestamp())
+  offset 0
+) k
+cross join lateral (
+  select d.id, d.community_id, d.access_point_id, d.kind, d.direction
+  from public.access_devices d
+  where d.community_id = k.community_id and d.id = k.device_id and d.status = 'active' and d.deleted_at is null
+  offset 0
+) d
 join public.access_points p on p.community_id = d.community_id and p.id = d.access_point_id
 join public.communities c on c.id = d.community_id
--- The clock, not the start of the transaction: what was revoked meanwhile is revoked.
-where (k.revoked_at is null or k.revoked_at > clock_timestamp())
-  and d.status = 'active' and d.deleted_at is null and p.deleted_at is null and c.deleted_at is null;
+where p.deleted_at is null and c.deleted_at is null;
 
 comment on view private.calling_device is
   'The device that makes the request, by its key in the header x-device-key; no row without a live key of an active device at a live point of a live community, and where a user makes the request. Never raises.';

@@ -156,7 +156,7 @@ begin
     from app.my_residents() m
     join public.residents r on r.id = m
     join public.visits v on v.community_id = r.community_id and v.host_resident_id = r.id
-    union
+    union all -- what is there twice is there
     select v.id
     from app.my_hosting('visits.read_own') h
     join public.visits v on v.community_id = h.community_id and v.unit_id = h.unit_id and v.created_at >= h.since;

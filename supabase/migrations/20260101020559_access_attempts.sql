@@ -98,8 +98,16 @@ begin
     from public.guards g
     where g.community_id = point.community_id and g.user_id = caller.user_id and g.status = 'active' and g.deleted_at is null;
   end if;
-  if num_nonnulls(point.booth_id, caller.user_id) > 0 then
+  if caller.user_id is not null then
     caller.shift_id := app.shift_at(point.community_id, point.id, caller.user_id, moment);
+  elsif point.booth_id is not null then
+    -- app.shift_at, for no guard, written out.
+    select s.id into caller.shift_id
+    from public.shifts s
+    where s.community_id = point.community_id and s.booth_id = point.booth_id and s.deleted_at is null
+      and s.starts_at <= moment and s.starts_at > moment - interval '25 hours' and s.ends_at > moment
+    order by s.starts_at desc, s.id desc
+    limit 1;
   end if;
   return caller;
 end;
@@ -117,33 +125,6 @@ create type app.access_subject as (
 
 comment on type app.access_subject is
   'Whom an attempt is about, as far as what was shown tells, and in reason why it shows nothing that counts (null: it does). is_open: opened by hand, for nobody in particular.';
-
-create function app.subject_by_pass(point public.access_points, credential text, moment timestamptz)
-returns app.access_subject
-language plpgsql
-stable
-set search_path = ''
-as $$
-declare
-  shown record;
-  subject app.access_subject;
-begin
-  shown := app.read_pass(point.community_id, credential, moment);
-  subject.reason := shown.reason;
-  -- What a text says of itself is not believed, nor logged, before its signature holds.
-  if num_nonnulls(shown.invitation_id, shown.resident_id) > 0 then
-    subject.pass_id := shown.pass_id;
-    subject.step := shown.step;
-    subject.invitation_id := shown.invitation_id;
-    subject.guest_id := shown.guest_id;
-    subject.resident_id := shown.resident_id;
-  end if;
-  return subject;
-end;
-$$;
-
-comment on function app.subject_by_pass(public.access_points, text, timestamptz) is
-  'Whom a pass stands for. Reasons: those of app.read_pass. Writes nothing; not executable by API roles.';
 
 create function app.subject_by_card(point public.access_points, credential text, moment timestamptz)
 returns app.access_subject
@@ -273,10 +254,21 @@ set search_path = ''
 as $$
 declare
   subject app.access_subject;
+  shown record;
   is_suspended boolean;
 begin
   case method
-    when 'qr' then subject := app.subject_by_pass(point, credential, moment);
+    when 'qr' then
+      shown := app.read_pass(point.community_id, credential, moment);
+      subject.reason := shown.reason;
+      -- What a text says of itself is not believed, nor logged, before its signature holds.
+      if num_nonnulls(shown.invitation_id, shown.resident_id) > 0 then
+        subject.pass_id := shown.pass_id;
+        subject.step := shown.step;
+        subject.invitation_id := shown.invitation_id;
+        subject.guest_id := shown.guest_id;
+        subject.resident_id := shown.resident_id;
+      end if;
     when 'card' then subject := app.subject_by_card(point, credential, moment);
     when 'plate' then subject := app.subject_by_plate(point, credential, direction, moment);
     when 'code' then

@@ -32,8 +32,14 @@ begin
   elsif subject.invitation_id is not null then
     problem := app.invitation_problem(subject.invitation_id, point.id, moment);
   end if;
-  if problem is null and subject_id is not null and app.holds_against(point.community_id, subject.resident_id, subject.vehicle_id, subject.card_id, moment) is not null then
-    return 'on_hold';
+  if problem is null and subject_id is not null then
+    -- app.holds_against, written out.
+    perform from public.access_holds h
+    where h.community_id = point.community_id and (h.resident_id = subject.resident_id or h.vehicle_id = subject.vehicle_id or h.card_id = subject.card_id)
+      and h.lifted_at is null and h.deleted_at is null and h.starts_at <= moment and (h.ends_at is null or h.ends_at > moment);
+    if found then
+      return 'on_hold';
+    end if;
   end if;
   return problem;
 end;
@@ -193,6 +199,8 @@ declare
   passed_by uuid;
   problem text;
   is_listed boolean;
+  is_deciding text; -- said to the triggers of visits
+  event uuid;
 begin
   -- What nearly every question looks like needs no closer look.
   if access_point is null or method is null or (credential is null) = (method in ('qr', 'card', 'code', 'plate')) or direction = 'both' or length(nonce) not between 1 and 64
@@ -270,18 +278,18 @@ begin
       end if;
     end if;
     if problem is null and num_nonnulls(subject.pass_id, subject.invitation_id, subject.visit_id) > 0 then
-      perform set_config('app.deciding', 'on', true);
+      is_deciding := set_config('app.deciding', 'on', true);
       select t.problem, coalesce(t.visit, subject.visit_id) into problem, subject.visit_id from app.take_entry(point, subject, moment) t;
-      perform set_config('app.deciding', '', true);
+      is_deciding := set_config('app.deciding', '', true);
     end if;
   elsif problem is null then
     if subject.step is not null then
       problem := app.burn_pass(subject.pass_id, subject.step, moment);
     end if;
     if problem is null and num_nonnulls(subject.visit_id, subject.invitation_id) > 0 then
-      perform set_config('app.deciding', 'on', true);
+      is_deciding := set_config('app.deciding', 'on', true);
       subject.visit_id := coalesce(app.leave_visit(point.community_id, subject.invitation_id, subject.guest_id, subject.visit_id, point.id, moment), subject.visit_id);
-      perform set_config('app.deciding', '', true);
+      is_deciding := set_config('app.deciding', '', true);
     end if;
   end if;
 
@@ -328,12 +336,12 @@ begin
   end if;
   -- Of garbage and of strangers there is nobody to tell: the log has them.
   if problem is not null and problem not in ('malformed_pass', 'unknown_key', 'card_unknown', 'code_unknown', 'plate_unknown', 'plate_unreadable', 'nonce_reused') then
-    perform app.emit('access.denied', point.community_id, jsonb_strip_nulls(jsonb_build_object(
+    event := app.emit('access.denied', point.community_id, jsonb_strip_nulls(jsonb_build_object(
       'log_id', answer.log_id, 'reason', problem, 'access_point_id', point.id, 'booth_id', point.booth_id, 'shift_id', caller.shift_id,
       'unit_id', subject.unit_id, 'visit_id', subject.visit_id, 'invitation_id', subject.invitation_id, 'resident_id', subject.resident_id)));
   end if;
   if is_listed then
-    perform app.emit('blacklist.matched', point.community_id, jsonb_strip_nulls(jsonb_build_object(
+    event := app.emit('blacklist.matched', point.community_id, jsonb_strip_nulls(jsonb_build_object(
       'log_id', answer.log_id, 'reason', answer.reason, 'access_point_id', point.id, 'booth_id', point.booth_id, 'shift_id', caller.shift_id)));
   end if;
   return answer;

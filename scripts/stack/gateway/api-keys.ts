@@ -38,8 +38,9 @@ export function apiKeys(keys: StackKeys, options: { required: boolean }): Middle
   };
 
   async function roleOf(key: string): Promise<ApiRole | undefined> {
-    if (key === keys.publishable) return 'anon';
-    if (key === keys.secret) return 'service_role';
+    // Those that we handed out need no verifying.
+    if (key === keys.publishable || key === keys.anonJwt) return 'anon';
+    if (key === keys.secret || key === keys.serviceRoleJwt) return 'service_role';
     if (key.startsWith('sb_')) return undefined;
     try {
       const { payload } = await jwtVerify(key, secret, { algorithms: ['HS256'] });

@@ -21,6 +21,7 @@ export function headersOf(c: Context): Headers {
   return headers;
 }
 
-function authorizationOf(c: Context): string | undefined {
+/** The header `authorization` with which a request goes on. */
+export function authorizationOf(c: Context): string | undefined {
   return (c.get(authorizationKey) as string | undefined) ?? c.req.header('authorization');
 }

@@ -7,7 +7,7 @@ import type { StackKeys } from '../keys.ts';
 import type { MailCatcher } from '../mail.ts';
 import { apiKeys, validJwt } from './api-keys.ts';
 import { mailPages } from './mail-pages.ts';
-import { passOn } from './proxy.ts';
+import { passOn, relay } from './proxy.ts';
 import { needsWhere } from './rest.ts';
 
 export type GatewayParts = {
@@ -69,8 +69,8 @@ export function createGateway(parts: GatewayParts): Hono {
 
   gateway.use('/rest/v1', apiKeys(keys, { required: true }));
   gateway.use('/rest/v1/*', apiKeys(keys, { required: true }), needsWhere);
-  gateway.all('/rest/v1/*', (c) => passOn(c, parts.postgrestUrl + pathBelow(c, '/rest/v1')));
-  gateway.all('/rest/v1', (c) => passOn(c, `${parts.postgrestUrl}/`));
+  gateway.all('/rest/v1/*', (c) => relay(c, parts.postgrestUrl + pathBelow(c, '/rest/v1')));
+  gateway.all('/rest/v1', (c) => relay(c, `${parts.postgrestUrl}/`));
 
   // Opened from mails and by sign-in providers, which bring no key.
   const withoutKey = /^\/auth\/v1\/(verify|callback|authorize|\.well-known\/.*)$/;
