@@ -241,7 +241,11 @@ test('many who are entered and verify in any order at once are all linked', asyn
 test('what is known of a user is what the tables say at every moment, while tokens are minted and roles come and go', async () => {
   const { id } = await stack.createUser({ email: 'known@test.example' });
   const client = await stack.client('known@test.example');
-  const mint = () => stack.adminSql(`select app.access_token(jsonb_build_object('user_id', $1::uuid, 'claims', '{}'::jsonb))`, [id]);
+  const mint = () =>
+    stack.adminSql(
+      `select app.access_token(jsonb_build_object('user_id', s.user_id, 'claims', jsonb_build_object('session_id', s.id))) from auth.sessions s where s.user_id = $1`,
+      [id],
+    );
   let isOver = false;
   let minted = 0;
   const minting = Array.from({ length: 3 }, async () => {
@@ -252,16 +256,20 @@ test('what is known of a user is what the tables say at every moment, while toke
   });
   const contradictions: unknown[] = [];
   let known = 0;
+  let kept = 0;
   // Both sides of the comparison are of one snapshot.
   const watching = (async () => {
     while (!isOver) {
-      const [row] = await stack.adminSql<{ is_known: boolean; access: unknown; computed: unknown; agrees: boolean }>(
-        `select a.known_version = a.version as is_known, a.access, app.compute_access(a.user_id) as computed, a.access = app.compute_access(a.user_id) as agrees
-         from private.user_access a where a.user_id = $1`,
+      const [row] = await stack.adminSql<{ is_known: boolean; access: unknown; computed: unknown; agrees: boolean; is_kept: boolean; communities: unknown; session_agrees: boolean }>(
+        `select a.known_version = a.version as is_known, a.access, app.compute_access(a.user_id) as computed, a.access = app.compute_access(a.user_id) as agrees,
+           k.session_id is not null as is_kept, k.communities,
+           k.communities = array(select c::uuid from jsonb_object_keys(app.compute_access(a.user_id) -> 'communities') c) as session_agrees
+         from private.user_access a left join private.session_access k on k.user_id = a.user_id where a.user_id = $1`,
         [id],
       );
       if (row?.is_known) known += 1;
-      if (row?.is_known && !row.agrees) contradictions.push(row);
+      if (row?.is_kept) kept += 1;
+      if ((row?.is_known && !row.agrees) || (row?.is_kept && !row.session_agrees)) contradictions.push(row);
     }
   })();
   for (let round = 0; round < 40; round += 1) {
@@ -274,6 +282,7 @@ test('what is known of a user is what the tables say at every moment, while toke
   await Promise.all([...minting, watching]);
   expect(minted).toBeGreaterThan(40);
   expect(known, 'there was something to compare').toBeGreaterThan(10);
+  expect(kept, 'for the session, too').toBeGreaterThan(10);
   expect(contradictions).toEqual([]);
 });
 
@@ -301,11 +310,13 @@ test('who mints a token does not wait for a change of roles, and what was comput
   await stack.sql(`select public.grant_role($1, 'guard', community_id => $2)`, [id, communityId]);
   await changing.query('begin');
   await changing.query('select app.refresh_access($1)', [id]);
+  await changing.query('select app.remember_session($1, s.id::text) from auth.sessions s where s.user_id = $1', [id]);
   const revoked = stack.sql('select public.revoke_role(m.id) from public.memberships m where m.user_id = $1 and m.ends_at is null', [id]);
   await changing.query('select app.refresh_access($1)', [id]);
   await changing.query('commit');
   await revoked;
   expect(await known()).toBe(false);
+  expect(await stack.adminSql('select from private.session_access where user_id = $1', [id])).toEqual([]);
   expect(await seen()).toBe(0);
   expect(await stack.adminSql(mint, [id])).toEqual([{ has_role: false }]);
   expect(await known()).toBe(true);
