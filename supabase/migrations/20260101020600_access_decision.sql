@@ -182,6 +182,7 @@ security definer -- reads what a device may not, writes the log, uses up passes
 set search_path = ''
 -- Everything is looked up by its key. A plan that was made while a table was nearly empty is kept by the session, and would read it whole.
 set enable_seqscan = off
+set enable_bitmapscan = off
 set plan_cache_mode = force_generic_plan
 as $$
 declare
