@@ -146,7 +146,7 @@ begin
       cross join lateral (values (p.debit_subaccount_id, p.amount), (p.credit_subaccount_id, -p.amount)) x (subaccount_id, amount)
       where p.community_id = receivables_aging.community_id and p.effective_on <= day and x.subaccount_id is not null
     ),
-    -- What lowers a charge, or takes such a thing back, belongs to the charge''s own entry and not to the oldest debt.
+    -- What lowers a charge, or takes such a thing back, belongs to the charge's own entry and not to the oldest debt.
     origins as (
       select e.id, coalesce(c.journal_entry_id, r.id, e.id) as item
       from public.journal_entries e
