@@ -179,19 +179,32 @@ as $$
   where community in (p.community_id, e.community_id)
 $$;
 
-create function app.check_entry_postings(community uuid)
+create function app.check_entry_counts(community uuid)
 returns table (entry_id uuid, posting_id uuid, account_id uuid, subaccount_id uuid, detail text)
 language sql
 stable
 set search_path = ''
 as $$
-  select e.id, null::uuid, null::uuid, null::uuid,
-    format('The entry announces %s postings of %s and has %s of %s.', e.posting_count, e.total, coalesce(p.many, 0), coalesce(p.total, 0))
+  select e.id, null::uuid, null::uuid, null::uuid, format('The entry announces %s postings and has %s.', e.posting_count, coalesce(p.many, 0))
   from public.journal_entries e
   left join (
-    select x.journal_entry_id, count(*) as many, sum(x.amount) as total from public.postings x where x.community_id = community group by x.journal_entry_id
+    select x.journal_entry_id, count(*) as many from public.postings x where x.community_id = community group by x.journal_entry_id
   ) p on p.journal_entry_id = e.id
-  where e.community_id = community and (p.many, p.total) is distinct from (e.posting_count::bigint, e.total)
+  where e.community_id = community and coalesce(p.many, 0) <> e.posting_count
+$$;
+
+create function app.check_entry_totals(community uuid)
+returns table (entry_id uuid, posting_id uuid, account_id uuid, subaccount_id uuid, detail text)
+language sql
+stable
+set search_path = ''
+as $$
+  select e.id, null::uuid, null::uuid, null::uuid, format('The entry announces %s, its postings sum to %s.', e.total, p.total)
+  from public.journal_entries e
+  join (
+    select x.journal_entry_id, sum(x.amount) as total from public.postings x where x.community_id = community group by x.journal_entry_id
+  ) p on p.journal_entry_id = e.id
+  where e.community_id = community and p.total <> e.total
 $$;
 
 create function app.check_posting_dates(community uuid)
@@ -408,3 +421,43 @@ as $$
   group by p.journal_entry_id, p.claims, p.owes
   having sum(p.amount) <> 0
 $$;
+
+
+-- What is looked for -------------------------------------------------------------------------------------------------
+
+comment on function app.check_entry_documents(uuid) is 'For verify_ledger: entries that name a document that does not exist, or a kind of document that nobody defined.';
+comment on function app.check_document_entries(uuid) is 'For verify_ledger: documents that name an entry which does not name them.';
+comment on function app.check_orphan_postings(uuid) is 'For verify_ledger: postings without an entry.';
+comment on function app.check_foreign_postings(uuid) is 'For verify_ledger: postings of another community than their entry.';
+comment on function app.check_entry_counts(uuid) is 'For verify_ledger: entries with fewer or more postings than they announce, or none.';
+comment on function app.check_entry_totals(uuid) is 'For verify_ledger: entries whose postings do not sum to what they announce.';
+comment on function app.check_posting_dates(uuid) is 'For verify_ledger: postings that count for another day than their entry.';
+comment on function app.check_amounts(uuid) is 'For verify_ledger: postings of nothing, of less, or of too much.';
+comment on function app.check_decimals(uuid) is 'For verify_ledger: books, funds, accounts, entries and postings with other decimals than the currency.';
+comment on function app.check_accounts(uuid) is 'For verify_ledger: accounts and sides of postings that are of another community or fund, or do not exist.';
+comment on function app.check_control_accounts(uuid) is 'For verify_ledger: control accounts moved without a subaccount, other accounts moved with one, and subaccounts of another account, fund or community.';
+comment on function app.check_same_sides(uuid) is 'For verify_ledger: postings whose two sides are one.';
+comment on function app.check_balances(uuid) is 'For verify_ledger: subaccounts whose balance is not the sum of their postings.';
+comment on function app.check_reversed_once(uuid) is 'For verify_ledger: entries that were reversed twice.';
+comment on function app.check_mirrors(uuid) is 'For verify_ledger: reversals that do not mirror what they reverse.';
+comment on function app.check_interfund(uuid) is 'For verify_ledger: entries after which one fund claims what the other does not owe.';
+
+select app.define_ledger_check(c.problem, c.check_function, c.description)
+from (values
+  ('orphan_posting', 'app.check_orphan_postings', 'A posting has no entry.'),
+  ('foreign_posting', 'app.check_foreign_postings', 'A posting is of another community than its entry.'),
+  ('posting_count_differs', 'app.check_entry_counts', 'An entry lacks a posting, has one too many, or has none.'),
+  ('total_differs', 'app.check_entry_totals', 'An amount was changed: the postings do not sum to what the entry announces.'),
+  ('date_differs', 'app.check_posting_dates', 'A posting counts for another day than its entry.'),
+  ('invalid_amount', 'app.check_amounts', 'A posting moves nothing, less than nothing, or too much.'),
+  ('wrong_decimals', 'app.check_decimals', 'Something has other decimals than the currency.'),
+  ('wrong_account', 'app.check_accounts', 'An account is of another community or fund, or does not exist.'),
+  ('wrong_subaccount', 'app.check_control_accounts', 'A control account was moved without a subaccount, or with one that is not its own.'),
+  ('same_sides', 'app.check_same_sides', 'A posting moves an amount to where it comes from.'),
+  ('wrong_balance', 'app.check_balances', 'A running balance is not the sum of its postings.'),
+  ('reversed_twice', 'app.check_reversed_once', 'An entry was reversed more than once.'),
+  ('no_mirror', 'app.check_mirrors', 'A reversal is not the mirror of what it reverses.'),
+  ('interfund_unmatched', 'app.check_interfund', 'What one fund claims of another, that one does not owe.'),
+  ('document_missing', 'app.check_entry_documents', 'An entry names a document that does not exist, or a kind that nobody defined.'),
+  ('document_without_entry', 'app.check_document_entries', 'A document names an entry that does not exist or is not its own.')
+) c (problem, check_function, description);
