@@ -149,6 +149,6 @@ $$;
 
 comment on function app.split_liable(uuid, date, date, public.fee_liability, boolean, smallint, uuid[], numeric[]) is
   'Splits an amount for each unit (place: its position in the arrays) among who was liable from a day to a day: by days and shares, or, not prorated, by the shares of the first day. '
-  'The parts make up the amount: largest remainder, then larger weight, then who was first. starts_on and ends_on: from the party''s first day to its last. Parts of nothing are left out. For other domains; set-based.';
+  'The parts make up the amount: largest remainder, then larger weight, then who was first. starts_on and ends_on: from the party''s first day to its last. Parts of nothing are left out. Amounts have the currency''s decimals: the caller has seen to it. For other domains; set-based.';
 
 grant execute on function app.liability(uuid, date, date, public.fee_liability), app.split_liable(uuid, date, date, public.fee_liability, boolean, smallint, uuid[], numeric[]) to service_role;

@@ -11,6 +11,16 @@
 -- A charge has no foreign keys of its own but those to few rows: each would cost six times the row. Whether it agrees with its posting, its
 -- subaccount and its allocation line is looked up for all rows of a statement at once (charge_mismatch), and none of those rows can go or change.
 
+select app.define_permission('fees.read', 'community', 'See the fees of a community and their runs', '{
+  site/superadmin, site/staff, site/accountant, organization/owner, organization/admin, organization/editor, organization/viewer,
+  community/admin, community/manager, community/accountant, community/committee, community/owner}');
+select app.define_permission('fees.manage', 'community', 'Decide which fees there are', '{
+  site/superadmin, site/staff, site/accountant, organization/owner, organization/admin, organization/editor,
+  community/admin, community/manager, community/accountant}');
+select app.define_permission('fees.run', 'community', 'Charge fees, and single charges', '{
+  site/superadmin, site/staff, site/accountant, organization/owner, organization/admin, organization/editor,
+  community/admin, community/manager, community/accountant}');
+
 create type public.charge_source as enum ('fee', 'expense', 'other');
 
 comment on type public.charge_source is 'What a charge comes from. fee: a run of a fee. expense: an expense that was allocated. other: entered by itself.';
@@ -91,13 +101,15 @@ begin
   if broken is not null then
     perform app.fail(422, 'charge_mismatch', format('Charge %s is not what its posting and its subaccount say.', broken), 'app.post_charges writes both.');
   end if;
-  select n.id into broken
-  from new_rows n
-  left join public.allocation_lines l on l.id = n.allocation_line_id
-  where n.allocation_line_id is not null and (l.community_id, l.unit_id) is distinct from (n.community_id, n.unit_id)
-  limit 1;
-  if broken is not null then
-    perform app.fail(422, 'charge_mismatch', format('The allocation line of charge %s is not of its unit.', broken));
+  if exists (select from new_rows n where n.allocation_line_id is not null) then
+    select n.id into broken
+    from new_rows n
+    left join public.allocation_lines l on l.id = n.allocation_line_id
+    where n.allocation_line_id is not null and (l.community_id, l.unit_id) is distinct from (n.community_id, n.unit_id)
+    limit 1;
+    if broken is not null then
+      perform app.fail(422, 'charge_mismatch', format('The allocation line of charge %s is not of its unit.', broken));
+    end if;
   end if;
   select e.id into broken
   from (select n.journal_entry_id, count(*) as charges from new_rows n group by n.journal_entry_id) n
@@ -141,53 +153,64 @@ volatile
 security definer -- writes the journal and charges, which nobody else writes
 set search_path = ''
 as $$
+#variable_conflict use_column
 declare
   receivable constant uuid := app.account_for(community, fund, 'receivable');
   entry constant uuid := extensions.uuidv7();
   content constant bytea := case when idempotency_key is not null
-    then sha256(convert_to(concat_ws('|', fund, income_account, source, charged_on, due_on, description, lines::text, document_kind, document_id), 'UTF8')) end;
-  places smallint;
+    then sha256(convert_to(row(fund, income_account, source, charged_on, due_on, description, lines, document_kind, document_id)::text, 'UTF8')) end;
+  places constant smallint := (select l.decimals from public.ledgers l where l.community_id = community);
   line_count integer;
   whole numeric;
   earlier public.journal_entries;
+  refused text;
 begin
-  select count(*), sum(l.amount) into line_count, whole from unnest(lines) l where l.amount > 0;
+  select count(*) filter (where l.amount > 0 and l.amount = round(l.amount, places)), sum(l.amount) into line_count, whole from unnest(lines) l;
   if line_count = 0 or line_count <> cardinality(lines) then
-    perform app.fail(422, 'invalid_amount', 'A charge is of an amount above zero.');
+    perform app.fail(422, 'invalid_amount', 'A charge is of an amount above zero that has no more decimals than the currency.');
   end if;
-  select l.decimals into places from public.ledgers l where l.community_id = community;
   insert into public.journal_entries (
-    id, description, community_id, decimals, kind, effective_on, booked_by, booked_as, document_kind, document_id, idempotency_key, request_hash, posting_count, total)
-  values (entry, post_charges.description, community, places, 'charge', post_charges.charged_on, app.actor_id(), app.actor_label(),
+    id, description, community_id, decimals, kind, effective_on, document_kind, document_id, idempotency_key, request_hash, posting_count, total)
+  values (entry, btrim(post_charges.description), community, places, 'charge', post_charges.charged_on,
     post_charges.document_kind, post_charges.document_id, post_charges.idempotency_key, content, line_count, whole)
-  on conflict do nothing;
+  on conflict (community_id, idempotency_key) where idempotency_key is not null do nothing;
   if not found then
+    -- Whoever was first has committed, or this would still wait.
     select e.* into earlier from public.journal_entries e where e.community_id = community and e.idempotency_key = post_charges.idempotency_key;
-    if earlier.request_hash is distinct from content then
-      perform app.fail(409, 'idempotency_conflict', 'The same idempotency key was used for something else.');
+    if earlier.request_hash <> content then
+      perform app.fail(409, 'idempotency_conflict', 'This idempotency key stands for another request.', 'Take a new key for a new charge.');
     end if;
     return earlier.id;
   end if;
 
-  perform app.ensure_subaccounts(community, receivable, array_agg(l.unit_id), array_agg(l.resident_id)) from unnest(lines) l;
   -- Postings and charges share their ids, so both come from one list.
-  with charged as materialized (
-    select extensions.uuidv7() as id, l.*, s.id as subaccount_id
+  with wanted as (
+    select array_agg(l.unit_id) as units, array_agg(l.resident_id) as residents from unnest(lines) l
+  ),
+  charged as materialized (
+    select extensions.uuidv7() as id, l.unit_id, s.subaccount_id, round(l.amount, places) as amount, l.allocation_line_id, l.starts_on, l.ends_on,
+      coalesce(l.description, btrim(post_charges.description)) as description
     from unnest(lines) l
-    join public.subaccounts s on s.community_id = community and s.account_id = receivable and s.unit_id = l.unit_id and s.resident_id is not distinct from l.resident_id
+    join (select e.* from wanted w cross join lateral app.ensure_subaccounts(community, fund, 'receivable', w.units, w.residents) e) s
+      on s.unit_id = l.unit_id and s.resident_id is not distinct from l.resident_id
   ),
   posted as (
     insert into public.postings (
-      id, journal_entry_id, community_id, fund_id, decimals, effective_on, debit_account_id, debit_is_control, debit_subaccount_id,
-      credit_account_id, credit_is_control, amount)
-    select c.id, entry, community, fund, places, post_charges.charged_on, receivable, true, c.subaccount_id, income_account, false, c.amount from charged c
+      id, journal_entry_id, community_id, fund_id, decimals, effective_on, debit_account_id, debit_subaccount_id, credit_account_id, amount, memo)
+    select c.id, entry, community, fund, places, post_charges.charged_on, receivable, c.subaccount_id, income_account, c.amount, c.description from charged c
   )
   insert into public.charges (
     id, description, community_id, unit_id, subaccount_id, fund_id, decimals, journal_entry_id, source, allocation_line_id, starts_on, ends_on, charged_on, due_on, amount)
-  select c.id, coalesce(c.description, post_charges.description), community, c.unit_id, c.subaccount_id, fund, places, entry, post_charges.source, c.allocation_line_id,
+  select c.id, c.description, community, c.unit_id, c.subaccount_id, fund, places, entry, post_charges.source, c.allocation_line_id,
     c.starts_on, c.ends_on, post_charges.charged_on, post_charges.due_on, c.amount
   from charged c;
   return entry;
+exception when check_violation or foreign_key_violation then
+  get stacked diagnostics refused = constraint_name;
+  if refused like 'charges_%' then
+    perform app.fail_check('charges', refused);
+  end if;
+  perform app.fail_posting(refused);
 end;
 $$;
 
@@ -208,12 +231,14 @@ begin
     perform app.fail(404, 'entry_not_found', 'There is no entry of charges with this id.');
   elsif exists (select from public.journal_entries e where e.reverses_id = entry) then
     perform app.fail(409, 'charge_reversed', 'These charges were reversed already.');
-  elsif exists (
-    select
+  elsif to_regclass('public.adjustments') is not null then
+    perform
     from public.charges c
     join public.adjustments a on a.community_id = c.community_id and a.charge_id = c.id and a.status = 'posted'
-    where c.journal_entry_id = entry and c.community_id = (select e.community_id from public.journal_entries e where e.id = entry)) then
-    perform app.fail(409, 'charge_adjusted', 'One of the charges was credited, waived or written off.', 'Reverse that adjustment first.');
+    where c.journal_entry_id = entry and c.community_id = (select e.community_id from public.journal_entries e where e.id = entry);
+    if found then
+      perform app.fail(409, 'charge_adjusted', 'One of the charges was credited, waived or written off.', 'Reverse that adjustment first.');
+    end if;
   end if;
   return app.reverse_entry(entry, effective_on, reason);
 end;
@@ -226,3 +251,76 @@ comment on function app.reverse_charges(uuid, date, text) is
 grant execute on function
   app.post_charges(uuid, uuid, uuid, public.charge_source, date, date, text, app.charge_line[], text, uuid, text), app.reverse_charges(uuid, date, text)
 to service_role;
+
+-- One by hand --------------------------------------------------------------------------------------------------------
+
+create function app.charge_unit(
+  charged uuid, fund uuid, amount numeric, description text, charged_on date, due_on date, resident uuid, account uuid, idempotency_key text
+)
+returns table (charge_id uuid, liable_resident_id uuid, charged_amount numeric)
+language plpgsql
+volatile
+security definer -- finds who is liable, and writes what nobody else writes
+set search_path = ''
+as $$
+#variable_conflict use_column
+declare
+  home constant uuid := (select u.community_id from public.units u where u.id = charged and u.deleted_at is null);
+  places constant smallint := (select l.decimals from public.ledgers l where l.community_id = home);
+  on_day date;
+  due date;
+  income uuid;
+  lines app.charge_line[];
+  entry uuid;
+begin
+  perform app.require('fees.run', home);
+  if home is null then
+    perform app.fail(404, 'unit_not_found', 'There is no live unit with this id.');
+  elsif not exists (select from public.funds f where f.community_id = home and f.id = fund) then
+    perform app.fail(404, 'fund_not_found', 'There is no fund of this community with this id.');
+  elsif resident is not null and not exists (select from public.residents r where r.community_id = home and r.id = resident and r.deleted_at is null) then
+    perform app.fail(404, 'resident_not_found', 'There is no live resident of this community with this id.');
+  elsif account is not null and not exists (select from public.accounts a where a.community_id = home and a.fund_id = fund and a.id = account and a.type = 'income') then
+    perform app.fail(422, 'account_refused', 'What is charged is credited to an account of income of the same fund.');
+  elsif not coalesce(charge_unit.amount > 0 and charge_unit.amount < 1e15 and charge_unit.amount = round(charge_unit.amount, places), false) then
+    perform app.fail(422, 'invalid_amount', 'A charge is of an amount above zero that has no more decimals than the currency.');
+  end if;
+  on_day := coalesce(charge_unit.charged_on, app.today_in(home));
+  due := coalesce(charge_unit.due_on, on_day);
+  income := coalesce(account, app.account_for(home, fund, 'other_income'));
+  if resident is not null then
+    lines := array[row(charged, resident, charge_unit.amount, on_day, on_day, null, null)::app.charge_line];
+  else
+    select array_agg(row(s.unit_id, s.resident_id, s.amount, on_day, on_day, null, null)::app.charge_line order by s.amount desc, s.resident_id) into lines
+    from app.split_liable(home, on_day, on_day, 'payer', true, places, array[charged], array[charge_unit.amount]) s;
+  end if;
+  entry := app.post_charges(home, fund, income, 'other', on_day, due, description, lines, idempotency_key => charge_unit.idempotency_key);
+  return query
+    select c.id, s.resident_id, c.amount
+    from public.charges c join public.subaccounts s on s.community_id = c.community_id and s.id = c.subaccount_id
+    where c.community_id = home and c.journal_entry_id = entry
+    order by c.id;
+end;
+$$;
+
+comment on function app.charge_unit(uuid, uuid, numeric, text, date, date, uuid, uuid, text) is
+  'What public.charge_unit does. Definer: finds who is liable, and writes what nobody else writes.';
+
+create function public.charge_unit(
+  unit_id uuid, fund_id uuid, amount numeric, description text, charged_on date default null, due_on date default null, resident_id uuid default null,
+  account_id uuid default null, idempotency_key text default null
+)
+returns table (charge_id uuid, liable_resident_id uuid, charged_amount numeric)
+language sql
+volatile
+set search_path = ''
+as $$ select * from app.charge_unit($1, $2, $3, $4, $5, $6, $7, $8, $9) $$;
+
+comment on function public.charge_unit(uuid, uuid, numeric, text, date, date, uuid, uuid, text) is
+  'Charges a unit by hand, on a day (today by default), to be paid by due_on: a lost key, a service. Owed by the resident named, or else by who pays for the unit on that day, each with the own share; '
+  'credited to the fund''s account of other income unless another is named. The same idempotency key charges once. Returns the charges. Takes fees.run. '
+  'Errors: permission_denied, unit_not_found, fund_not_found, resident_not_found, account_refused, account_missing, account_ambiguous, invalid_amount, invalid_value, idempotency_conflict, period_closed, before_books, too_far_ahead.';
+
+grant execute on function
+  app.charge_unit(uuid, uuid, numeric, text, date, date, uuid, uuid, text), public.charge_unit(uuid, uuid, numeric, text, date, date, uuid, uuid, text)
+to authenticated, service_role;
