@@ -170,6 +170,7 @@ create table public.accounts (
   constraint accounts_pkey primary key (id),
   constraint accounts_control_key unique (community_id, fund_id, decimals, id, is_control),
   constraint accounts_community_id_key unique (community_id, id),
+  constraint accounts_type_key unique (community_id, fund_id, id, type),
   constraint accounts_code_key unique (community_id, fund_id, code),
   constraint accounts_fund_fkey foreign key (community_id, decimals, fund_id) references public.funds (community_id, decimals, id) on delete restrict,
   constraint accounts_counter_fund_fkey foreign key (community_id, decimals, counter_fund_id) references public.funds (community_id, decimals, id) on delete restrict,
