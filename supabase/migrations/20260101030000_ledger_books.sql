@@ -341,14 +341,16 @@ set search_path = ''
 as $$
 begin
   return query
-    select s.id
-    from public.residents re
-    join public.subaccounts s on s.resident_id = re.id and s.community_id = re.community_id
-    where re.id in (select app.my_residents() union all select app.my_wards());
+    with recursive me as (
+      select re.community_id, re.id from public.residents re where re.id in (select app.my_residents() union all select app.my_wards())
+      union
+      select d.community_id, d.id from me join public.residents d on d.community_id = me.community_id and d.merged_into_id = me.id
+    )
+    select s.id from me join public.subaccounts s on s.community_id = me.community_id and s.resident_id = me.id;
 end;
 $$;
 
-comment on function app.my_subaccounts() is 'The subaccounts of the caller and of the minors whose guardian the caller is. Definer: reads subaccounts.';
+comment on function app.my_subaccounts() is 'The subaccounts of the caller, of records that were merged into the caller''s, and of the minors whose guardian the caller is. Definer: reads subaccounts.';
 
 create function app.my_funds()
 returns setof uuid

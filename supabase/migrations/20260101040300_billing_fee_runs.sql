@@ -511,3 +511,6 @@ as $$
 $$;
 
 comment on function app.check_fee_runs(uuid) is 'For verify_ledger: the charges of a run make up its number and total, and a run is reversed exactly when its entry is.';
+
+select app.define_ledger_check('charge_mismatch', 'app.check_charges', 'Every posting of an entry of charges has its charge, with the same amount, account, fund and day, and every charge its posting.');
+select app.define_ledger_check('fee_run_mismatch', 'app.check_fee_runs', 'The charges of a run of a fee make up its number and total, and it is reversed exactly when its entry is.');
