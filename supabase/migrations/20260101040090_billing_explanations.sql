@@ -76,6 +76,8 @@ $$;
 comment on function app.check_allocations(uuid) is
   'What is wrong with the allocations of a community: amounts that do not follow from what is kept, lines that do not make up the total, lines of nothing. For verify_ledger. Not executable by API roles.';
 
+select app.define_ledger_check('allocation_unexplained', 'app.check_allocations', 'An amount of an allocation does not follow from what the allocation keeps, or its lines do not make up its total.');
+
 -- In words -----------------------------------------------------------------------------------------------------------
 
 create function app.allocation_line_facts(line uuid, is_visible boolean)
