@@ -194,8 +194,6 @@ create policy expenses_select on public.expenses for select to authenticated
 grant select on public.expenses to authenticated;
 grant select, insert, update on public.expenses to service_role;
 
-alter table public.charges add constraint charges_expense_fkey foreign key (community_id, expense_id) references public.expenses (community_id, id) on delete restrict;
-
 -- What holds whoever writes ------------------------------------------------------------------------------------------
 
 create function app.tg_expenses__number()
@@ -315,6 +313,16 @@ $$;
 
 comment on function app.fail_expense(text) is 'What the RPCs answer when a constraint of expenses refuses: invoice_taken, or invalid_value with the column.';
 
+create function app.with_decimals(amount numeric, decimals smallint)
+returns numeric
+language sql
+immutable
+set search_path = ''
+return case when amount = round(amount, decimals) then round(amount, decimals) else amount end;
+
+comment on function app.with_decimals(numeric, smallint) is
+  'The amount as it is stored: 1500 as 1500.00. What does not fit stays as it is, for the check to refuse. Not executable by API roles.';
+
 create function app.enter_expense(
   community uuid, category uuid, description text, amount numeric, incurred_on date, supplier_name text, invoice_number text, due_on date,
   starts_on date, ends_on date, receipt uuid
@@ -341,7 +349,7 @@ begin
   insert into public.expenses (
     description, community_id, category_id, fund_id, decimals, supplier_name, invoice_number, amount, incurred_on, starts_on, ends_on, due_on, receipt_file_id)
   select enter_expense.description, community, kind.id, kind.fund_id, f.decimals, nullif(btrim(enter_expense.supplier_name), ''), nullif(btrim(enter_expense.invoice_number), ''),
-    enter_expense.amount, enter_expense.incurred_on, coalesce(enter_expense.starts_on, enter_expense.ends_on, enter_expense.incurred_on),
+    app.with_decimals(enter_expense.amount, f.decimals), enter_expense.incurred_on, coalesce(enter_expense.starts_on, enter_expense.ends_on, enter_expense.incurred_on),
     coalesce(enter_expense.ends_on, enter_expense.starts_on, enter_expense.incurred_on), enter_expense.due_on, receipt
   from public.funds f
   where f.community_id = community and f.id = kind.fund_id
@@ -431,7 +439,7 @@ begin
   end if;
   update public.expenses e
   set description = change_expense.description, category_id = kind.id, fund_id = kind.fund_id, supplier_name = nullif(btrim(change_expense.supplier_name), ''),
-    invoice_number = nullif(btrim(change_expense.invoice_number), ''), amount = change_expense.amount, incurred_on = change_expense.incurred_on,
+    invoice_number = nullif(btrim(change_expense.invoice_number), ''), amount = app.with_decimals(change_expense.amount, e.decimals), incurred_on = change_expense.incurred_on,
     starts_on = coalesce(change_expense.starts_on, change_expense.ends_on, change_expense.incurred_on),
     ends_on = coalesce(change_expense.ends_on, change_expense.starts_on, change_expense.incurred_on), due_on = change_expense.due_on
   where e.id = present.id;

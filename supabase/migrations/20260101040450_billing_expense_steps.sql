@@ -49,6 +49,16 @@ $$;
 
 comment on function app.check_reason(text) is 'Refuses a missing or overlong reason (422 reason_required).';
 
+create function app.reversal_day(entry uuid, wanted date)
+returns date
+language sql
+stable
+set search_path = ''
+return coalesce(wanted, (select greatest(j.effective_on, app.today_in(j.community_id)) from public.journal_entries j where j.id = entry));
+
+comment on function app.reversal_day(uuid, date) is
+  'The day on which an entry is taken back: the wanted one, or else today, or the entry''s own if that is still to come. Not executable by API roles.';
+
 -- Approving ----------------------------------------------------------------------------------------------------------
 
 create function app.approve_expense(expense uuid, effective_on date)
@@ -95,7 +105,7 @@ as $$ select app.approve_expense(expense_id, effective_on) $$;
 comment on function public.approve_expense(uuid, date) is
   'Approves what was submitted and posts it, on the day it was incurred or another (where that one is closed): debit the category''s account, credit what the fund owes. Returns the entry''s id. '
   'Takes expenses.approve; where the setting billing.expense_four_eyes is on, of somebody who neither entered nor submitted it. '
-  'Errors: expense_not_found, permission_denied, second_person_required, amount_above_limit, transition_refused, account_missing, account_inactive, period_closed, invalid_date.';
+  'Errors: expense_not_found, permission_denied, second_person_required, amount_above_limit, transition_refused, account_missing, account_inactive, and those of the date: period_closed, before_books, too_far_ahead.';
 
 create function app.reject_expense(expense uuid, reason text)
 returns void
@@ -137,28 +147,21 @@ language plpgsql
 stable
 set search_path = ''
 as $$
-declare
-  fitting uuid[];
 begin
-  fitting := array(
-    select a.id
-    from public.accounts a
-    where a.community_id = expense.community_id and a.fund_id = expense.fund_id and a.status = 'active' and a.deleted_at is null
-      and (a.id = account or account is null)
-      and (a.purpose = 'bank' or (a.purpose = 'cash' and account is not null)));
-  if cardinality(fitting) = 1 then
-    return fitting[1];
-  elsif account is not null then
+  if account is null then
+    return app.account_for(expense.community_id, expense.fund_id, 'bank');
+  elsif not exists (
+    select from public.accounts a
+    where a.id = account and a.community_id = expense.community_id and a.fund_id = expense.fund_id and a.purpose in ('bank', 'cash') and a.status = 'active')
+  then
     perform app.fail(404, 'account_not_found', 'There is no bank or cash account in use with this id in the fund of the expense.');
-  elsif fitting = '{}' then
-    perform app.fail(409, 'account_missing', 'The fund of the expense has no bank account in use.', 'Make one, or name a cash account.');
   end if;
-  perform app.fail(422, 'account_required', 'The fund of the expense has several bank accounts.', 'Name the one that paid.');
+  return account;
 end;
 $$;
 
 comment on function app.paying_account(public.expenses, uuid) is
-  'The account that pays: the named bank or cash account of the expense''s fund (404 account_not_found), or else its only bank account (409 account_missing, 422 account_required). Not executable by API roles.';
+  'The account that pays: the named bank or cash account of the expense''s fund (404 account_not_found), or else its only bank account (409 account_missing, account_ambiguous). Not executable by API roles.';
 
 create function app.pay_expense(expense uuid, paid_on date, account uuid, reference text)
 returns uuid
@@ -202,7 +205,7 @@ as $$ select app.pay_expense(expense_id, paid_on, account_id, reference) $$;
 comment on function public.pay_expense(uuid, date, uuid, text) is
   'Records that what was approved is paid, as a whole, today or on another day, from a bank or cash account of its fund (the only bank account if none is named): debit what the fund owes, credit that account. Returns the entry''s id. '
   'reference: what the bank statement says. Takes expenses.pay. '
-  'Errors: expense_not_found, permission_denied, amount_above_limit, transition_refused, account_not_found, account_missing, account_required, period_closed, invalid_date.';
+  'Errors: expense_not_found, permission_denied, amount_above_limit, transition_refused, account_not_found, account_missing, account_ambiguous, account_inactive, and those of the date: period_closed, before_books, too_far_ahead.';
 
 create function app.reverse_expense_payment(expense uuid, reason text, effective_on date)
 returns uuid
@@ -220,7 +223,7 @@ begin
   if present.status <> 'paid' then
     perform app.refuse_expense_step(present, 'The payment of what was paid is taken back.');
   end if;
-  posted := app.reverse_entry(present.payment_entry_id, coalesce(reverse_expense_payment.effective_on, app.today_in(present.community_id)), btrim(reason));
+  posted := app.reverse_entry(present.payment_entry_id, app.reversal_day(present.payment_entry_id, reverse_expense_payment.effective_on), btrim(reason));
   update public.expenses e set status = 'approved', paid_on = null, paid_at = null, paid_by = null, payment_entry_id = null where e.id = present.id;
   perform app.set_action(action_before);
   return posted;
@@ -238,7 +241,7 @@ as $$ select app.reverse_expense_payment(expense_id, reason, effective_on) $$;
 
 comment on function public.reverse_expense_payment(uuid, text, date) is
   'Takes a payment back (the bank returned it, it was another invoice''s): reverses its entry, today or on another day, and the expense is to be paid again. Returns the reversal''s id. Takes expenses.pay. '
-  'Errors: expense_not_found, permission_denied, reason_required, transition_refused, period_closed, invalid_date.';
+  'Errors: expense_not_found, permission_denied, reason_required, transition_refused, and those of the date: period_closed, invalid_period, too_far_ahead.';
 
 -- Cancelling ---------------------------------------------------------------------------------------------------------
 
@@ -261,7 +264,7 @@ begin
     perform app.fail(409, 'expense_allocated', 'This expense was shared out and charged.', 'reverse_expense_allocation takes the charges back.');
   end if;
   if present.journal_entry_id is not null then
-    posted := app.reverse_entry(present.journal_entry_id, coalesce(cancel_expense.effective_on, app.today_in(present.community_id)), btrim(reason));
+    posted := app.reverse_entry(present.journal_entry_id, app.reversal_day(present.journal_entry_id, cancel_expense.effective_on), btrim(reason));
   end if;
   update public.expenses e
   set status = 'cancelled', cancelled_at = now(), cancelled_by = app.actor_id(), cancelled_because = btrim(reason), reversal_entry_id = posted
@@ -282,7 +285,7 @@ as $$ select app.cancel_expense(expense_id, reason, effective_on) $$;
 
 comment on function public.cancel_expense(uuid, text, date) is
   'Cancels an expense for good, and says why. What it had posted is reversed, today or on another day; returns that reversal''s id, or null. Takes expenses.manage. '
-  'Errors: expense_not_found, permission_denied, reason_required, transition_refused, expense_allocated, period_closed, invalid_date.';
+  'Errors: expense_not_found, permission_denied, reason_required, transition_refused, expense_allocated, and those of the date: period_closed, invalid_period, too_far_ahead.';
 
 grant execute on function
   app.approve_expense(uuid, date), public.approve_expense(uuid, date), app.reject_expense(uuid, text), public.reject_expense(uuid, text),
@@ -341,3 +344,5 @@ $$;
 
 comment on function app.check_expense_entries(uuid) is
   'Expenses whose entries are missing, of another amount or between other accounts, entries in the name of an expense that it does not know of, and cancelled ones that stand. For verify_ledger.';
+
+select app.define_ledger_check('expense_differs', 'app.check_expense_entries', 'Expenses and the entries in their name say the same.');

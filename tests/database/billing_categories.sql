@@ -23,6 +23,11 @@ $$;
 create function pg_temp.key(community text) returns uuid language sql stable security definer as $$
   select k.id from public.allocation_keys k where k.community_id = tests.id(community) order by k.id limit 1
 $$;
+create function pg_temp.seen_by(who text) returns text language plpgsql as $$
+begin
+  perform tests.authenticate_as(who);
+  return tests.seen('public.expense_categories', 'code');
+end $$;
 do $$ begin execute format('grant execute on all functions in schema %I to anon, authenticated, service_role', pg_my_temp_schema()::regnamespace); end $$;
 insert into public.allocation_keys (name, community_id, method) select 'Per unit', tests.id(c), 'per_unit' from unnest('{Alder,Cedar}'::text[]) c;
 
@@ -79,11 +84,6 @@ select throws_ok(format('insert into public.expense_categories (name, code, comm
 
 -- Who -------------------------------------------------------------------------------------------------------------------
 
-create function pg_temp.seen_by(who text) returns text language plpgsql as $$
-begin
-  perform tests.authenticate_as(who);
-  return tests.seen('public.expense_categories', 'code');
-end $$;
 select is(pg_temp.seen_by(u.who), 'LIFT-1', u.who || ' sees the categories')
 from (values ('manager'), ('accountant'), ('viewer'), ('committee'), ('owner')) u (who);
 select is(pg_temp.seen_by(u.who), 'nothing', u.who || ' sees none')
