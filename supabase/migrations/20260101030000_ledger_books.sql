@@ -169,6 +169,7 @@ create table public.accounts (
   like app.row_model including defaults including comments,
   constraint accounts_pkey primary key (id),
   constraint accounts_control_key unique (community_id, fund_id, decimals, id, is_control),
+  constraint accounts_type_key unique (community_id, fund_id, id, type),
   constraint accounts_community_id_key unique (community_id, id),
   constraint accounts_code_key unique (community_id, fund_id, code),
   constraint accounts_fund_fkey foreign key (community_id, decimals, fund_id) references public.funds (community_id, decimals, id) on delete restrict,

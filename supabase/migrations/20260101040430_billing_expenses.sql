@@ -185,6 +185,7 @@ insert into app.state_transitions (table_id, from_state, to_state, permission_ke
   ('public.expenses', 'approved', 'cancelled', 'expenses.manage', 'Cancel it and reverse what it posted');
 
 select app.state_machine('public.expenses', 'status');
+select app.define_ledger_document('expense', 'public.expenses', '{journal_entry_id,payment_entry_id,reversal_entry_id,charge_entry_id}');
 
 create policy expenses_select on public.expenses for select to authenticated
   using (
