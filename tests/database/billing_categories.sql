@@ -1,7 +1,7 @@
 -- Categories of expenses: what they book to, who keeps them, and that they take nothing once they are out of use.
 
 begin;
-select plan(34);
+select plan(39);
 
 select tests.create_community('Alder'), tests.create_community('Cedar');
 select public.open_books(tests.id(c), current_date - 400) from unnest('{Alder,Cedar}'::text[]) c;
