@@ -168,7 +168,7 @@ create table public.accounts (
   description text,
   like app.row_model including defaults including comments,
   constraint accounts_pkey primary key (id),
-  constraint accounts_control_key unique (community_id, fund_id, decimals, id, is_control),
+  constraint accounts_control_key unique (community_id, decimals, fund_id, id, is_control),
   constraint accounts_type_key unique (community_id, fund_id, id, type),
   constraint accounts_community_id_key unique (community_id, id),
   constraint accounts_code_key unique (community_id, fund_id, code),
@@ -191,7 +191,6 @@ create table public.accounts (
 -- What is looked up by its purpose is there once.
 create unique index accounts_purpose_key on public.accounts (community_id, fund_id, purpose, counter_fund_id) nulls not distinct
   where purpose not in ('bank', 'cash', 'expense', 'other_income', 'general');
-create index accounts_fund_idx on public.accounts (community_id, decimals, fund_id);
 create index accounts_counter_fund_idx on public.accounts (community_id, decimals, counter_fund_id) where counter_fund_id is not null;
 -- The few at which a posting looks twice: nearly always nothing is found here, and quickly.
 create index accounts_special_idx on public.accounts (id) where status <> 'active' or counter_fund_id is not null;
@@ -266,18 +265,17 @@ create table public.subaccounts (
   balance numeric not null default 0,
   created_at timestamptz not null default now(),
   constraint subaccounts_pkey primary key (id),
-  constraint subaccounts_account_id_key unique (community_id, fund_id, account_id, id),
+  constraint subaccounts_account_id_key unique (account_id, id, community_id, fund_id),
   constraint subaccounts_community_id_key unique (community_id, id),
-  constraint subaccounts_person_key unique nulls not distinct (account_id, unit_id, resident_id),
+  constraint subaccounts_person_key unique nulls not distinct (unit_id, account_id, resident_id),
   constraint subaccounts_account_fkey foreign key (community_id, fund_id, decimals, account_id, is_control)
     references public.accounts (community_id, fund_id, decimals, id, is_control) on delete restrict,
   constraint subaccounts_unit_fkey foreign key (community_id, unit_id) references public.units (community_id, id) on delete restrict,
   constraint subaccounts_resident_fkey foreign key (community_id, resident_id) references public.residents (community_id, id) on delete restrict
 ) with (fillfactor = 70); -- room for the next balance on the same page, so that no index is touched
 
-create index subaccounts_account_idx on public.subaccounts (community_id, fund_id, decimals, account_id, is_control);
-create index subaccounts_unit_idx on public.subaccounts (community_id, unit_id);
-create index subaccounts_resident_idx on public.subaccounts (community_id, resident_id) where resident_id is not null;
+-- No index begins with what a posting's key is looked up by, but those that answer it: while there are no statistics yet, any other could be taken.
+create index subaccounts_resident_idx on public.subaccounts (resident_id) where resident_id is not null;
 
 comment on table public.subaccounts is
   'The subsidiary ledger: what is owed for a unit by a person in a fund, and the deposits held for them. Made when first needed; the balance is moved by postings alone and refuses everybody else.';
@@ -345,7 +343,7 @@ begin
   return query
     select s.id
     from public.residents re
-    join public.subaccounts s on s.community_id = re.community_id and s.resident_id = re.id
+    join public.subaccounts s on s.resident_id = re.id and s.community_id = re.community_id
     where re.id in (select app.my_residents() union all select app.my_wards());
 end;
 $$;

@@ -38,7 +38,7 @@ begin
     perform app.fail(422, 'subaccount_refused', format('The %s subaccount is not one of this account.', split_part(refused, '_', 2)));
   elsif refused = 'postings_sides_check' then
     perform app.fail(422, 'same_account', 'A posting moves between two accounts.');
-  elsif refused in ('postings_amount_check', 'journal_entries_total_check') then
+  elsif refused = 'postings_amount_check' then
     perform app.fail(422, 'invalid_amount', 'An amount is more than nothing, less than 10^15, and has no more decimals than the currency.');
   else
     perform app.fail_check(case when refused ~ '^postings_' then 'postings' else 'journal_entries' end, refused);
@@ -48,6 +48,22 @@ $$;
 
 comment on function app.fail_posting(text) is
   'What a constraint of the journal means to whoever posts: 422 account_refused, subaccount_refused, same_account, invalid_amount, invalid_value. For handlers of check_violation and foreign_key_violation. Not executable by API roles.';
+
+create function app.same_request(entry uuid, known bytea, asked bytea)
+returns uuid
+language plpgsql
+immutable
+set search_path = ''
+as $$
+begin
+  if known is distinct from asked then
+    perform app.fail(409, 'idempotency_conflict', 'This idempotency key stands for another request.', 'Take a new key for a new entry.');
+  end if;
+  return entry;
+end;
+$$;
+
+comment on function app.same_request(uuid, bytea, bytea) is 'The entry that an idempotency key stands for, if the same was asked for then (409 idempotency_conflict). Not executable by API roles.';
 
 create function app.post_entry(
   community uuid, kind public.entry_kind, effective_on date, description text, lines app.posting_line[],
@@ -59,46 +75,51 @@ set search_path = ''
 as $$
 #variable_conflict use_column
 declare
+  made constant uuid := extensions.uuidv7();
   asked bytea;
-  made uuid;
   known record;
-  places smallint;
+  line app.posting_line;
+  summed numeric := 0;
+  many integer;
 begin
   if coalesce(cardinality(lines), 0) = 0 then
     perform app.fail(422, 'entry_incomplete', 'An entry has at least one posting.');
   end if;
   if idempotency_key is not null then
     asked := sha256(convert_to(row(kind, effective_on, description, lines, document_kind, document_id, reverses)::text, 'UTF8'));
+    -- Before anything else: a repeated request is answered even if its day has been closed meanwhile.
     select e.id, e.request_hash into known from public.journal_entries e where e.community_id = community and e.idempotency_key = post_entry.idempotency_key;
-  end if;
-  if known is null then
-    select l.decimals into places from public.ledgers l where l.community_id = community;
-    insert into public.journal_entries (
-      description, community_id, decimals, kind, effective_on, document_kind, document_id, reverses_id, idempotency_key, request_hash, posting_count, total)
-    select btrim(post_entry.description), community, places, post_entry.kind, post_entry.effective_on, post_entry.document_kind, post_entry.document_id, reverses,
-      post_entry.idempotency_key, asked, cardinality(lines), sum(l.amount)
-    from unnest(lines) l
-    on conflict (community_id, idempotency_key) where idempotency_key is not null do nothing
-    returning id into made;
-    if made is null then
-      -- Another session was first; it has committed, or this would still wait.
-      select e.id, e.request_hash into known from public.journal_entries e where e.community_id = community and e.idempotency_key = post_entry.idempotency_key;
+    if found then
+      return app.same_request(known.id, known.request_hash, asked);
     end if;
   end if;
-  if made is null then
-    if known.request_hash <> asked then
-      perform app.fail(409, 'idempotency_conflict', 'This idempotency key stands for another request.', 'Take a new key for a new entry.');
-    end if;
-    return known.id;
-  end if;
+  foreach line in array lines loop
+    summed := summed + line.amount;
+  end loop;
 
+  with entry as (
+    insert into public.journal_entries (
+      id, description, community_id, kind, effective_on, document_kind, document_id, reverses_id, idempotency_key, request_hash, posting_count, total)
+    values (
+      made, btrim(post_entry.description), community, post_entry.kind, post_entry.effective_on, post_entry.document_kind, post_entry.document_id, reverses,
+      post_entry.idempotency_key, asked, cardinality(lines), summed)
+    on conflict (community_id, idempotency_key) where idempotency_key is not null do nothing
+    returning id, decimals
+  )
   insert into public.postings (
     journal_entry_id, community_id, fund_id, decimals, effective_on, debit_account_id, debit_subaccount_id, credit_account_id, credit_subaccount_id, amount, memo)
-  select made, community, l.fund_id, places, post_entry.effective_on, l.debit_account_id, l.debit_subaccount_id, l.credit_account_id, l.credit_subaccount_id,
+  select e.id, community, l.fund_id, e.decimals, post_entry.effective_on, l.debit_account_id, l.debit_subaccount_id, l.credit_account_id, l.credit_subaccount_id,
     -- 1500 is stored as 1500.00; what does not fit stays as it is, for the check to refuse.
-    case when l.amount = round(l.amount, places) then round(l.amount, places) else l.amount end, l.memo
-  from unnest(lines) l;
-  return made;
+    case when l.amount = round(l.amount, e.decimals) then round(l.amount, e.decimals) else l.amount end, l.memo
+  from entry e
+  cross join unnest(lines) l;
+  get diagnostics many = row_count;
+  if many > 0 then
+    return made;
+  end if;
+  -- Another session was first with this key; it has committed, or this would still wait.
+  select e.id, e.request_hash into known from public.journal_entries e where e.community_id = community and e.idempotency_key = post_entry.idempotency_key;
+  return app.same_request(known.id, known.request_hash, asked);
 end;
 $$;
 
@@ -129,8 +150,8 @@ begin
     perform app.fail(422, 'reason_required', 'An entry is taken back for a reason, which the journal keeps.');
   end if;
   -- The index lets one through: whoever comes at the same time waits, and finds the place taken.
-  insert into public.journal_entries (description, community_id, decimals, kind, effective_on, document_kind, document_id, reverses_id, posting_count, total)
-  values (btrim(reason), wrong.community_id, wrong.decimals, 'reversal', reverse_entry.effective_on, wrong.document_kind, wrong.document_id, wrong.id, wrong.posting_count, wrong.total)
+  insert into public.journal_entries (description, community_id, kind, effective_on, document_kind, document_id, reverses_id, posting_count, total)
+  values (btrim(reason), wrong.community_id, 'reversal', reverse_entry.effective_on, wrong.document_kind, wrong.document_id, wrong.id, wrong.posting_count, wrong.total)
   on conflict (community_id, reverses_id) where reverses_id is not null do nothing
   returning id into made;
   if made is null then

@@ -334,12 +334,19 @@ as $$
     select
     from pg_catalog.pg_index x
     where x.indrelid = k.conrelid and x.indisvalid
-      and (string_to_array(x.indkey::text, ' ')::smallint[])[1:cardinality(k.conkey)] @> k.conkey
+      and (
+        (string_to_array(x.indkey::text, ' ')::smallint[])[1:cardinality(k.conkey)] @> k.conkey
+        -- Where one of the columns alone tells which row is meant, what begins with it is as good.
+        or exists (
+          select
+          from unnest(k.conkey, k.confkey) c (here, there)
+          join pg_catalog.pg_index p on p.indrelid = k.confrelid and p.indisunique and p.indpred is null and p.indnkeyatts = 1 and p.indkey[0] = c.there
+          where x.indkey[0] = c.here))
       -- A partial index serves where all it leaves out is nulls, or archived rows.
       and (x.indpred is null or pg_catalog.pg_get_expr(x.indpred, x.indrelid) ~ '^\((deleted_at IS NULL|[a-z_]+ IS NOT NULL)\)$')
   )
 $$;
-comment on function tests.catalog__foreign_keys_indexed() is 'Every foreign key has an index that begins with its columns.';
+comment on function tests.catalog__foreign_keys_indexed() is 'Every foreign key has an index that begins with its columns, or with the one of them that alone tells the row.';
 
 create or replace function tests.catalog__foreign_keys_on_delete() returns table (object text, problem text) language sql stable set search_path = ''
 as $$
