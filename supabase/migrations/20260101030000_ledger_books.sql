@@ -171,6 +171,7 @@ create table public.accounts (
   constraint accounts_control_key unique (community_id, decimals, fund_id, id, is_control),
   constraint accounts_type_key unique (community_id, fund_id, id, type),
   constraint accounts_community_id_key unique (community_id, id),
+  constraint accounts_type_key unique (community_id, fund_id, id, type),
   constraint accounts_code_key unique (community_id, fund_id, code),
   constraint accounts_fund_fkey foreign key (community_id, decimals, fund_id) references public.funds (community_id, decimals, id) on delete restrict,
   constraint accounts_counter_fund_fkey foreign key (community_id, decimals, counter_fund_id) references public.funds (community_id, decimals, id) on delete restrict,
@@ -341,14 +342,16 @@ set search_path = ''
 as $$
 begin
   return query
-    select s.id
-    from public.residents re
-    join public.subaccounts s on s.resident_id = re.id and s.community_id = re.community_id
-    where re.id in (select app.my_residents() union all select app.my_wards());
+    with recursive me as (
+      select re.community_id, re.id from public.residents re where re.id in (select app.my_residents() union all select app.my_wards())
+      union
+      select d.community_id, d.id from me join public.residents d on d.community_id = me.community_id and d.merged_into_id = me.id
+    )
+    select s.id from me join public.subaccounts s on s.community_id = me.community_id and s.resident_id = me.id;
 end;
 $$;
 
-comment on function app.my_subaccounts() is 'The subaccounts of the caller and of the minors whose guardian the caller is. Definer: reads subaccounts.';
+comment on function app.my_subaccounts() is 'The subaccounts of the caller, of records that were merged into the caller''s, and of the minors whose guardian the caller is. Definer: reads subaccounts.';
 
 create function app.my_funds()
 returns setof uuid

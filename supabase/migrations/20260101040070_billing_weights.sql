@@ -29,15 +29,20 @@ set search_path = ''
 set work_mem = '64MB'
 as $$
 declare
+  nothing_else constant jsonb := '{}';
+  unknown constant jsonb := '{"unknown": true}';
   missing text[];
 begin
-  if not key.is_missing_zero and method in ('shares', 'area', 'metered') then
+  if not key.is_missing_zero then
     if method = 'metered' then
       select array_agg(u.number order by u.place) into missing
       from app.units_of_key(key.id) u
       left join app.quantities_in(key.community_id, measure, from_day, to_day) q on q.unit_id = u.unit_id
       where q.unit_id is null;
-    else
+    elsif method in ('area', 'shares') and exists (
+      select from public.units u
+      where u.community_id = key.community_id and u.deleted_at is null and case method when 'area' then u.area else u.ideal_parts end is null)
+    then
       select array_agg(u.number order by u.place) into missing
       from app.units_of_key(key.id) u
       where case method when 'area' then u.area else u.ideal_parts end is null;
@@ -48,24 +53,24 @@ begin
   end if;
   case method
     when 'shares' then
-      return query select u.unit_id, u.place, coalesce(u.ideal_parts, 0), jsonb_build_object('shares', u.ideal_parts) from app.units_of_key(key.id) u;
+      return query select u.unit_id, u.place, coalesce(u.ideal_parts, 0), case when u.ideal_parts is null then unknown else nothing_else end from app.units_of_key(key.id) u;
     when 'area' then
-      return query select u.unit_id, u.place, coalesce(u.area, 0), jsonb_build_object('area', u.area) from app.units_of_key(key.id) u;
+      return query select u.unit_id, u.place, coalesce(u.area, 0), case when u.area is null then unknown else nothing_else end from app.units_of_key(key.id) u;
     when 'per_unit' then
-      return query select u.unit_id, u.place, 1::numeric, '{}'::jsonb from app.units_of_key(key.id) u;
+      return query select u.unit_id, u.place, 1::numeric, nothing_else from app.units_of_key(key.id) u;
     when 'per_person' then
       return query
-        select u.unit_id, u.place, coalesce(u.occupant_count, p.persons, 0)::numeric, jsonb_build_object('persons', coalesce(u.occupant_count, p.persons, 0))
+        select u.unit_id, u.place, coalesce(u.occupant_count, p.persons, 0)::numeric, nothing_else
         from app.units_of_key(key.id) u
         left join app.persons_in(key.community_id, to_day) p on p.unit_id = u.unit_id;
     when 'metered' then
       return query
-        select u.unit_id, u.place, coalesce(q.quantity, 0), jsonb_build_object('quantity', q.quantity)
+        select u.unit_id, u.place, coalesce(q.quantity, 0), case when q.unit_id is null then unknown else nothing_else end
         from app.units_of_key(key.id) u
         left join app.quantities_in(key.community_id, measure, from_day, to_day) q on q.unit_id = u.unit_id;
     when 'fixed' then
       return query
-        select u.unit_id, u.place, coalesce(w.weight, 0), jsonb_build_object('weight', w.weight)
+        select u.unit_id, u.place, coalesce(w.weight, 0), nothing_else
         from app.units_of_key(key.id) u
         left join public.allocation_key_weights w
           on w.community_id = key.community_id and w.allocation_key_id = key.id and w.unit_id = u.unit_id and w.deleted_at is null;
@@ -74,7 +79,7 @@ end;
 $$;
 
 comment on function app.plain_weights(public.allocation_keys, public.allocation_method, text, date, date) is
-  'Weights by one method: a key''s own, or a part''s of a hybrid. Errors: allocation_input_missing. Not executable by API roles. Definer: reads all units of a community.';
+  'Weights by one method: a key''s own, or a part''s of a hybrid. The weight is what the method goes by, and needs no inputs to be explained but that it was unknown. Errors: allocation_input_missing. Not executable by API roles. Definer: reads all units of a community.';
 
 create function app.require_shares_whole(key public.allocation_keys, stored numeric)
 returns void
@@ -97,16 +102,6 @@ $$;
 comment on function app.require_shares_whole(public.allocation_keys, numeric) is
   'Refuses ideal parts that do not make the whole (422 shares_not_whole) unless the key normalises them. Not executable by API roles. Definer: reads the community.';
 
-create function app.hybrid_weight(percents numeric[], weights numeric[], sums numeric[])
-returns numeric
-language sql
-immutable
-set search_path = ''
-return (select round(sum(p.percent * p.weight / p.total), 12) from unnest(percents, weights, sums) p (percent, weight, total));
-
-comment on function app.hybrid_weight(numeric[], numeric[], numeric[]) is
-  'What a unit counts under a hybrid, in percent of the whole, to twelve decimals: of every part, its percent × the unit''s weight ÷ the sum of all weights.';
-
 create function app.unit_weights(key uuid, from_day date, to_day date)
 returns table (unit_id uuid, weight numeric, inputs jsonb, place integer)
 language plpgsql
@@ -119,7 +114,6 @@ declare
   present public.allocation_keys;
   evaluation public.formula_evaluations;
   sums numeric[];
-  percents numeric[];
   part record;
 begin
   select k.* into present from public.allocation_keys k where k.id = key and k.deleted_at is null;
@@ -150,9 +144,9 @@ begin
       join public.formula_weights w on w.community_id = present.community_id and w.evaluation_id = evaluation.id and w.unit_id = u.unit_id;
 
   elsif present.method = 'hybrid' then
-    -- What each part sums to first: in percent of the whole, a unit counts percent × weight ÷ sum of every part.
+    -- What each part sums to first. A unit then counts, of every part, percent × weight ÷ sum: in percent of the whole, to twelve decimals.
     for part in
-      select p.method, p.percent, (select sum(w.weight) from app.plain_weights(present, p.method, p.measure, from_day, to_day) w) as total
+      select p.position, p.method, p.percent, (select sum(w.weight) from app.plain_weights(present, p.method, p.measure, from_day, to_day) w) as total
       from public.allocation_key_parts p
       where p.community_id = present.community_id and p.allocation_key_id = present.id and p.deleted_at is null
       order by p.position
@@ -163,12 +157,10 @@ begin
       if coalesce(part.total, 0) = 0 then
         perform app.fail(422, 'allocation_no_weight', format('There is nobody to share %s percent out among (%s): the weights sum to nothing.', trim_scale(part.percent), part.method));
       end if;
-      sums := sums || part.total;
-      percents := percents || part.percent;
+      sums[part.position] := part.total;
     end loop;
     return query
-      select w.unit_id, app.hybrid_weight(percents, array_agg(w.weight order by p.position), sums),
-        jsonb_build_object('parts', jsonb_agg(w.weight order by p.position)), w.place
+      select w.unit_id, round(sum(p.percent * w.weight / sums[p.position]), 12), jsonb_build_object('parts', jsonb_agg(w.weight order by p.position)), w.place
       from public.allocation_key_parts p
       cross join lateral app.plain_weights(present, p.method, p.measure, from_day, to_day) w
       where p.community_id = present.community_id and p.allocation_key_id = present.id and p.deleted_at is null

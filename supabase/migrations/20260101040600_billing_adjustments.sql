@@ -235,7 +235,7 @@ begin
   end if;
 
   select l.* into books from public.ledgers l where l.community_id = charged.community_id;
-  select p.* into source from public.postings p where p.community_id = charged.community_id and p.id = charged.posting_id;
+  select p.* into source from public.postings p where p.id = charged.id;
   wanted := coalesce(wanted, app.charge_open(charged.community_id, charged.id));
   day := coalesce(adjust_charge.effective_on, greatest(charged.charged_on, app.today_in(charged.community_id)));
   if wanted <= 0 or wanted <> round(wanted, books.decimals) or wanted = 'NaN' then
@@ -369,4 +369,5 @@ $$;
 
 comment on function app.check_adjustments(uuid) is 'Adjustments that their charge or the ledger does not bear out.';
 
+select app.define_ledger_document('adjustment', 'public.adjustments', '{journal_entry_id}');
 select app.define_ledger_check('adjustment_differs', 'app.check_adjustments', 'A credit note, waiver or write-off that its charge or the ledger does not bear out.');

@@ -86,32 +86,32 @@ begin
       select p.id, p.journal_entry_id, p.effective_on, p.memo,
         case when p.debit_subaccount_id = asked.id then p.amount end as debit, case when p.credit_subaccount_id = asked.id then p.amount end as credit
       from public.postings p
-      where p.community_id = asked.community_id and (p.debit_subaccount_id = asked.id or p.credit_subaccount_id = asked.id) and p.effective_on <= last_day
+      where (p.debit_subaccount_id = asked.id or p.credit_subaccount_id = asked.id) and p.effective_on <= last_day
     ),
     opening as (
       select coalesce(sum(coalesce(m.debit, 0) - coalesce(m.credit, 0)), 0) as balance from moved m where m.effective_on < first_day
     ),
     lines as (
-      select 2 as place, 'line' as line_kind, m.effective_on, coalesce(c.description, m.memo, e.description) as description, m.debit, m.credit,
-        e.kind::text as entry_kind, c.due_on, c.id as charge_id, m.journal_entry_id as entry_id, m.id as posting_id, e.booked_at
+      select 2 as place, 'line' as line_kind, m.effective_on, coalesce(c.description, m.memo, e.description, 'Posting') as description, m.debit, m.credit,
+        coalesce(e.kind::text, case when c.id is not null then 'charge' end) as entry_kind, c.due_on, c.id as charge_id, m.journal_entry_id as entry_id, m.id as posting_id
       from moved m
-      join public.journal_entries e on e.community_id = asked.community_id and e.id = m.journal_entry_id
-      left join public.charges c on c.community_id = asked.community_id and c.posting_id = m.id
+      left join public.journal_entries e on e.id = m.journal_entry_id
+      left join public.charges c on c.id = m.id
       where m.effective_on >= first_day
       union all
-      select 1, 'opening', first_day, 'Opening balance', greatest(o.balance, 0), greatest(-o.balance, 0), null, null, null, null, null, null from opening o
+      select 1, 'opening', first_day, 'Opening balance', greatest(o.balance, 0), greatest(-o.balance, 0), null, null, null, null, null from opening o
     ),
     running as (
-      select l.*, sum(coalesce(l.debit, 0) - coalesce(l.credit, 0)) over (order by l.place, l.effective_on, l.booked_at, l.posting_id) as balance from lines l
+      select l.*, sum(coalesce(l.debit, 0) - coalesce(l.credit, 0)) over (order by l.place, l.effective_on, l.posting_id) as balance from lines l
     )
     select r.line_kind, r.effective_on, r.description, coalesce(r.debit, 0), coalesce(r.credit, 0), r.balance, r.entry_kind, r.due_on, r.charge_id, r.entry_id, r.posting_id
     from (
-      select r.place, r.line_kind, r.effective_on, r.description, r.debit, r.credit, r.balance, r.entry_kind, r.due_on, r.charge_id, r.entry_id, r.posting_id, r.booked_at from running r
+      select r.place, r.line_kind, r.effective_on, r.description, r.debit, r.credit, r.balance, r.entry_kind, r.due_on, r.charge_id, r.entry_id, r.posting_id from running r
       union all
       select 3, 'closing', last_day, 'Closing balance', greatest(sum(coalesce(l.debit, 0) - coalesce(l.credit, 0)), 0), greatest(sum(coalesce(l.credit, 0) - coalesce(l.debit, 0)), 0),
-        sum(coalesce(l.debit, 0) - coalesce(l.credit, 0)), null, null, null, null, null, null from lines l
+        sum(coalesce(l.debit, 0) - coalesce(l.credit, 0)), null, null, null, null, null from lines l
     ) r
-    order by r.place, r.effective_on, r.booked_at, r.posting_id;
+    order by r.place, r.effective_on, r.posting_id;
 end;
 $$;
 
@@ -121,30 +121,32 @@ comment on function public.account_statement(uuid, date, date) is
 
 -- How old it is ------------------------------------------------------------------------------------------------------
 
-create function public.receivables_aging(community_id uuid, on_day date default null, fund_id uuid default null)
+create function app.receivables_aging(community uuid, day date, only_fund uuid)
 returns table (
   subaccount_id uuid, unit text, resident text, fund text, balance numeric, not_due numeric, days_1_30 numeric, days_31_60 numeric, days_61_90 numeric,
   days_over_90 numeric, paid_ahead numeric, unit_id uuid, resident_id uuid, receivable_fund_id uuid
 )
 language plpgsql
 stable
+security definer -- what lowers a charge is told by entries that its debtor may not see
 set search_path = ''
 as $$
 declare
-  day date := coalesce(on_day, app.today_in(receivables_aging.community_id));
+  all_of_them constant boolean := app.is_trusted() or app.can('ledger.read', community);
 begin
   return query
     with accounts as (
       select s.id, s.community_id, s.unit_id, s.resident_id, s.fund_id
       from public.subaccounts s
       join public.accounts a on a.community_id = s.community_id and a.fund_id = s.fund_id and a.id = s.account_id and a.purpose = 'receivable'
-      where s.community_id = receivables_aging.community_id and (receivables_aging.fund_id is null or s.fund_id = receivables_aging.fund_id)
+      where s.community_id = community and (only_fund is null or s.fund_id = only_fund)
+        and (all_of_them or community = any (app.my_communities()) and s.id in (select app.my_subaccounts()))
     ),
     moved as (
       select x.subaccount_id, p.journal_entry_id, p.effective_on, x.amount
       from public.postings p
       cross join lateral (values (p.debit_subaccount_id, p.amount), (p.credit_subaccount_id, -p.amount)) x (subaccount_id, amount)
-      where p.community_id = receivables_aging.community_id and p.effective_on <= day and x.subaccount_id is not null
+      where p.community_id = community and p.effective_on <= day and x.subaccount_id in (select a.id from accounts a)
     ),
     -- What lowers a charge, or takes such a thing back, belongs to the charge's own entry and not to the oldest debt.
     origins as (
@@ -153,12 +155,12 @@ begin
       left join public.journal_entries r on r.community_id = e.community_id and r.id = e.reverses_id
       left join public.adjustments j on j.community_id = e.community_id and j.journal_entry_id = coalesce(r.id, e.id)
       left join public.charges c on c.community_id = j.community_id and c.id = j.charge_id
-      where e.community_id = receivables_aging.community_id and (e.reverses_id is not null or j.id is not null)
+      where e.community_id = community and (e.reverses_id is not null or j.id is not null)
     ),
     dues as (
       select c.subaccount_id, c.journal_entry_id, min(c.due_on) as due_on
       from public.charges c
-      where c.community_id = receivables_aging.community_id
+      where c.community_id = community
       group by c.subaccount_id, c.journal_entry_id
     ),
     items as (
@@ -199,9 +201,26 @@ begin
 end;
 $$;
 
+comment on function app.receivables_aging(uuid, date, uuid) is
+  'What public.receivables_aging answers, which of the accounts the caller may see included. Definer: what lowers a charge is told by entries that its debtor may not see.';
+
+create function public.receivables_aging(community_id uuid, on_day date default null, fund_id uuid default null)
+returns table (
+  subaccount_id uuid, unit text, resident text, fund text, balance numeric, not_due numeric, days_1_30 numeric, days_31_60 numeric, days_61_90 numeric,
+  days_over_90 numeric, paid_ahead numeric, unit_id uuid, resident_id uuid, receivable_fund_id uuid
+)
+language sql
+stable
+set search_path = ''
+as $$
+  select a.*
+  from app.receivables_aging(
+    receivables_aging.community_id, coalesce(on_day, app.today_in(receivables_aging.community_id)), receivables_aging.fund_id) a
+$$;
+
 comment on function public.receivables_aging(uuid, date, uuid) is
   'What is owed in a community as of a day (today, where none is named), by how many days past its due day; one row for each account that is not settled, of all funds or one. Adjustments and reversals lower what they are about, '
   'everything else the oldest debt first. paid_ahead is below 0: what was paid and nothing is owed for. The columns come to balance, and the balances of a fund to its control account. '
   'Shows what the caller may see: the own accounts, or all with ledger.read.';
 
-grant execute on function public.account_statement(uuid, date, date), public.receivables_aging(uuid, date, uuid) to authenticated, service_role;
+grant execute on function public.account_statement(uuid, date, date), app.receivables_aging(uuid, date, uuid), public.receivables_aging(uuid, date, uuid) to authenticated, service_role;
