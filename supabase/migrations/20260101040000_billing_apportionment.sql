@@ -62,13 +62,13 @@ begin
       select whole_units * w.weight % whole_total as rest, w.weight, w.place into last
       from unnest(wholes) with ordinality w (weight, place)
       order by 1 desc, 2 desc, 3
-      offset leftover - 1 limit case when leftover > 0 then 1 else 0 end;
+      offset greatest(leftover - 1, 0) limit case when leftover > 0 then 1 else 0 end;
     else
       select 0::bigint as rest, 0::bigint as weight, w.place into last
       from unnest(wholes) with ordinality w (weight, place)
       where w.weight > 0
       order by 3
-      offset leftover - 1 limit case when leftover > 0 then 1 else 0 end;
+      offset greatest(leftover - 1, 0) limit case when leftover > 0 then 1 else 0 end;
     end if;
     return query
       select k.key, k.weight, (k.quota / whole_total + case

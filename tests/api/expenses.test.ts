@@ -1,5 +1,6 @@
-import type { SupabaseClient } from '@supabase/supabase-js';
+import { createClient, type SupabaseClient } from '@supabase/supabase-js';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import WebSocket from 'ws';
 import { startTestStack, type TestStack } from '../support/stack.ts';
 
 // Expenses as an app meets them: the whole way with a receipt, who reads what, and what holds while several do something at once.
@@ -119,8 +120,7 @@ describe('the way of an expense', () => {
     }
     // The receipt is the community's: who uploaded it takes it back no more, through Storage neither.
     expect((await manager.rpc('remove_file', { file_id: place.file_id })).error?.message).toBe('has_live_children');
-    await manager.storage.from(place.bucket).remove([place.path]);
-    await stack.client().then((nobody) => nobody.storage.from(place.bucket).remove([place.path]));
+    for (const remover of [manager, createClient(stack.url, stack.keys.secret, { auth: { persistSession: false } , realtime: { transport: WebSocket as never } })]) await remover.storage.from(place.bucket).remove([place.path]);
     expect((await as('owner').storage.from(place.bucket).download(place.path)).data).not.toBeNull();
     expect(await problems()).toEqual([]);
   });
@@ -197,7 +197,7 @@ describe('at once', () => {
       const [paid, cancelled, allocated] = await Promise.all([
         as('accountant').rpc('pay_expense', { expense_id: id }),
         as('manager').rpc('cancel_expense', { expense_id: id, reason: 'Wrong' }),
-        as('committee').rpc('allocate_expense', { expense_id: id, due_on: due }).then(() => as('manager').rpc('allocate_expense', { expense_id: id, due_on: due })),
+        as('manager').rpc('allocate_expense', { expense_id: id, due_on: due }),
       ]);
       const row = await rowOf(id);
       expect([paid.error === null, cancelled.error === null, allocated.error === null]).toEqual([row.status === 'paid', row.status === 'cancelled', row.allocation_id !== null]);
