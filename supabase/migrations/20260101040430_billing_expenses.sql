@@ -165,9 +165,14 @@ create trigger _010_frozen_content before update on public.expenses for each row
 create trigger _010_frozen_receipt before update of receipt_file_id on public.expenses for each row
   when (old.status <> 'draft' and old.receipt_file_id is distinct from new.receipt_file_id and (old.receipt_file_id is not null or new.status = 'cancelled'))
   execute function app.tg__frozen('receipt_file_id');
-create trigger _010_frozen_entry before update of journal_entry_id, reversal_entry_id on public.expenses for each row
-  when ((old.journal_entry_id is not null and old.journal_entry_id is distinct from new.journal_entry_id)
-    or (old.reversal_entry_id is not null and old.reversal_entry_id is distinct from new.reversal_entry_id))
+-- What was posted is let go of by the step that takes it back, and by nothing else.
+create trigger _010_frozen_entry before update on public.expenses for each row
+  when (
+    (old.journal_entry_id is not null and old.journal_entry_id is distinct from new.journal_entry_id)
+    or (old.reversal_entry_id is not null and old.reversal_entry_id is distinct from new.reversal_entry_id)
+    or (old.payment_entry_id is distinct from new.payment_entry_id and old.status = new.status)
+    or (old.charge_entry_id is not null and new.charge_entry_id is not null
+      and (old.charge_entry_id, old.allocation_id) is distinct from (new.charge_entry_id, new.allocation_id)))
   execute function app.tg__frozen('journal_entry_id');
 
 insert into app.state_transitions (table_id, from_state, to_state, permission_key, description) values
@@ -257,6 +262,40 @@ comment on function app.tg_expenses__four_eyes() is
 
 create trigger _220_four_eyes before update of status on public.expenses for each row
   when (old.status = 'submitted' and new.status = 'approved') execute function app.tg_expenses__four_eyes();
+
+create function app.tg_expenses__entries()
+returns trigger
+language plpgsql
+security definer -- compares with the journal, whoever may see it
+set search_path = ''
+as $$
+declare
+  wrong text;
+begin
+  select w.called into wrong
+  from (values
+    ('journal_entry_id', new.journal_entry_id, 'expense'::public.entry_kind, null::uuid),
+    ('payment_entry_id', new.payment_entry_id, 'payment', null),
+    ('reversal_entry_id', new.reversal_entry_id, 'reversal', new.journal_entry_id),
+    ('charge_entry_id', new.charge_entry_id, 'charge', null)) w (called, entry_id, kind, reverses_id)
+  left join public.journal_entries j on j.id = w.entry_id
+  where w.entry_id is not null
+    and (j.kind, j.document_kind, j.document_id, j.total, j.reverses_id) is distinct from (w.kind, 'expense'::text, new.id, new.amount, w.reverses_id)
+  limit 1;
+  if wrong is not null then
+    perform app.fail(422, 'expense_mismatch', format('%s does not name an entry that this expense made, of its amount.', wrong), 'The RPCs post and name both.');
+  end if;
+  return null;
+end;
+$$;
+
+comment on function app.tg_expenses__entries() is
+  'AFTER an expense names an entry: it is of the kind that the step posts, in the name of this expense and of its amount (422 expense_mismatch), whoever writes. Definer: compares with the journal, whoever may see it.';
+
+create trigger _500_entries after update of journal_entry_id, payment_entry_id, reversal_entry_id, charge_entry_id on public.expenses for each row
+  when ((old.journal_entry_id, old.payment_entry_id, old.reversal_entry_id, old.charge_entry_id)
+    is distinct from (new.journal_entry_id, new.payment_entry_id, new.reversal_entry_id, new.charge_entry_id))
+  execute function app.tg_expenses__entries();
 
 create function app.tg_expenses__event()
 returns trigger
