@@ -111,6 +111,7 @@ return case vocabulary
   when 'legal_form' then value in ('before', 'after')
   when 'area_unit' then value in ('m2', 'ft2')
   when 'currency' then value ~ '^[A-Z]{3}$'
+  when 'fund_kind' then value in ('operating', 'reserve', 'special', 'deposits')
   else false
 end;
 
@@ -405,7 +406,7 @@ create table public.roster_value_synonyms (
 comment on table public.roster_value_synonyms is 'What rosters call the values of their cells: departamento is an apartment. Add a row in Studio, and the next import understands the word.';
 comment on column public.roster_value_synonyms.term is 'As a person would write it. For legal forms: the form as it stands before or after a company''s name.';
 comment on column public.roster_value_synonyms.vocabulary is
-  'unit_type, unit_status, role, person_kind, flag, floor (a floor''s name), floor_word (stands beside a floor''s number), month, locale, area_unit, currency (stands beside an amount), blank (stands for nothing), legal_form (makes a name a company''s).';
+  'unit_type, unit_status, role, person_kind, flag, floor (a floor''s name), floor_word (stands beside a floor''s number), month, locale, area_unit, currency (stands beside an amount), fund_kind, blank (stands for nothing), legal_form (makes a name a company''s).';
 comment on column public.roster_value_synonyms.value is 'What is stored.';
 comment on column public.roster_value_synonyms.language is 'ISO 639: en, es, bg, hi, th.';
 comment on column public.roster_value_synonyms.term_key is 'By what terms are compared; a term of signs alone is compared as it is.';
