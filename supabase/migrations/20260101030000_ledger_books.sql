@@ -347,7 +347,7 @@ begin
       union
       select d.community_id, d.id from me join public.residents d on d.community_id = me.community_id and d.merged_into_id = me.id
     )
-    select s.id from me join public.subaccounts s on s.community_id = me.community_id and s.resident_id = me.id;
+    select s.id from me join public.subaccounts s on s.resident_id = me.id and s.community_id = me.community_id;
 end;
 $$;
 
