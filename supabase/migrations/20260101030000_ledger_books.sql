@@ -217,8 +217,6 @@ create trigger _010_frozen_nature before update of fund_id, decimals, type, purp
   when ((old.fund_id, old.decimals, old.type, old.purpose, old.counter_fund_id) is distinct from (new.fund_id, new.decimals, new.type, new.purpose, new.counter_fund_id))
   execute function app.tg__frozen('What an account counts');
 
-create policy accounts_select on public.accounts for select to authenticated
-  using (community_id = any ((select app.communities_where('ledger.read'))::uuid[]) and deleted_at is null);
 create policy accounts_update on public.accounts for update to authenticated
   using (community_id = any ((select app.communities_where('ledger.manage'))::uuid[]) and deleted_at is null)
   with check (community_id = any ((select app.communities_where('ledger.manage'))::uuid[]));
@@ -385,6 +383,15 @@ create policy funds_select on public.funds for select to authenticated
     and (
       (select app.holds_everywhere('ledger.read')) or community_id in (select app.communities_with('ledger.read'))
       or id in (select app.my_funds())
+    )
+  );
+-- Whoever owes sees what the account is called, and none of the others.
+create policy accounts_select on public.accounts for select to authenticated
+  using (
+    community_id = any ((select app.my_communities())::uuid[]) and deleted_at is null
+    and (
+      (select app.holds_everywhere('ledger.read')) or community_id in (select app.communities_with('ledger.read'))
+      or (is_control and fund_id in (select app.my_funds()))
     )
   );
 create policy funds_update on public.funds for update to authenticated

@@ -238,7 +238,7 @@ begin
   select p.* into source from public.postings p where p.id = charged.id;
   wanted := coalesce(wanted, app.charge_open(charged.community_id, charged.id));
   day := coalesce(adjust_charge.effective_on, greatest(charged.charged_on, app.today_in(charged.community_id)));
-  if wanted <= 0 or wanted <> round(wanted, books.decimals) or wanted = 'NaN' then
+  if wanted <= 0 or wanted <> round(wanted, books.decimals) or wanted in ('NaN', 'Infinity') then
     perform app.fail(422, case when adjust_charge.amount is null then 'adjustment_exceeds' else 'invalid_amount' end,
       case when adjust_charge.amount is null then 'Nothing of the charge is left to adjust.' else format('amount: above 0, with at most %s decimals.', books.decimals) end);
   elsif length(btrim(coalesce(adjust_charge.reason, ''))) < 3 then
