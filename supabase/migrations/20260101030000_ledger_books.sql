@@ -169,7 +169,6 @@ create table public.accounts (
   like app.row_model including defaults including comments,
   constraint accounts_pkey primary key (id),
   constraint accounts_control_key unique (community_id, decimals, fund_id, id, is_control),
-  constraint accounts_type_key unique (community_id, fund_id, id, type),
   constraint accounts_community_id_key unique (community_id, id),
   constraint accounts_type_key unique (community_id, fund_id, id, type),
   constraint accounts_code_key unique (community_id, fund_id, code),
