@@ -282,6 +282,25 @@ test('an expense comes cent for cent to what it charged, and the preview had sai
   expect(await problems()).toEqual([]);
 });
 
+test('a formula that the function has evaluated is charged, to the cent, and one that fails charges nobody', async () => {
+  const kind = await category({ method: 'formula', formula: 'area * (floor + 1)' });
+  const [starts_on, ends_on, due_on] = [await day(-31), await day(-2), await day(14)];
+  const id = await expense(kind, { amount: 777.77, starts_on, ends_on });
+  const allocation_key_id = await one<string>(`select allocation_key_id as value from public.expense_categories where id = $1`, [kind]);
+  expect((await as('manager').rpc('allocate_expense', { expense_id: id, due_on })).error?.message).toBe('formula_not_evaluated');
+  const { error } = await as('manager').functions.invoke('allocate-expense', { body: { allocation_key_id, starts_on, ends_on } });
+  expect(error).toBeNull();
+  await as('manager').rpc('allocate_expense', { expense_id: id, due_on }).throwOnError();
+  const [charged] = await stack.sql(`select sum(c.amount)::text as amount, count(*)::integer as many from public.expenses e join public.charges c on c.journal_entry_id = e.charge_entry_id where e.id = $1`, [id]);
+  expect(charged).toEqual({ amount: '777.77', many: 6 });
+
+  await as('manager').rpc('change_allocation_key', { key_id: allocation_key_id, formula: 'area / (floor - 1)' }).throwOnError();
+  const other = await expense(kind, { amount: 10, starts_on, ends_on });
+  expect((await as('manager').functions.invoke('allocate-expense', { body: { allocation_key_id, starts_on, ends_on } })).error).not.toBeNull();
+  expect((await as('manager').rpc('allocate_expense', { expense_id: other, due_on })).error?.message, 'what another version came to does not count').toBe('formula_not_evaluated');
+  expect(await rowOf(other)).toMatchObject({ allocation_id: null, charge_entry_id: null });
+});
+
 test('whoever is charged reads the own share and how it came about, and nobody a neighbour\'s', async () => {
   const id = await expense(await category({ method: 'shares' }), { amount: 1000 });
   await as('manager').rpc('allocate_expense', { expense_id: id, due_on: await day(14) }).throwOnError();

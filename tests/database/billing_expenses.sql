@@ -161,7 +161,7 @@ select tests.authenticate_as('committee');
 select throws_ok(format('select public.approve_expense(%L)', tests.kept('lift')), 'PT409', 'transition_refused', 'an expense is approved once');
 select throws_ok(format('select public.pay_expense(%L)', tests.kept('lift')), 'PT403', 'permission_denied', 'who approves does not pay');
 select tests.authenticate_as('manager');
-select throws_ok(format('select public.reverse_journal_entry(%L, current_date, ''Past the document'')', tests.kept('entry')), 'PT409', 'entry_has_document', 'the entry of a document is reversed through it');
+select throws_ok(format('select public.reverse_journal_entry(%L, ''Past the document'')', tests.kept('entry')), 'PT409', 'entry_has_document', 'the entry of a document is reversed through it');
 select throws_ok(format('select public.reopen_expense(%L)', tests.kept('lift')), 'PT409', 'transition_refused', 'what is approved is no draft any more');
 
 -- Paying ----------------------------------------------------------------------------------------------------------------
