@@ -70,6 +70,8 @@ comment on column public.charges.due_on is 'The day by which it is to be paid.';
 comment on column public.charges.amount is 'What is owed.';
 
 select app.keep('public.charges');
+select app.register_personal_data('public.charges', 'subaccount_id', 'parent', parent => 'public.subaccounts',
+  kept_because => 'What was charged is kept as long as the books are; the subaccount says of whom.');
 
 create policy charges_select on public.charges for select to authenticated
   using (

@@ -70,6 +70,8 @@ comment on column public.adjustments.reversal_entry_id is 'The entry that took i
 comment on column public.adjustments.idempotency_key is 'The caller''s own name for the request: asked for again, it is not posted again.';
 
 select app.track('public.adjustments');
+select app.register_personal_data('public.adjustments', 'charge_id', 'parent', parent => 'public.charges',
+  kept_because => 'Why something is not owed is kept as long as the books are; whoever posts it names nobody in the reason.');
 
 insert into app.state_transitions (table_id, from_state, to_state, permission_key, description) values
   ('public.adjustments', null, 'posted', null, 'Post it'),
