@@ -192,8 +192,6 @@ create table public.accounts (
 create unique index accounts_purpose_key on public.accounts (community_id, fund_id, purpose, counter_fund_id) nulls not distinct
   where purpose not in ('bank', 'cash', 'expense', 'other_income', 'general');
 create index accounts_counter_fund_idx on public.accounts (community_id, decimals, counter_fund_id) where counter_fund_id is not null;
--- The few at which a posting looks twice: nearly always nothing is found here, and quickly.
-create index accounts_special_idx on public.accounts (id) where status <> 'active' or counter_fund_id is not null;
 
 comment on table public.accounts is 'The chart of accounts, fund by fund. Never archived: set_account_status takes one out of use.';
 comment on column public.accounts.code is 'Its number in the chart; unique in the fund.';

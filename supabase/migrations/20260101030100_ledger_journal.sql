@@ -4,11 +4,12 @@
 -- Tables      journal_entries, postings
 -- Views       ledger_lines
 -- Invariants  A posting moves one positive amount from a credit account to a debit account of one community and fund, so each posting, each
---             entry and each fund balances by construction; composite keys keep both sides, the decimals and the subaccounts together.
+--             entry and each fund balances by construction. Its accounts are of that community and fund, its subaccounts of those accounts.
 --             An entry has exactly the postings that it announces, written by one INSERT; one without any does not commit. What was posted
 --             is never changed: a mistake is reversed, once. Nothing is dated into a closed period or before the books. Claims between
 --             funds arise in pairs. The balance of a subaccount is the sum of its postings.
---             These rules stand in keys, checks and triggers, so they hold for every domain, the secret key, SQL and Studio.
+--             These rules stand in keys, checks and triggers, so they hold for every domain, the secret key, SQL and Studio; verify_ledger
+--             (topic verify) looks for what could only be written with the triggers off.
 -- Locks       The community (shared; closing a period takes it alone), then subaccounts in id order, until the end of the transaction.
 
 create type public.entry_kind as enum ('manual', 'opening', 'charge', 'expense', 'payment', 'adjustment', 'transfer', 'reversal', 'closing', 'reclassification');
@@ -79,10 +80,8 @@ create table public.postings (
   decimals smallint not null,
   effective_on date not null,
   debit_account_id uuid not null,
-  debit_is_control boolean not null generated always as (debit_subaccount_id is not null) stored,
   debit_subaccount_id uuid,
   credit_account_id uuid not null,
-  credit_is_control boolean not null generated always as (credit_subaccount_id is not null) stored,
   credit_subaccount_id uuid,
   amount numeric not null,
   memo text,
@@ -90,14 +89,6 @@ create table public.postings (
   constraint postings_pkey primary key (id, community_id, amount),
   constraint postings_entry_fkey foreign key (community_id, journal_entry_id, effective_on, decimals)
     references public.journal_entries (community_id, id, effective_on, decimals) on delete restrict,
-  constraint postings_debit_account_fkey foreign key (community_id, fund_id, decimals, debit_account_id, debit_is_control)
-    references public.accounts (community_id, fund_id, decimals, id, is_control) on delete restrict,
-  constraint postings_credit_account_fkey foreign key (community_id, fund_id, decimals, credit_account_id, credit_is_control)
-    references public.accounts (community_id, fund_id, decimals, id, is_control) on delete restrict,
-  constraint postings_debit_subaccount_fkey foreign key (community_id, fund_id, debit_account_id, debit_subaccount_id)
-    references public.subaccounts (community_id, fund_id, account_id, id) on delete restrict,
-  constraint postings_credit_subaccount_fkey foreign key (community_id, fund_id, credit_account_id, credit_subaccount_id)
-    references public.subaccounts (community_id, fund_id, account_id, id) on delete restrict,
   constraint postings_amount_check check (amount > 0 and amount < 1e15 and amount = round(amount, decimals)),
   constraint postings_sides_check check ((debit_account_id <> credit_account_id or debit_subaccount_id <> credit_subaccount_id) is true),
   constraint postings_memo_check check (length(memo) between 1 and 500)
@@ -110,16 +101,16 @@ create index postings_credit_account_idx on public.postings (credit_account_id, 
 create index postings_debit_subaccount_idx on public.postings (debit_subaccount_id) where debit_subaccount_id is not null;
 create index postings_credit_subaccount_idx on public.postings (credit_subaccount_id) where credit_subaccount_id is not null;
 
-comment on table public.postings is 'What entries move: each posting one amount, from a credit account to a debit account of the same fund. Append-only.';
+comment on table public.postings is
+  'What entries move: each posting one amount, from a credit account to a debit account of the same fund. Append-only. Its accounts and subaccounts are looked up by the trigger _200_post, all at once for a statement: '
+  'four foreign keys would double what a posting costs, and let all postings lock the same few accounts. What they refer to has frozen keys and is never deleted.';
 comment on column public.postings.journal_entry_id is 'The entry it is a part of.';
 comment on column public.postings.fund_id is 'The fund in which it moves.';
 comment on column public.postings.decimals is 'The decimals of the books, by key.';
 comment on column public.postings.effective_on is 'The day the entry counts for, by key.';
 comment on column public.postings.debit_account_id is 'The account that is debited.';
-comment on column public.postings.debit_is_control is 'Whether that is a control account, by key: then, and only then, the subaccount is named.';
 comment on column public.postings.debit_subaccount_id is 'Whose account within it.';
 comment on column public.postings.credit_account_id is 'The account that is credited.';
-comment on column public.postings.credit_is_control is 'Whether that is a control account, by key: then, and only then, the subaccount is named.';
 comment on column public.postings.credit_subaccount_id is 'Whose account within it.';
 comment on column public.postings.amount is 'How much: more than nothing, with the currency''s decimals.';
 comment on column public.postings.memo is 'What this part is, where the entry''s description does not say it.';
@@ -223,6 +214,10 @@ begin
     perform app.fail(422, 'too_far_ahead', 'An entry is dated at most 400 days ahead.');
   end if;
   new.decimals := books.decimals;
+  -- 1500 reads 1500.00.
+  if new.total = round(new.total, books.decimals) then
+    new.total := round(new.total, books.decimals);
+  end if;
   new.booked_at := now();
   new.booked_by := app.actor_id();
   if new.booked_by is null then
@@ -258,6 +253,31 @@ create constraint trigger _900_posted after insert on public.journal_entries def
 
 -- Posting ------------------------------------------------------------------------------------------------------------
 
+create function app.fail_incomplete(entries uuid[])
+returns void
+language plpgsql
+stable
+set search_path = ''
+as $$
+declare
+  wrong record;
+begin
+  select e.description, e.posting_count, e.total, p.many, p.total as posted into wrong
+  from public.journal_entries e
+  cross join lateral (select count(*) as many, sum(p.amount) as total from public.postings p where p.journal_entry_id = e.id) p
+  where e.id = any (entries) and (p.many <> e.posting_count or p.total <> e.total)
+  limit 1;
+  if wrong.many > wrong.posting_count then
+    perform app.fail(409, 'entry_sealed', format('The entry "%s" has all its postings.', wrong.description), 'Post another entry.');
+  end if;
+  perform app.fail(422, 'entry_incomplete',
+    format('The entry "%s" announces %s postings of %s and has %s of %s.', wrong.description, wrong.posting_count, wrong.total, wrong.many, wrong.posted),
+    'Write all postings of an entry with one INSERT.');
+end;
+$$;
+
+comment on function app.fail_incomplete(uuid[]) is 'Refuses entries whose postings are too few or of another sum (422 entry_incomplete), or too many (409 entry_sealed). Not executable by API roles.';
+
 create function app.tg_postings__post()
 returns trigger
 language plpgsql
@@ -265,48 +285,53 @@ set search_path = ''
 as $$
 declare
   told record;
-  wrong record;
+  moved record;
+  many integer;
 begin
-  -- One look at everything. Complete is who has as many postings as announced in the table, and not only among the new ones: none comes later.
-  select
-    bool_and(p.many = e.posting_count and p.total = e.total) as is_complete,
-    bool_or(w.is_special) as is_special,
-    sum(w.moves) as moves
+  -- One look at everything. Subqueries and no joins: an index lookup each, however many rows there were when the plan was made.
+  -- An entry is complete with the postings that the table has of it, and not only the new ones: none comes later.
+  select bool_and(e.is_complete) as is_complete, max(w.problem) as problem, sum(w.moves) as moves
   into told
   from (
     select
       n.journal_entry_id as id,
-      bool_or(exists (
-        select from public.accounts a where a.id in (n.debit_account_id, n.credit_account_id) and (a.status <> 'active' or a.counter_fund_id is not null))) as is_special,
-      count(n.debit_subaccount_id) + count(n.credit_subaccount_id) as moves
+      count(n.debit_subaccount_id) + count(n.credit_subaccount_id) as moves,
+      -- 0: none; 1: out of use, or between funds; 2: not of this community and fund, or its subaccount is missing or too many.
+      max(greatest(
+        coalesce((
+          select case when a.status = 'active' and a.counter_fund_id is null then 0 else 1 end
+          from public.accounts a
+          where a.id = n.debit_account_id and a.community_id = n.community_id and a.fund_id = n.fund_id and a.decimals = n.decimals
+            and a.is_control = (n.debit_subaccount_id is not null)), 2),
+        coalesce((
+          select case when a.status = 'active' and a.counter_fund_id is null then 0 else 1 end
+          from public.accounts a
+          where a.id = n.credit_account_id and a.community_id = n.community_id and a.fund_id = n.fund_id and a.decimals = n.decimals
+            and a.is_control = (n.credit_subaccount_id is not null)), 2))) as problem
     from new_rows n
     group by n.journal_entry_id
   ) w
-  join public.journal_entries e on e.id = w.id
-  cross join lateral (select count(*) as many, sum(p.amount) as total from public.postings p where p.journal_entry_id = e.id) p;
+  cross join lateral (
+    select e.posting_count = count(*) and e.total = sum(p.amount) as is_complete
+    from public.journal_entries e join public.postings p on p.journal_entry_id = e.id
+    where e.id = w.id
+    group by e.posting_count, e.total
+    offset 0
+  ) e;
 
   if not told.is_complete then
-    select e.description, e.posting_count, e.total, p.many, p.total as posted into wrong
-    from public.journal_entries e
-    cross join lateral (select count(*) as many, sum(p.amount) as total from public.postings p where p.journal_entry_id = e.id) p
-    where e.id in (select n.journal_entry_id from new_rows n) and (p.many <> e.posting_count or p.total <> e.total)
-    limit 1;
-    if wrong.many > wrong.posting_count then
-      perform app.fail(409, 'entry_sealed', format('The entry "%s" has all its postings.', wrong.description), 'Post another entry.');
-    end if;
-    perform app.fail(422, 'entry_incomplete',
-      format('The entry "%s" announces %s postings of %s and has %s of %s.', wrong.description, wrong.posting_count, wrong.total, wrong.many, wrong.posted),
-      'Write all postings of an entry with one INSERT.');
-  end if;
-
-  if told.is_special then
-    select a.name into wrong
+    perform app.fail_incomplete(array(select n.journal_entry_id from new_rows n));
+  elsif told.problem = 2 then
+    perform app.fail(422, 'account_refused', 'An account is not one of this community and fund, or lacks its subaccount, or takes none.',
+      'Both accounts of a posting are of its fund; control accounts, and only they, name a subaccount.');
+  elsif told.problem = 1 then
+    select a.name into moved
     from new_rows n
     join public.journal_entries e on e.id = n.journal_entry_id and e.kind not in ('closing', 'reversal')
     join public.accounts a on a.id in (n.debit_account_id, n.credit_account_id) and a.status <> 'active'
     limit 1;
     if found then
-      perform app.fail(409, 'account_inactive', format('The account "%s" is out of use.', wrong.name), 'Post to another one, or set it active again.');
+      perform app.fail(409, 'account_inactive', format('The account "%s" is out of use.', moved.name), 'Post to another one, or set it active again.');
     end if;
     -- What a fund claims of another one, the other owes it: a pair is (who claims, who owes).
     perform
@@ -327,36 +352,44 @@ begin
     update public.subaccounts s
     set balance = s.balance + case when n.debit_subaccount_id is null then -n.amount else n.amount end
     from new_rows n
-    where s.id = coalesce(n.debit_subaccount_id, n.credit_subaccount_id);
+    where s.id = coalesce(n.debit_subaccount_id, n.credit_subaccount_id)
+      and s.account_id = case when n.debit_subaccount_id is null then n.credit_account_id else n.debit_account_id end
+      and s.community_id = n.community_id and s.fund_id = n.fund_id;
+    get diagnostics many = row_count;
+    if many = 0 then
+      perform app.fail(422, 'subaccount_refused', 'The subaccount is not one of this account.');
+    end if;
   elsif told.moves > 1 then
+    select array_agg(d.id order by d.id) as ids, array_agg(d.account_id order by d.id) as accounts, array_agg(d.fund_id order by d.id) as funds,
+      array_agg(d.community_id order by d.id) as communities, array_agg(d.amount order by d.id) as amounts
+    into moved
+    from (
+      select m.id, m.account_id, m.fund_id, m.community_id, sum(m.amount) as amount
+      from (
+        select n.debit_subaccount_id as id, n.debit_account_id as account_id, n.fund_id, n.community_id, n.amount from new_rows n where n.debit_subaccount_id is not null
+        union all
+        select n.credit_subaccount_id, n.credit_account_id, n.fund_id, n.community_id, -n.amount from new_rows n where n.credit_subaccount_id is not null
+      ) m
+      group by m.id, m.account_id, m.fund_id, m.community_id
+    ) d;
     -- In id order, so that two who move the same ones wait and do not deadlock.
-    perform
-    from public.subaccounts s
-    where s.id in (
-      select n.debit_subaccount_id from new_rows n where n.debit_subaccount_id is not null
-      union
-      select n.credit_subaccount_id from new_rows n where n.credit_subaccount_id is not null)
-    order by s.id
-    for no key update;
+    perform from public.subaccounts s where s.id = any (moved.ids) order by s.id for no key update;
     update public.subaccounts s
     set balance = s.balance + d.amount
-    from (
-      select m.id, sum(m.amount) as amount
-      from (
-        select n.debit_subaccount_id as id, n.amount from new_rows n where n.debit_subaccount_id is not null
-        union all
-        select n.credit_subaccount_id, -n.amount from new_rows n where n.credit_subaccount_id is not null
-      ) m
-      group by m.id
-    ) d
-    where s.id = d.id;
+    from unnest(moved.ids, moved.accounts, moved.funds, moved.communities, moved.amounts) d (id, account_id, fund_id, community_id, amount)
+    where s.id = d.id and s.account_id = d.account_id and s.fund_id = d.fund_id and s.community_id = d.community_id;
+    get diagnostics many = row_count;
+    if many < cardinality(moved.ids) then
+      perform app.fail(422, 'subaccount_refused', 'A subaccount is not one of the account it is named with.');
+    end if;
   end if;
   return null;
 end;
 $$;
 
 comment on function app.tg_postings__post() is
-  'AFTER INSERT, per statement: entries are complete (422 entry_incomplete, 409 entry_sealed), accounts in use (409 account_inactive), claims between funds in pairs (422 interfund_unmatched); moves the balances of subaccounts.';
+  'AFTER INSERT, per statement: entries are complete (422 entry_incomplete, 409 entry_sealed); accounts are of the posting''s community and fund, name a subaccount where they are control accounts and nowhere else '
+  '(422 account_refused, subaccount_refused), and are in use (409 account_inactive); claims between funds come in pairs (422 interfund_unmatched); moves the balances of subaccounts.';
 
 create trigger _200_post after insert on public.postings referencing new table as new_rows for each statement execute function app.tg_postings__post();
 

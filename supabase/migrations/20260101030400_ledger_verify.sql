@@ -461,3 +461,5 @@ from (values
   ('document_missing', 'app.check_entry_documents', 'An entry names a document that does not exist, or a kind that nobody defined.'),
   ('document_without_entry', 'app.check_document_entries', 'A document names an entry that does not exist or is not its own.')
 ) c (problem, check_function, description);
+
+select app.define_ledger_document('accounting_period', 'public.accounting_periods', '{closing_entry_id}');
