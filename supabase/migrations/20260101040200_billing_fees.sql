@@ -340,6 +340,8 @@ begin
   select l.decimals into told.decimals from public.ledgers l where l.community_id = told.community_id;
   if told.decimals is null then
     perform app.fail(409, 'books_not_open', 'This community has no books yet.', 'Open them with open_books.');
+  elsif not exists (select from public.funds f where f.community_id = told.community_id and f.id = told.fund_id) then
+    perform app.fail_fee('fees_fund_fkey');
   elsif told.kind = 'regular' then
     perform app.require_recurrence(told.recurrence);
   end if;
