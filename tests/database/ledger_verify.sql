@@ -130,7 +130,7 @@ select is(pg_temp.found($$update public.postings set debit_account_id = credit_a
 select is(pg_temp.found($$update public.journal_entries set reverses_id = gen_random_uuid() where id = pg_temp.entry('reversal')$$), 'no_mirror', 'a reversal of nothing');
 select is(pg_temp.found($$update public.journal_entries set reverses_id = pg_temp.entry('birch') where id = pg_temp.entry('reversal')$$), 'no_mirror', 'or of an entry elsewhere');
 select is(pg_temp.found($$update public.journal_entries set effective_on = '2026-01-20' where id = pg_temp.entry('reversal'); update public.postings set effective_on = '2026-01-20' where id = pg_temp.posting('reversal')$$), 'no_mirror', 'or before there was anything to reverse');
-select is(pg_temp.found($$alter table public.journal_entries drop constraint journal_entries_reverses_id_check; update public.journal_entries set kind = 'manual' where id = pg_temp.entry('reversal')$$), 'no_mirror', 'a reversal that says it is none');
+select is(pg_temp.found($$alter table public.journal_entries drop constraint journal_entries_kind_check; update public.journal_entries set kind = 'manual' where id = pg_temp.entry('reversal')$$), 'no_mirror', 'a reversal that says it is none');
 select is(pg_temp.found($$update public.postings set amount = 6 where journal_entry_id = pg_temp.entry('transfer') and fund_id = pg_temp.fund('RES'); update public.journal_entries set total = 13 where id = pg_temp.entry('transfer')$$),
   'interfund_unmatched', 'a claim on another fund that this one does not owe');
 select is(pg_temp.found($$update public.postings set credit_account_id = pg_temp.account('RES', '2000') where journal_entry_id = pg_temp.entry('transfer') and fund_id = pg_temp.fund('RES')$$), 'interfund_unmatched', 'or owes to somebody else');
