@@ -582,6 +582,7 @@ async function decideAtGate(run: Run, place: Place): Promise<void> {
 async function spendMoney(run: Run, place: Place): Promise<void> {
   const community = idOf(place);
   const named = (name: string) => idOf(`${place} ${name}`);
+  await run(`select public.open_books(c.id, current_date - 100) from public.communities c where c.id = $1 and not exists (select from public.ledgers l where l.community_id = c.id)`, [community]);
   await run(
     `insert into public.accounts (id, code, name, community_id, fund_id, decimals, type, purpose)
      select $1, 'EXP', 'Expenses of the fixtures', f.community_id, f.id, f.decimals, 'expense', 'expense' from public.funds f where f.community_id = $2 and f.kind = 'operating'`,
