@@ -288,23 +288,32 @@ join public.communities c on c.id = v.community_id
 cross join lateral public.issue_pass(v.id) i
 where c.slug = 'lipa-court' and v.status = 'active' and v.ends_at > now();
 
+-- By what Lipa Court shares costs out ----------------------------------------------------------------------------------
+-- Ideal parts; the lift by area, of which the ground floor pays nothing; a formula that the general meeting agreed on.
+
+select set_config('request.jwt.claims', '{"sub": "00000000-0000-4000-8000-000000000003", "role": "authenticated"}', true);
+
+select
+  public.create_allocation_key(c.id, 'Ideal parts', 'shares', description => 'Article 12 of the bylaws'),
+  public.create_allocation_key(c.id, 'Lift', 'area', exclusions => '[{"floor_from": -5, "floor_to": 0, "reason": "Ground floor and below"}, {"unit_type": "parking"}]', is_missing_zero => true),
+  public.create_allocation_key(c.id, 'Rubbish', 'formula', formula => 'persons + (is_shop ? 2 : 1)', description => 'General meeting of March: a part for each person, one for the unit, another for a shop')
+from public.communities c where c.slug = 'lipa-court';
+
+select set_config('request.jwt.claims', '', true);
+
 -- Expenses of Lipa Court -----------------------------------------------------------------------------------------------
--- The lift was repaired: the accountant entered the invoice, the manager approved it, it is paid, and charged to whoever pays for a flat.
+-- The lift was repaired: the accountant entered the invoice, the manager approved it, it is paid, and charged to whoever pays for a flat above the ground floor.
 -- The next invoice waits for approval.
 
 select public.open_books(c.id, (date_trunc('year', current_date) - interval '1 year')::date)
 from public.communities c
 where c.slug = 'lipa-court' and not exists (select from public.ledgers l where l.community_id = c.id);
 
-select public.create_allocation_key(c.id, 'Ideal parts', 'shares')
-from public.communities c
-where c.slug = 'lipa-court' and not exists (select from public.allocation_keys k where k.community_id = c.id and k.name = 'Ideal parts');
-
 select set_config('request.jwt.claims', '{"sub": "00000000-0000-4000-8000-000000000003", "role": "authenticated"}', true);
 
 select public.create_expense_category(k.community_id, 'LIFT', 'Lift', a.id, k.id), public.create_expense_category(k.community_id, 'CLEAN', 'Cleaning', b.id)
 from public.communities c
-join public.allocation_keys k on k.community_id = c.id and k.name = 'Ideal parts'
+join public.allocation_keys k on k.community_id = c.id and k.name = 'Lift'
 join public.accounts a on a.community_id = c.id and a.code = '5400'
 join public.accounts b on b.community_id = c.id and b.code = '5100'
 where c.slug = 'lipa-court';

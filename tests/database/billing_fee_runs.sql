@@ -157,14 +157,13 @@ set local session_replication_role = replica;
 insert into public.units (community_id, number, area) select tests.id('Birch'), n::text, round((20 + random() * 100)::numeric, 2) from generate_series(1, 40) n;
 insert into public.residents (community_id, full_name) select tests.id('Birch'), 'R' || n from generate_series(1, 400) n;
 with numbered as (select r.id, row_number() over (order by r.id) as n from public.residents r where r.community_id = tests.id('Birch')),
-eras as (
-  select u.id as unit_id, e as era, row_number() over () as n, date '2025-12-20' + (e - 1) * 25 + (random() * 10)::integer as starts_on, random() < 0.8 as is_known
-  from public.units u cross join generate_series(1, 5) e where u.community_id = tests.id('Birch'))
+starts as (
+  select u.id as unit_id, row_number() over () as n, date '2025-12-20' + (e - 1) * 25 + (random() * 10)::integer as starts_on, random() < 0.8 as is_known
+  from public.units u cross join generate_series(1, 5) e where u.community_id = tests.id('Birch')),
+eras as (select s.*, lead(s.starts_on) over (partition by s.unit_id order by s.starts_on) - 1 as ends_on from starts s)
 insert into public.occupancies (community_id, unit_id, resident_id, role, starts_on, ends_on)
-select tests.id('Birch'), e.unit_id, p.id, 'owner', e.starts_on, lead(e.starts_on) over (partition by e.unit_id order by e.starts_on) - 1
-from eras e cross join generate_series(0, 1) half join numbered p on p.n = e.n * 2 - half where e.is_known and (half = 0 or random() < 0.5)
-on conflict do nothing;
-delete from public.occupancies where community_id = tests.id('Birch') and ends_on < starts_on;
+select tests.id('Birch'), e.unit_id, p.id, 'owner', e.starts_on, e.ends_on
+from eras e cross join generate_series(0, 1) half join numbered p on p.n = e.n * 2 - half where e.is_known and (half = 0 or random() < 0.5);
 set local session_replication_role = origin;
 select public.open_books(tests.id('Birch'), '2026-01-01');
 select tests.keep('birch_key', public.create_allocation_key(tests.id('Birch'), 'Area', 'area'));
