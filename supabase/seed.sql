@@ -330,10 +330,6 @@ select set_config('request.jwt.claims', '', true);
 -- The lift was repaired: the accountant entered the invoice, the manager approved it, it is paid, and charged to whoever pays for a flat above the ground floor.
 -- The next invoice waits for approval.
 
-select public.open_books(c.id, (date_trunc('year', current_date) - interval '1 year')::date)
-from public.communities c
-where c.slug = 'lipa-court' and not exists (select from public.ledgers l where l.community_id = c.id);
-
 select set_config('request.jwt.claims', '{"sub": "00000000-0000-4000-8000-000000000003", "role": "authenticated"}', true);
 
 select public.create_expense_category(k.community_id, 'LIFT', 'Lift', a.id, k.id), public.create_expense_category(k.community_id, 'CLEAN', 'Cleaning', b.id)
