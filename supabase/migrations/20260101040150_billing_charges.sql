@@ -233,7 +233,7 @@ security definer -- writes the journal, and looks at adjustments whoever may see
 set search_path = ''
 as $$
 begin
-  perform from public.charges c where c.journal_entry_id = entry and c.community_id = (select e.community_id from public.journal_entries e where e.id = entry) order by c.id for no key update;
+  perform from public.charges c where c.journal_entry_id = entry order by c.id for no key update;
   if not found then
     perform app.fail(404, 'entry_not_found', 'There is no entry of charges with this id.');
   elsif exists (select from public.journal_entries e where e.reverses_id = entry) then
@@ -243,7 +243,7 @@ begin
     select
     from public.charges c
     join public.adjustments a on a.community_id = c.community_id and a.charge_id = c.id and a.status = 'posted'
-    where c.journal_entry_id = entry and c.community_id = (select e.community_id from public.journal_entries e where e.id = entry)) then
+    where c.journal_entry_id = entry) then
     perform app.fail(409, 'charge_adjusted', 'One of the charges was credited, waived or written off.', 'Reverse that adjustment first.');
   end if;
   return app.reverse_entry(entry, effective_on, reason);
