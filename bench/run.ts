@@ -13,10 +13,11 @@ import { ids } from './ids.ts';
 import { passes } from './passes.ts';
 import { search } from './search.ts';
 import { start } from './start.ts';
+import { statements } from './statements.ts';
 import { settings, startBenchCluster } from './support/cluster.ts';
 import type { Bench, Figure } from './support/report.ts';
 
-const benches: Bench[] = [access, ids, audit, archive, search, passes, decisions, fees, start];
+const benches: Bench[] = [access, ids, audit, archive, search, passes, decisions, statements, fees, start];
 
 const command = new Command('bench')
   .description('Measures Vicinia: each figure a ratio against a floor of the same run. Ends with 1 when a bound is missed.')

@@ -348,14 +348,14 @@ begin
   end if;
   perform app.set_action('PERIOD_CLOSED');
   if period.status = 'open' then
-    update public.accounting_periods p set status = 'closed', closed_at = now(), closing_entry_id = period.closing_entry_id where p.id = period.id;
+    update public.accounting_periods p set status = 'closed', closed_at = clock_timestamp(), closing_entry_id = period.closing_entry_id where p.id = period.id;
   else
     insert into public.accounting_periods (id, name, community_id, starts_on, ends_on, closed_at, closing_entry_id)
     values (
       period.id,
       case when period.starts_on = date_trunc('month', period.starts_on)::date and close_period.ends_on = (date_trunc('month', period.starts_on) + interval '1 month')::date - 1
         then to_char(period.starts_on, 'YYYY-MM') else format('%s – %s', period.starts_on, close_period.ends_on) end,
-      community, period.starts_on, close_period.ends_on, now(), period.closing_entry_id);
+      community, period.starts_on, close_period.ends_on, clock_timestamp(), period.closing_entry_id);
   end if;
   perform app.set_action('');
 

@@ -422,6 +422,139 @@ as $$
   having sum(p.amount) <> 0
 $$;
 
+-- Periods ------------------------------------------------------------------------------------------------------------
+
+create function app.check_before_books(community uuid)
+returns table (entry_id uuid, posting_id uuid, account_id uuid, subaccount_id uuid, detail text)
+language sql
+stable
+set search_path = ''
+as $$
+  select e.id, null::uuid, null::uuid, null::uuid, format('The entry counts for %s, the books begin on %s.', e.effective_on, coalesce(l.opened_on::text, 'no day'))
+  from public.journal_entries e
+  left join public.ledgers l on l.community_id = e.community_id
+  where e.community_id = community and (l.id is null or (e.effective_on < l.opened_on and e.kind <> 'opening'))
+$$;
+
+create function app.check_periods(community uuid)
+returns table (entry_id uuid, posting_id uuid, account_id uuid, subaccount_id uuid, detail text)
+language sql
+stable
+set search_path = ''
+as $$
+  with periods as (
+    select p.name, p.starts_on, p.status, coalesce(lag(p.ends_on) over w + 1, l.opened_on) as expected_on, lag(p.status) over w as before
+    from public.accounting_periods p
+    join public.ledgers l on l.community_id = p.community_id
+    where p.community_id = community
+    window w as (order by p.ends_on)
+  )
+  select null::uuid, null::uuid, null::uuid, null::uuid, format('The period %s does not begin on %s.', p.name, p.expected_on)
+  from periods p where p.starts_on <> p.expected_on
+  union all
+  select null, null, null, null, format('The period %s is closed, the one before it is open.', p.name)
+  from periods p where p.status = 'closed' and p.before = 'open'
+  union all
+  select null, null, null, null, format('The books say that they are closed through %s, the periods through %s.', coalesce(l.closed_through::text, 'no day'), coalesce(c.last_on::text, 'no day'))
+  from public.ledgers l
+  cross join lateral (select max(p.ends_on) as last_on from public.accounting_periods p where p.community_id = community and p.status = 'closed') c
+  where l.community_id = community and l.closed_through is distinct from c.last_on
+$$;
+
+create function app.check_booked_in_time(community uuid)
+returns table (entry_id uuid, posting_id uuid, account_id uuid, subaccount_id uuid, detail text)
+language sql
+stable
+set search_path = ''
+as $$
+  select e.id, null::uuid, null::uuid, null::uuid, format('The entry counts for %s and was booked at %s; the period %s was closed at %s.', e.effective_on, e.booked_at, p.name, p.closed_at)
+  from public.accounting_periods p
+  join public.journal_entries e on e.community_id = p.community_id and e.effective_on between p.starts_on and p.ends_on and e.booked_at > p.closed_at
+  where p.community_id = community and p.status = 'closed'
+$$;
+
+create function app.totals_by_day(community uuid)
+returns table (account_id uuid, effective_on date, is_closing boolean, debit numeric, credit numeric)
+language sql
+stable
+set search_path = ''
+as $$
+  with closings as materialized (
+    select e.id
+    from public.journal_entries e
+    left join public.journal_entries r on r.id = e.reverses_id
+    where e.community_id = community and 'closing' in (e.kind, r.kind)
+  ),
+  moved as materialized (
+    select p.debit_account_id, p.credit_account_id, p.effective_on, c.id is not null as is_closing, sum(p.amount) as amount
+    from public.postings p
+    left join closings c on c.id = p.journal_entry_id
+    where p.community_id = community
+    group by 1, 2, 3, 4
+  )
+  select s.account_id, m.effective_on, m.is_closing, sum(s.debit), sum(s.credit)
+  from moved m
+  cross join lateral (values (m.debit_account_id, m.amount, 0::numeric), (m.credit_account_id, 0::numeric, m.amount)) s (account_id, debit, credit)
+  group by s.account_id, m.effective_on, m.is_closing
+$$;
+
+comment on function app.totals_by_day(uuid) is 'What each account of a community was debited and credited on each day, closing entries and what took them back apart. From postings alone.';
+
+create function app.check_snapshots(community uuid)
+returns table (entry_id uuid, posting_id uuid, account_id uuid, subaccount_id uuid, detail text)
+language sql
+stable
+set search_path = ''
+as $$
+  with told as (
+    select p.id as period_id, p.name, p.status, s.account_id, s.debit_total, s.credit_total, s.closing_debit_total, s.closing_credit_total
+    from public.accounting_periods p
+    join public.account_snapshots s on s.period_id = p.id
+    where p.community_id = community
+  ),
+  days as materialized (
+    select * from app.totals_by_day(community)
+  ),
+  sums as (
+    select p.id as period_id, p.name, d.account_id, sum(d.debit) as debit_total, sum(d.credit) as credit_total,
+      coalesce(sum(d.debit) filter (where d.is_closing), 0) as closing_debit_total, coalesce(sum(d.credit) filter (where d.is_closing), 0) as closing_credit_total
+    from public.accounting_periods p
+    join days d on d.effective_on <= p.ends_on
+    where p.community_id = community and p.status = 'closed'
+    group by p.id, d.account_id
+  )
+  select null::uuid, null::uuid, coalesce(t.account_id, s.account_id), null::uuid, case
+    when s.account_id is null then format('There is a snapshot for %s, and nothing that it could be of.', t.name)
+    when t.account_id is null then format('There is no snapshot for %s, and there are postings of %s and %s.', s.name, s.debit_total, s.credit_total)
+    else format('The snapshot for %s says %s and %s, the postings sum to %s and %s (closing entries: %s and %s; %s and %s).', t.name, t.debit_total, t.credit_total, s.debit_total, s.credit_total,
+      t.closing_debit_total, t.closing_credit_total, s.closing_debit_total, s.closing_credit_total)
+  end
+  from told t
+  full join sums s on s.period_id = t.period_id and s.account_id = t.account_id
+  where (t.debit_total, t.credit_total, t.closing_debit_total, t.closing_credit_total) is distinct from (s.debit_total, s.credit_total, s.closing_debit_total, s.closing_credit_total)
+$$;
+
+create function app.check_closings(community uuid)
+returns table (entry_id uuid, posting_id uuid, account_id uuid, subaccount_id uuid, detail text)
+language sql
+stable
+set search_path = ''
+as $$
+  select null::uuid, null::uuid, d.account_id, null::uuid, format('The year that ended on %s is closed, and the account %s stands at %s.', p.ends_on, min(a.code), sum(d.debit - d.credit))
+  from public.accounting_periods p
+  join public.ledgers l on l.community_id = p.community_id
+  join app.totals_by_day(community) d on d.effective_on <= p.ends_on
+  join public.accounts a on a.id = d.account_id and a.type in ('income', 'expense')
+  where p.community_id = community and p.status = 'closed' and p.ends_on = app.fiscal_year_end(l.fiscal_year_start_month, p.starts_on)
+  group by p.ends_on, d.account_id
+  having sum(d.debit) <> sum(d.credit)
+  union all
+  select e.id, null, null, null, 'The entry closes a year that is not closed, or not with this entry.'
+  from public.journal_entries e
+  where e.community_id = community and e.kind = 'closing'
+    and not exists (select from public.journal_entries r where r.reverses_id = e.id)
+    and not exists (select from public.accounting_periods p where p.closing_entry_id = e.id and p.status = 'closed' and p.ends_on = e.effective_on)
+$$;
 
 -- What is looked for -------------------------------------------------------------------------------------------------
 
@@ -440,6 +573,11 @@ comment on function app.check_same_sides(uuid) is 'For verify_ledger: postings w
 comment on function app.check_balances(uuid) is 'For verify_ledger: subaccounts whose balance is not the sum of their postings.';
 comment on function app.check_reversed_once(uuid) is 'For verify_ledger: entries that were reversed twice.';
 comment on function app.check_mirrors(uuid) is 'For verify_ledger: reversals that do not mirror what they reverse.';
+comment on function app.check_before_books(uuid) is 'For verify_ledger: entries from before the books, but for opening balances.';
+comment on function app.check_periods(uuid) is 'For verify_ledger: periods with gaps between them, closed out of order, or of which the books know nothing.';
+comment on function app.check_booked_in_time(uuid) is 'For verify_ledger: entries that came into a period after it was closed.';
+comment on function app.check_snapshots(uuid) is 'For verify_ledger: snapshots that are not what the postings through that day sum to, or are missing.';
+comment on function app.check_closings(uuid) is 'For verify_ledger: closed fiscal years whose income and expenses were not moved to the fund balance, and closing entries of years that are not closed.';
 comment on function app.check_interfund(uuid) is 'For verify_ledger: entries after which one fund claims what the other does not owe.';
 
 select app.define_ledger_check(c.problem, c.check_function, c.description)
@@ -458,6 +596,11 @@ from (values
   ('reversed_twice', 'app.check_reversed_once', 'An entry was reversed more than once.'),
   ('no_mirror', 'app.check_mirrors', 'A reversal is not the mirror of what it reverses.'),
   ('interfund_unmatched', 'app.check_interfund', 'What one fund claims of another, that one does not owe.'),
+  ('before_books', 'app.check_before_books', 'An entry is dated before the books begin.'),
+  ('wrong_periods', 'app.check_periods', 'Periods do not follow one another, or the books are closed through another day.'),
+  ('booked_after_closing', 'app.check_booked_in_time', 'An entry came into a period after it was closed.'),
+  ('wrong_snapshot', 'app.check_snapshots', 'A snapshot is not what the postings through that day sum to.'),
+  ('year_not_closed', 'app.check_closings', 'A fiscal year is closed without its closing entry, or a closing entry stands for none.'),
   ('document_missing', 'app.check_entry_documents', 'An entry names a document that does not exist, or a kind that nobody defined.'),
   ('document_without_entry', 'app.check_document_entries', 'A document names an entry that does not exist or is not its own.')
 ) c (problem, check_function, description);

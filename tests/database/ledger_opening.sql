@@ -123,7 +123,7 @@ select is((select string_agg(format('%s %s', p.amount, d.code), ', ') from publi
 select is(pg_temp.owed(), 'OPER 1 Ana Petrova 100.00; OPER 2 Boris Iliev 45.00; OPER 2 Vera Ilieva -30.00; OPER 5 Gama OOD -200.00; RES 3 Boris Iliev 1000.00', 'who is not in the list stays');
 select is(pg_temp.changes(pg_temp.import('Unit|Name|Balance', '1|Ana Petrova|0')), '2 Main / 1: Ana Petrova (Operating fund): 100.00 -> 0.00', 'nothing can be said to be owed, too');
 select is(pg_temp.changes(pg_temp.import('Unit|Name|Fund|Balance', '3|Boris Iliev|RES|1000')), 'none', 'a list in part is no other list');
-select lives_ok($$select public.reverse_journal_entry((select e.id from public.journal_entries e where e.community_id = tests.id('Alder') order by e.id limit 1), '2026-03-01', 'Wrong list')$$, '(the first list is reversed)');
+select lives_ok($$select public.reverse_journal_entry((select e.id from public.journal_entries e where e.community_id = tests.id('Alder') order by e.id limit 1), 'Wrong list', '2026-03-01')$$, '(the first list is reversed)');
 select is(pg_temp.changes(pg_temp.import('Unit|Name|Fund|Balance', '3|Boris Iliev|RES|1000')), '2 Main / 3: Boris Iliev (Reserve fund): new -> 1000.00', 'what was reversed is new again');
 
 -- Whom a unit's balance falls to ---------------------------------------------------------------------------------------
@@ -142,7 +142,7 @@ select is(pg_temp.changes(pg_temp.import('Unit|Name|Fund|Balance', E'2|Boris Ili
 -- Amounts --------------------------------------------------------------------------------------------------------------
 
 select is(pg_temp.changes(pg_temp.import('Unit|Name|Owed|Prepaid', E'1|Ana Petrova|12.50|\n5|Gama OOD||€ 1,234.5', true)),
-  '2 Main / 1: Ana Petrova (Operating fund): new -> 12.50; 3 Side / 5: Gama OOD (Operating fund): new -> -1234.50', 'owed and prepaid are a debit and a credit');
+  '2 Main / 1: Ana Petrova (Operating fund): -120.50 -> 12.50; 3 Side / 5: Gama OOD (Operating fund): new -> -1234.50', 'owed and prepaid are a debit and a credit');
 select is(pg_temp.changes(pg_temp.import('Fund|Account|Debit|Credit', E'OPER|1000|10|0\nOPER|2000|0|10', true)), '2 Operating fund: 1000 Bank: new -> 10.00; 3 Operating fund: 2000 Payables to suppliers: new -> 10.00',
   'so a trial balance comes in as it is');
 select is((select string_agg(pg_temp.import('Unit|Name|Balance', '1|Ana Petrova|' || cell, true) #>> '{changes,0,after}', ' ' order by n)

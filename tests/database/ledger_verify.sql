@@ -1,7 +1,7 @@
 -- Whatever wrong state somebody stores with keys and triggers switched off, verify_ledger finds; in sound books it finds nothing.
 
 begin;
-select plan(62);
+select plan(76);
 
 alter default privileges grant execute on functions to public; -- so that whoever is signed in may use the helpers of this file
 
@@ -130,10 +130,44 @@ select is(pg_temp.found($$update public.postings set debit_account_id = credit_a
 select is(pg_temp.found($$update public.journal_entries set reverses_id = gen_random_uuid() where id = pg_temp.entry('reversal')$$), 'no_mirror', 'a reversal of nothing');
 select is(pg_temp.found($$update public.journal_entries set reverses_id = pg_temp.entry('birch') where id = pg_temp.entry('reversal')$$), 'no_mirror', 'or of an entry elsewhere');
 select is(pg_temp.found($$update public.journal_entries set effective_on = '2026-01-20' where id = pg_temp.entry('reversal'); update public.postings set effective_on = '2026-01-20' where id = pg_temp.posting('reversal')$$), 'no_mirror', 'or before there was anything to reverse');
-select is(pg_temp.found($$alter table public.journal_entries drop constraint journal_entries_reverses_id_check; update public.journal_entries set kind = 'manual' where id = pg_temp.entry('reversal')$$), 'no_mirror', 'a reversal that says it is none');
+select is(pg_temp.found($$alter table public.journal_entries drop constraint journal_entries_kind_check; update public.journal_entries set kind = 'manual' where id = pg_temp.entry('reversal')$$), 'no_mirror', 'a reversal that says it is none');
 select is(pg_temp.found($$update public.postings set amount = 6 where journal_entry_id = pg_temp.entry('transfer') and fund_id = pg_temp.fund('RES'); update public.journal_entries set total = 13 where id = pg_temp.entry('transfer')$$),
   'interfund_unmatched', 'a claim on another fund that this one does not owe');
 select is(pg_temp.found($$update public.postings set credit_account_id = pg_temp.account('RES', '2000') where journal_entry_id = pg_temp.entry('transfer') and fund_id = pg_temp.fund('RES')$$), 'interfund_unmatched', 'or owes to somebody else');
+
+-- Periods --------------------------------------------------------------------------------------------------------------
+
+select tests.create_community('Dogwood');
+select public.open_books(tests.id('Dogwood'), '2024-01-01');
+set constraints all deferred;
+select tests.keep('earned', app.post_entry(tests.id('Dogwood'), 'manual', '2024-03-10', 'Earned', array[pg_temp.line('OPER', '1000', '4900', 100, community => 'Dogwood')]));
+select tests.keep('spent', app.post_entry(tests.id('Dogwood'), 'manual', '2024-11-10', 'Spent', array[pg_temp.line('OPER', '5000', '1000', 40, community => 'Dogwood')]));
+select tests.keep('later', app.post_entry(tests.id('Dogwood'), 'manual', '2025-01-10', 'Spent', array[pg_temp.line('OPER', '5000', '1000', 1, community => 'Dogwood')]));
+select tests.keep('first', public.close_period(tests.id('Dogwood'), '2024-06-30'));
+select tests.keep('second', public.close_period(tests.id('Dogwood'), '2024-12-31'));
+select tests.keep('third', public.close_period(tests.id('Dogwood'), '2025-01-31'));
+set constraints all immediate;
+create function pg_temp.found_there(plant text) returns text language sql as $$ select pg_temp.found(plant, 'Dogwood') $$;
+select is(pg_temp.found_there('select 1'), 'nothing', 'closed periods are sound');
+select is(pg_temp.found_there($$update public.account_snapshots set debit_total = debit_total + 1 where period_id = tests.kept('first')::uuid and account_id = pg_temp.account('OPER', '1000', 'Dogwood')$$), 'wrong_snapshot', 'a snapshot that says something else');
+select is(pg_temp.found_there($$update public.account_snapshots set closing_credit_total = 1 where period_id = tests.kept('second')::uuid and account_id = pg_temp.account('OPER', '3000', 'Dogwood')$$), 'wrong_snapshot', 'or something else of closing entries');
+select is(pg_temp.found_there($$delete from public.account_snapshots where period_id = tests.kept('first')::uuid and account_id = pg_temp.account('OPER', '1000', 'Dogwood')$$), 'wrong_snapshot', 'a snapshot that is missing');
+select is(pg_temp.found_there($$insert into public.account_snapshots (community_id, account_id, period_id, debit_total, credit_total) values (tests.id('Dogwood'), pg_temp.account('RES', '1000', 'Dogwood'), tests.kept('first')::uuid, 1, 0)$$), 'wrong_snapshot', 'or of nothing');
+select is(pg_temp.found_there($$insert into public.journal_entries (id, description, community_id, decimals, kind, effective_on, booked_at, posting_count, total) values (tests.id('late'), 'Late', tests.id('Dogwood'), 2, 'manual', '2024-03-11', clock_timestamp(), 1, 5);
+  insert into public.postings (journal_entry_id, community_id, fund_id, decimals, effective_on, debit_account_id, credit_account_id, amount)
+  select tests.id('late'), community_id, fund_id, decimals, '2024-03-11', debit_account_id, credit_account_id, 5 from public.postings where id = pg_temp.posting('earned')$$),
+  'booked_after_closing, wrong_snapshot 6, year_not_closed', 'an entry that came into a closed period');
+select is(pg_temp.found_there($$update public.postings set amount = 99 where id = pg_temp.posting('later'); update public.journal_entries set total = 99 where id = pg_temp.entry('later')$$), 'wrong_snapshot 2', 'an amount of a closed period that was changed, and its entry with it');
+select is(pg_temp.found_there($$update public.journal_entries set effective_on = '2023-12-30' where id = pg_temp.entry('earned'); update public.postings set effective_on = '2023-12-30' where id = pg_temp.posting('earned')$$), 'before_books', 'an entry from before the books');
+select is(pg_temp.found_there($$update public.ledgers set closed_through = '2024-12-31' where community_id = tests.id('Dogwood')$$), 'wrong_periods', 'books that are closed through another day than their periods');
+select is(pg_temp.found_there($$update public.ledgers set closed_through = null where community_id = tests.id('Dogwood')$$), 'wrong_periods', 'or not at all');
+select is(pg_temp.found_there($$update public.accounting_periods set starts_on = '2025-01-02' where id = tests.kept('third')::uuid$$), 'wrong_periods', 'a gap between periods');
+select is(pg_temp.found_there($$update public.accounting_periods set status = 'open', closed_at = null where id = tests.kept('first')::uuid; delete from public.account_snapshots where period_id = tests.kept('first')::uuid$$), 'wrong_periods', 'an open period before a closed one');
+select is(pg_temp.found_there($$update public.accounting_periods set closing_entry_id = null where id = tests.kept('second')::uuid$$), 'year_not_closed', 'a closing entry that no period names');
+select is(pg_temp.found_there($$delete from public.postings p using public.accounting_periods c where c.id = tests.kept('second')::uuid and p.journal_entry_id = c.closing_entry_id;
+  delete from public.journal_entries e using public.accounting_periods c where c.id = tests.kept('second')::uuid and e.id = c.closing_entry_id;
+  update public.accounting_periods set closing_entry_id = null where id = tests.kept('second')::uuid$$),
+  'wrong_snapshot 6, year_not_closed 2', 'a year that was closed without an entry');
 
 -- Documents ------------------------------------------------------------------------------------------------------------
 

@@ -1311,6 +1311,19 @@ export const functions: Record<string, FunctionRules | FunctionRules[]> = {
   },
   roster_headers: { call: everybody, args: () => ({}) },
 
+  // Statements, and what the books begin with.
+  trial_balance: { call: inCommunity('ledger.read'), args: (place) => ({ community_id: idOf(place), on_day: '2026-06-30' }) },
+  balance_sheet: { call: inCommunity('ledger.read'), args: (place) => ({ community_id: idOf(place), on_day: '2026-06-30' }) },
+  income_statement: { call: inCommunity('ledger.read'), args: (place) => ({ community_id: idOf(place), from_day: '2026-01-01', to_day: '2026-06-30' }) },
+  cash_flow: { call: inCommunity('ledger.read'), args: (place) => ({ community_id: idOf(place), from_day: '2026-01-01', to_day: '2026-06-30' }) },
+  fund_report: { call: inCommunity('ledger.read'), args: (place) => ({ community_id: idOf(place), from_day: '2026-01-01', to_day: '2026-06-30' }) },
+  general_ledger: { call: inCommunity('ledger.read'), args: (place) => ({ account_id: idOf(`${place} stated account`), from_day: '2026-01-01', to_day: '2026-06-30' }) },
+  verify_ledger: { call: inCommunity('ledger.read'), args: (place) => ({ community_id: idOf(place) }) },
+  import_opening_balances: {
+    call: inCommunity('ledger.post'),
+    args: (place) => ({ community_id: idOf(place), headers: ['Account', 'Balance'], rows: [['STATED', '25']], dry_run: false }),
+  },
+
   register_vehicle: [
     { call: any(inCommunity('vehicles.manage'), inUnitOne('vehicles.manage_own')), args: (place) => ({ unit_id: idOf(`${place} unit 1`), plate: 'NEW 1234' }) },
     // For somebody else: whom one sees in the own unit.

@@ -110,6 +110,7 @@ export async function createFixtures(databaseUrl: string, sql: Sql): Promise<Act
     for (const place of places) {
       await createCommunity(run, place);
       await furnishCommunity(run, place);
+      await stateBooks(run, place);
     }
     await furnishOrganizations(run);
     await run(
@@ -608,6 +609,18 @@ export const kidOf = (place: Place): string => `${place}key`;
 export const offlineKidOf = (place: Place): string => `${place}off`;
 /** The token of the link to the pass of a community's visitor. */
 export const linkOf = (place: Place): string => place.padEnd(32, 'A');
+
+/** What statements tell of: books with an account that stood at something before they began. */
+async function stateBooks(run: Run, place: Place): Promise<void> {
+  const community = idOf(place);
+  await run(`select public.open_books(c.id, current_date - 100) from public.communities c where c.id = $1 and not exists (select from public.ledgers l where l.community_id = c.id)`, [community]);
+  await run(
+    `insert into public.accounts (id, code, name, community_id, fund_id, decimals, type)
+     select $1, 'STATED', 'Stated', f.community_id, f.id, f.decimals, 'asset' from public.funds f where f.community_id = $2 and f.kind = 'operating'`,
+    [idOf(`${place} stated account`), community],
+  );
+  await run(`select public.import_opening_balances($1, '{Account,Balance}', '[["STATED", 20]]', dry_run => false)`, [community]);
+}
 
 /** What the organizations and the site have besides communities. */
 async function furnishOrganizations(run: Run): Promise<void> {
