@@ -245,7 +245,7 @@ create table public.allocation_key_exclusions (
   constraint allocation_key_exclusions_pkey primary key (id),
   constraint allocation_key_exclusions_what_key unique nulls not distinct (community_id, allocation_key_id, unit_id, unit_type, floor_from, floor_to),
   constraint allocation_key_exclusions_key_fkey foreign key (community_id, allocation_key_id) references public.allocation_keys (community_id, id) on delete cascade,
-  constraint allocation_key_exclusions_unit_fkey foreign key (community_id, unit_id) references public.units (community_id, id) on delete restrict,
+  constraint allocation_key_exclusions_unit_fkey foreign key (community_id, unit_id) references public.units (community_id, id) on delete cascade,
   constraint allocation_key_exclusions_what_check check (num_nonnulls(unit_id, unit_type, floor_from) = 1),
   constraint allocation_key_exclusions_floor_to_check check ((floor_from is null) = (floor_to is null) and floor_to >= floor_from),
   constraint allocation_key_exclusions_reason_check check (length(btrim(reason)) between 1 and 1000)
@@ -284,7 +284,7 @@ create table public.allocation_key_weights (
   constraint allocation_key_weights_pkey primary key (id),
   constraint allocation_key_weights_unit_key unique (community_id, allocation_key_id, unit_id),
   constraint allocation_key_weights_key_fkey foreign key (community_id, allocation_key_id) references public.allocation_keys (community_id, id) on delete cascade,
-  constraint allocation_key_weights_unit_fkey foreign key (community_id, unit_id) references public.units (community_id, id) on delete restrict,
+  constraint allocation_key_weights_unit_fkey foreign key (community_id, unit_id) references public.units (community_id, id) on delete cascade,
   constraint allocation_key_weights_weight_check check (weight >= 0 and weight < 'Infinity')
 );
 

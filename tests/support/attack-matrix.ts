@@ -871,6 +871,102 @@ export const matrix: Record<string, RelationRules> = {
     change: { details: 'Changed' },
     row: (place) => ({ kind: 'export', community_id: idOf(place) }),
   },
+
+  // Allocation: owners see by what costs are shared out, and nobody but the books' keepers what the others bear.
+  allocation_inputs: {
+    belongsTo: 'communities',
+    select: inCommunity('charges.read'),
+    target: inPlace('input'),
+    change: { quantity: 1 },
+    row: (place) => ({ id: idOf('new'), measure: 'heat', community_id: idOf(place), unit_id: idOf(`${place} unit 1`), starts_on: '2026-02-01', ends_on: '2026-02-28', quantity: 1 }),
+  },
+  allocation_keys: {
+    belongsTo: 'communities',
+    select: inCommunity('expenses.read'),
+    target: inPlace('fixed key'),
+    change: { description: 'Changed' },
+    row: (place) => ({ id: idOf('new'), name: 'New', community_id: idOf(place), method: 'area' }),
+  },
+  allocation_key_parts: {
+    belongsTo: 'communities',
+    select: inCommunity('expenses.read'),
+    target: inPlace('key part'),
+    change: { percent: 1 },
+    row: (place) => ({ id: idOf('new'), community_id: idOf(place), allocation_key_id: idOf(`${place} hybrid key`), position: 3, method: 'area', percent: 1 }),
+  },
+  allocation_key_places: {
+    belongsTo: 'communities',
+    select: inCommunity('expenses.read'),
+    target: inPlace('key place'),
+    change: { entrance_id: idOf('alder entrance') },
+    row: (place) => ({ id: idOf('new'), community_id: idOf(place), allocation_key_id: idOf(`${place} key per unit`), building_id: idOf(`${place} building`) }),
+  },
+  allocation_key_exclusions: {
+    belongsTo: 'communities',
+    select: inCommunity('expenses.read'),
+    target: inPlace('key exclusion'),
+    change: { reason: 'Changed' },
+    row: (place) => ({ id: idOf('new'), community_id: idOf(place), allocation_key_id: idOf(`${place} fixed key`), unit_id: idOf(`${place} unit 1`) }),
+  },
+  allocation_key_weights: {
+    belongsTo: 'communities',
+    select: inCommunity('charges.read'),
+    target: inPlace('key weight'),
+    change: { weight: 0 },
+    row: (place) => ({ id: idOf('new'), community_id: idOf(place), allocation_key_id: idOf(`${place} fixed key`), unit_id: idOf(`${place} unit 2`), weight: 1 }),
+  },
+  formula_evaluations: {
+    belongsTo: 'communities',
+    select: inCommunity('expenses.read'),
+    target: inPlace('evaluation'),
+    change: { formula: '1' },
+    row: (place) => ({
+      id: idOf('new'),
+      formula: '1',
+      community_id: idOf(place),
+      allocation_key_id: idOf(`${place} formula key`),
+      version: 1,
+      starts_on: '2026-02-01',
+      ends_on: '2026-02-28',
+      unit_count: 1,
+    }),
+  },
+  formula_weights: {
+    belongsTo: 'communities',
+    select: inCommunity('charges.read'),
+    target: inPlace('formula weight'),
+    change: { weight: 0 },
+    row: (place) => ({ id: idOf('new'), community_id: idOf(place), evaluation_id: idOf(`${place} evaluation`), unit_id: idOf(`${place} unit 2`), weight: 1, inputs: {} }),
+  },
+  allocations: {
+    belongsTo: 'communities',
+    select: inCommunity('expenses.read'),
+    target: inPlace('allocation'),
+    change: { total: 1 },
+    row: (place) => ({
+      id: idOf('new'),
+      community_id: idOf(place),
+      allocation_key_id: idOf(`${place} fixed key`),
+      key_version: 1,
+      method: 'fixed',
+      total: 1,
+      decimals: 2,
+      rounding: 'largest_remainder',
+      starts_on: '2026-01-01',
+      ends_on: '2026-01-31',
+      unit_count: 1,
+      weight_total: 1,
+      formula_snapshot: {},
+    }),
+  },
+  // And whoever was charged by a line, that line: tests/database/billing_allocations.sql. Nobody was by this one.
+  allocation_lines: {
+    belongsTo: 'communities',
+    select: inCommunity('charges.read'),
+    target: inPlace('allocation line'),
+    change: { amount: 0 },
+    row: (place) => ({ id: idOf('new'), community_id: idOf(place), allocation_id: idOf(`${place} allocation`), unit_id: idOf(`${place} unit 2`), place: 2, weight: 1, inputs: {}, amount: 1 }),
+  },
 };
 
 function scope(row: { organizationId?: string | null; communityId: string | null }): Row {
@@ -1514,6 +1610,24 @@ export const functions: Record<string, FunctionRules | FunctionRules[]> = {
     args: (place) => ({ pet_id: idOf(`${place} pet`) }),
     told: { of: (row) => row.id, expected: (_actor, row) => [idOf(`${placeOf(row)} vaccination`), idOf(`${placeOf(row)} pet incident`)] },
   },
+
+  // Allocation.
+  enter_allocation_inputs: {
+    call: inCommunity('expenses.manage'),
+    args: (place) => ({ community_id: idOf(place), measure: 'heat', starts_on: '2026-03-01', ends_on: '2026-03-31', quantities: [{ unit_id: idOf(`${place} unit 1`), quantity: 1 }] }),
+  },
+  create_allocation_key: { call: inCommunity('expenses.manage'), args: (place) => ({ community_id: idOf(place), name: 'Attack', method: 'per_unit' }) },
+  change_allocation_key: { call: inCommunity('expenses.manage'), args: (place) => ({ key_id: idOf(`${place} fixed key`), description: 'Attack' }) },
+  set_allocation_key_status: { call: inCommunity('expenses.manage'), args: (place) => ({ key_id: idOf(`${place} fixed key`), status: 'inactive' }) },
+  formula_inputs: { call: inCommunity('expenses.manage'), args: (place) => ({ key_id: idOf(`${place} formula key`), starts_on: '2026-01-01', ends_on: '2026-01-31' }) },
+  // The function that evaluates formulas alone, with the secret key.
+  store_formula_weights: {
+    call: nobody,
+    args: (place) => ({ key_id: idOf(`${place} formula key`), version: 1, starts_on: '2026-01-01', ends_on: '2026-01-31', digest: '', weights: [] }),
+  },
+  preview_allocation: { call: inCommunity('charges.read'), args: (place) => ({ key_id: idOf(`${place} key per unit`), starts_on: '2026-01-01', ends_on: '2026-01-31', total: 100 }) },
+  allocation_line_facts: { call: inCommunity('charges.read'), args: (place) => ({ line_id: idOf(`${place} allocation line`) }) },
+  explain_allocation_line: { call: inCommunity('charges.read'), args: (place) => ({ line_id: idOf(`${place} allocation line`) }) },
 };
 
 /** The attacks on a function. */

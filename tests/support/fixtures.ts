@@ -111,6 +111,7 @@ export async function createFixtures(databaseUrl: string, sql: Sql): Promise<Act
       await createCommunity(run, place);
       await furnishCommunity(run, place);
       await stateBooks(run, place);
+      await shareOut(run, place);
     }
     await furnishOrganizations(run);
     await run(
@@ -673,4 +674,62 @@ export async function mintToken(sql: Sql, jwtSecret: string, userId: string, wit
   const event = { user_id: userId, claims, authentication_method: 'password' };
   const minted = withHook ? (await sql<{ event: typeof event }>('select app.access_token($1) as event', [event]))[0]?.event.claims : claims;
   return new SignJWT(minted ?? claims).setProtectedHeader({ alg: 'HS256', typ: 'JWT' }).sign(new TextEncoder().encode(jwtSecret));
+}
+
+/** By what the community shares costs out, what was measured, and an allocation by which nobody was charged yet. */
+async function shareOut(run: Run, place: Place): Promise<void> {
+  const community = idOf(place);
+  const named = (name: string) => idOf(`${place} ${name}`);
+  await run(`select public.open_books(c.id, current_date - 100) from public.communities c where c.id = $1 and not exists (select from public.ledgers l where l.community_id = c.id)`, [community]);
+  await run(
+    `insert into public.allocation_inputs (id, measure, community_id, unit_id, starts_on, ends_on, quantity) values ($1, 'water_cold', $2, $3, '2026-01-01', '2026-01-31', 12.5)`,
+    [named('input'), community, named('unit 1')],
+  );
+  await run(
+    `insert into public.allocation_keys (id, name, community_id, method, formula) values
+       ($1, 'Fixed', $5, 'fixed', null), ($2, 'Mixture', $5, 'hybrid', null), ($3, 'Formula', $5, 'formula', 'persons + 1'), ($4, 'Per unit', $5, 'per_unit', null)`,
+    [named('fixed key'), named('hybrid key'), named('formula key'), named('key per unit'), community],
+  );
+  await run(
+    `insert into public.allocation_key_parts (id, community_id, allocation_key_id, position, method, percent) values ($1, $3, $4, 1, 'fixed', 60), ($2, $3, $4, 2, 'per_unit', 40)`,
+    [named('key part'), named('second key part'), community, named('hybrid key')],
+  );
+  await run(`insert into public.allocation_key_places (id, community_id, allocation_key_id, building_id) values ($1, $2, $3, $4)`, [
+    named('key place'),
+    community,
+    named('fixed key'),
+    named('building'),
+  ]);
+  await run(`insert into public.allocation_key_exclusions (id, community_id, allocation_key_id, unit_type, reason) values ($1, $2, $3, 'parking', 'No lift')`, [
+    named('key exclusion'),
+    community,
+    named('fixed key'),
+  ]);
+  await run(`insert into public.allocation_key_weights (id, community_id, allocation_key_id, unit_id, weight) values ($1, $2, $3, $4, 1.5)`, [
+    named('key weight'),
+    community,
+    named('fixed key'),
+    named('unit 1'),
+  ]);
+  await run(
+    `insert into public.formula_evaluations (id, formula, community_id, allocation_key_id, version, starts_on, ends_on, unit_count) values ($1, 'persons + 1', $2, $3, 1, '2026-01-01', '2026-01-31', 1)`,
+    [named('evaluation'), community, named('formula key')],
+  );
+  await run(`insert into public.formula_weights (id, community_id, evaluation_id, unit_id, weight, inputs) values ($1, $2, $3, $4, 3, '{"persons": 2}')`, [
+    named('formula weight'),
+    community,
+    named('evaluation'),
+    named('unit 1'),
+  ]);
+  await run(
+    `insert into public.allocations (id, community_id, allocation_key_id, key_version, method, total, decimals, rounding, starts_on, ends_on, unit_count, weight_total, formula_snapshot)
+     select $1, l.community_id, $3, 1, 'fixed', 100, l.decimals, 'largest_remainder', '2026-01-01', '2026-01-31', 1, 1.5, '{"key": "Fixed", "method": "fixed"}' from public.ledgers l where l.community_id = $2`,
+    [named('allocation'), community, named('fixed key')],
+  );
+  await run(`insert into public.allocation_lines (id, community_id, allocation_id, unit_id, place, weight, inputs, amount) values ($1, $2, $3, $4, 1, 1.5, '{}', 100)`, [
+    named('allocation line'),
+    community,
+    named('allocation'),
+    named('unit 1'),
+  ]);
 }
