@@ -110,8 +110,8 @@ export async function createFixtures(databaseUrl: string, sql: Sql): Promise<Act
     for (const place of places) {
       await createCommunity(run, place);
       await furnishCommunity(run, place);
-      await stateBooks(run, place);
       await shareOut(run, place);
+      await stateBooks(run, place);
     }
     await furnishOrganizations(run);
     await run(
@@ -383,6 +383,7 @@ async function furnishCommunity(run: Run, place: Place): Promise<void> {
   await expectVisitors(run, place);
   await handOutPasses(run, place);
   await decideAtGate(run, place);
+  await spendMoney(run, place);
 
   // What was archived.
   await run(`insert into public.buildings (id, community_id, name) values ($1, $2, 'Old house')`, [named('archived building'), community]);
@@ -577,6 +578,49 @@ async function decideAtGate(run: Run, place: Place): Promise<void> {
   }
   await run(`insert into public.blacklist_evidence (id, community_id, entry_id, file_id) values ($1, $2, $3, $4)`, [named('evidence'), community, named('blacklist entry'), named('evidence file')]);
   await run(`update public.blacklist_entries set deleted_at = now() where id = $1`, [named('archived blacklist entry')]);
+}
+
+/** What the community spends, in each state. What is shared out falls to the unit that nobody owns or lives in. */
+async function spendMoney(run: Run, place: Place): Promise<void> {
+  const community = idOf(place);
+  const named = (name: string) => idOf(`${place} ${name}`);
+  await run(`select public.open_books(c.id, current_date - 100) from public.communities c where c.id = $1 and not exists (select from public.ledgers l where l.community_id = c.id)`, [community]);
+  await run(
+    `insert into public.accounts (id, code, name, community_id, fund_id, decimals, type, purpose)
+     select $1, 'EXP', 'Expenses of the fixtures', f.community_id, f.id, f.decimals, 'expense', 'expense' from public.funds f where f.community_id = $2 and f.kind = 'operating'`,
+    [named('expense account'), community],
+  );
+  await run(`insert into public.allocation_keys (id, name, community_id, method) values ($1, 'Expenses of the fixtures', $2, 'fixed')`, [named('expense key'), community]);
+  await run(`insert into public.allocation_key_weights (community_id, allocation_key_id, unit_id, weight) values ($1, $2, $3, 1)`, [community, named('expense key'), named('empty unit')]);
+  for (const name of ['expense category', 'archived expense category']) {
+    await run(
+      `insert into public.expense_categories (id, name, code, community_id, fund_id, account_id, allocation_key_id)
+       select $1, $2, case when $2 like 'archived%' then 'OLD' else 'EXP' end, a.community_id, a.fund_id, a.id, $3 from public.accounts a where a.id = $4`,
+      [named(name), name, named('expense key'), named('expense account')],
+    );
+  }
+  await run(`update public.expense_categories set deleted_at = now() where id = $1`, [named('archived expense category')]);
+  await run(
+    `insert into public.files (id, name, community_id, purpose, bucket, content_type, size, status, stored_at)
+     select $1, 'receipt', $2, p.key, p.bucket, 'image/png', 10, 'stored', now() from public.file_purposes p where p.key = 'expenses.receipt'`,
+    [named('receipt'), community],
+  );
+  const steps = {
+    'draft expense': [],
+    'submitted expense': ['submit_expense($1)'],
+    'approved expense': ['submit_expense($1)', 'approve_expense($1)'],
+    'paid expense': ['submit_expense($1)', 'approve_expense($1)', 'pay_expense($1)'],
+    'allocated expense': ['submit_expense($1)', 'approve_expense($1)', 'allocate_expense($1, current_date + 14)'],
+  };
+  for (const [name, calls] of Object.entries(steps)) {
+    await run(
+      `insert into public.expenses (id, description, community_id, category_id, fund_id, decimals, amount, incurred_on, starts_on, ends_on)
+       select $1, $2, c.community_id, c.id, c.fund_id, f.decimals, 10, current_date, current_date, current_date
+       from public.expense_categories c join public.funds f on f.id = c.fund_id where c.id = $3`,
+      [named(name), name, named('expense category')],
+    );
+    for (const call of calls) await run(`select public.${call}`, [named(name)]);
+  }
 }
 
 /** The community's keys, and a pass of each kind; one for offline gates waits for its signature. */
