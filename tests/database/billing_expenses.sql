@@ -1,7 +1,7 @@
 -- Expenses: entered, submitted, approved, paid, taken back; what each step posts, who takes it, and that nothing is half done.
 
 begin;
-select plan(125);
+select plan(128);
 
 select tests.create_community('Alder'), tests.create_community('Cedar');
 -- A fiscal year that began nine months ago.
@@ -238,14 +238,27 @@ select is(pg_temp.state('eyes'), 'submitted', 'and nothing was done');
 select tests.authenticate_as('committee');
 select lives_ok(format('select public.approve_expense(%L)', tests.kept('eyes')), 'somebody else does');
 
+-- Erasing ---------------------------------------------------------------------------------------------------------------
+
+select tests.as_studio();
+select pg_temp.receipt('receipt of accountant', 'Alder', owner => 'accountant'), pg_temp.receipt('unused receipt', 'Alder', owner => 'accountant');
+select tests.authenticate_as('accountant');
+select tests.keep('erased', public.enter_expense(tests.id('Alder'), tests.kept('Alder_category')::uuid, 'Erased', 5, current_date, receipt_file_id => tests.id('receipt of accountant')));
+select lives_ok(format('select public.erase_my_account(%L)', tests.email('accountant')), 'who entered expenses may have the account erased');
+select tests.as_studio();
+select is((select string_agg(f.name || ' ' || f.status, ', ' order by f.name) from public.files f where f.id in (tests.id('receipt of accountant'), tests.id('unused receipt'))), 'erased removed, receipt of accountant stored',
+  'the receipts that expenses name stay with the community');
+select is((select e.status from public.expenses e where e.id = tests.kept('erased')::uuid), 'draft', 'and so do the expenses');
+select public.cancel_expense(tests.kept('erased')::uuid, 'Test');
+
 -- Who -------------------------------------------------------------------------------------------------------------------
 
-select is(pg_temp.seen_by(u.who), 'Found late, Garden, Lift repair, Roof', u.who || ' sees every expense')
-from (values ('manager'), ('accountant'), ('committee'), ('owner')) u (who);
+select is(pg_temp.seen_by(u.who), 'Erased, Found late, Garden, Lift repair, Roof', u.who || ' sees every expense')
+from (values ('manager'), ('admin'), ('committee'), ('owner')) u (who);
 select is(pg_temp.seen_by(u.who), 'nothing', u.who || ' sees none')
 from (values ('tenant'), ('family'), ('guard'), ('foreign')) u (who);
 select tests.authenticate_as('owner');
-select is((select string_agg(f.name, ', ') from public.files f where f.purpose = 'expenses.receipt'), 'second receipt', 'an owner reads the receipts');
+select is((select string_agg(f.name, ', ' order by f.name) from public.files f where f.purpose = 'expenses.receipt'), 'receipt of accountant, second receipt', 'an owner reads the receipts');
 select throws_ok(format('select public.%s', c.call), 'PT403', 'permission_denied', 'an owner, who sees it, does not ' || c.name)
 from (values ('submit', format('submit_expense(%L)', tests.kept('eyes'))), ('pay', format('pay_expense(%L)', tests.kept('eyes'))), ('cancel', format('cancel_expense(%L, ''x'')', tests.kept('eyes')))) c (name, call);
 select tests.authenticate_as('foreign');

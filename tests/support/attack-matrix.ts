@@ -1740,7 +1740,6 @@ export const functions: Record<string, FunctionRules | FunctionRules[]> = {
         world.subaccounts.filter(({ id, communityId, isOwing }) => communityId === row.community_id && isOwing && keepsBooksOr(() => isTheirs(actor, world, id))(actor, row, world)).map(({ id }) => id),
     },
   },
-  },
   // They are open everywhere: who may open them, the tests of the database tell.
   open_books: { call: nobody, args: (place) => ({ community_id: idOf(place), opened_on: '2026-01-01' }) },
   create_fund: { call: inCommunity('ledger.manage'), args: (place) => ({ community_id: idOf(place), name: 'New', code: 'NEW', kind: 'special' }) },
