@@ -5,14 +5,14 @@ import { Command, InvalidArgumentError, Option } from 'commander';
 import { Listr, PRESET_TIMER, type ListrTaskWrapper, type DefaultRenderer, type SimpleRenderer } from 'listr2';
 import pc from 'picocolors';
 import { z } from 'zod';
-import { connect, ConnectionProblem, type Community, type ImportOptions, type RosterApi } from './import/connection.ts';
+import { connect, ConnectionProblem, type Community, type RosterApi } from './import/connection.ts';
 import { describeReport } from './import/print.ts';
 import { bar, pulse } from './import/progress.ts';
-import type { RosterReport } from './import/report.ts';
+import type { ImportReport } from './import/report.ts';
 import { readRoster, type Roster } from './import/roster-file.ts';
 import { UnreadableRoster } from './import/table.ts';
 
-/** What the process answers with: 0 done, 1 the roster is refused, 2 it never came to that. */
+/** What the process answers with: 0 done, 1 the file is refused, 2 it never came to that. */
 const exitCodes = { done: 0, refused: 1, failed: 2 } as const;
 
 const rowNumber = (text: string): number => {
@@ -25,24 +25,49 @@ const oneCharacter = (text: string): string => {
   return character;
 };
 
-const command = new Command('import')
-  .description('Brings the roster of a community in: units and people, from a CSV or Excel file. All of it, or nothing.')
-  .argument('<file>', 'a CSV file in UTF-8, or an .xlsx file')
-  .requiredOption('--community <slug>', 'the community that the roster is of')
-  .option('--dry-run', 'only shows what would change')
-  .option('--yes', 'stores without asking')
-  .option('--mapping <file>', 'a JSON file that says what headers mean: {"Header": "field", "Other": null}')
-  .option('--sheet <name>', 'the sheet of the workbook; the first by default')
-  .option('--header-row <number>', 'the row that holds the headers; found by default', rowNumber)
-  .option('--delimiter <character>', 'what stands between the cells of a CSV file; found by default', oneCharacter)
-  .addOption(new Option('--date-order <order>', 'what 03/04/2019 means; by the country of the community by default').choices(['dmy', 'mdy']))
-  .option('--all', 'prints every change, not only the first ones')
-  .option('--report <file>', 'writes the whole report to a JSON file')
-  .option('--url <url>', 'a Supabase project; the installation on this machine by default')
-  .addOption(new Option('--key <key>', 'its secret key, or its publishable key with --email').env('VICINIA_KEY'))
-  .option('--email <address>', 'imports as this user')
-  .addOption(new Option('--password <password>', 'of this user').env('VICINIA_PASSWORD'))
+/** A list that can be brought in: what it is, and how the database is asked to take it. */
+type Import = { what: string; check(api: RosterApi, community: Community, list: Roster, how: { mapping?: Mapping; dryRun: boolean }): Promise<ImportReport> };
+type Mapping = Record<string, string | null>;
+
+const program = new Command('import')
+  .description('Brings lists of a community in, from a CSV or Excel file: its roster, or the balances its books begin with. All of it, or nothing.')
   .exitOverride((error) => process.exit(error.exitCode === 0 ? exitCodes.done : exitCodes.failed));
+
+const withOptions = (command: Command): Command =>
+  command
+    .argument('<file>', 'a CSV file in UTF-8, or an .xlsx file')
+    .requiredOption('--community <slug>', 'the community that the list is of')
+    .option('--dry-run', 'only shows what would change')
+    .option('--yes', 'stores without asking')
+    .option('--mapping <file>', 'a JSON file that says what headers mean: {"Header": "field", "Other": null}')
+    .option('--sheet <name>', 'the sheet of the workbook; the first by default')
+    .option('--header-row <number>', 'the row that holds the headers; found by default', rowNumber)
+    .option('--delimiter <character>', 'what stands between the cells of a CSV file; found by default', oneCharacter)
+    .option('--all', 'prints every change, not only the first ones')
+    .option('--report <file>', 'writes the whole report to a JSON file')
+    .option('--url <url>', 'a Supabase project; the installation on this machine by default')
+    .addOption(new Option('--key <key>', 'its secret key, or its publishable key with --email').env('VICINIA_KEY'))
+    .option('--email <address>', 'imports as this user')
+    .addOption(new Option('--password <password>', 'of this user').env('VICINIA_PASSWORD'));
+
+const imports = new Map<Command, Import>([
+  [
+    withOptions(program.command('roster', { isDefault: true }).description('units and people (the default)'))
+      .addOption(new Option('--date-order <order>', 'what 03/04/2019 means; by the country of the community by default').choices(['dmy', 'mdy'])),
+    {
+      what: 'roster',
+      check: (api, community, list, how) => api.importRoster(community, list, { ...how, ...(options.dateOrder !== undefined && { dateOrder: options.dateOrder }) }),
+    },
+  ],
+  [
+    withOptions(program.command('balances').description('what units owed, by person and fund, and what stood on other accounts when the books began'))
+      .option('--opened-on <day>', 'the first day of the books, to be sure that both mean the same: 2026-01-01'),
+    {
+      what: 'list of balances',
+      check: (api, community, list, how) => api.importBalances(community, list, { ...how, ...(options.openedOn !== undefined && { openedOn: options.openedOn }) }),
+    },
+  ],
+]);
 
 type Options = {
   community: string;
@@ -53,6 +78,7 @@ type Options = {
   headerRow?: number;
   delimiter?: string;
   dateOrder?: string;
+  openedOn?: string;
   all?: boolean;
   report?: string;
   url?: string;
@@ -61,30 +87,37 @@ type Options = {
   password?: string;
 };
 
-type Progress = { roster?: Roster; api?: RosterApi; community?: Community; report?: RosterReport };
+type Progress = { roster?: Roster; api?: RosterApi; community?: Community; report?: ImportReport };
 type Task = ListrTaskWrapper<Progress, typeof DefaultRenderer, typeof SimpleRenderer>;
 
 let isToldByTasks = false;
 
-const path = command.parse().args[0] as string;
-const options = command.opts<Options>();
+let path = '';
+let options: Options = { community: '' };
+for (const [command, asked] of imports) {
+  command.action(async (file: string, given: Options) => {
+    path = file;
+    options = given;
+    process.exitCode = await run(asked);
+  });
+}
 
 try {
-  process.exitCode = await run();
+  await program.parseAsync();
 } catch (error) {
   if (!(error instanceof UnreadableRoster || error instanceof ConnectionProblem)) throw error;
   if (!isToldByTasks) console.error(pc.red(error.message));
   process.exitCode = error instanceof UnreadableRoster ? exitCodes.refused : exitCodes.failed;
 }
 
-async function run(): Promise<number> {
+async function run(asked: Import): Promise<number> {
   const mapping = options.mapping === undefined ? undefined : await readMapping(options.mapping);
-  const how = { ...(mapping && { mapping }), ...(options.dateOrder !== undefined && { dateOrder: options.dateOrder }) };
+  const how = mapping ? { mapping } : {};
   const progress: Progress = {};
-  await perform(progress, [reading(), checking(how)]);
-  const checked = progress.report as RosterReport;
+  await perform(progress, [reading(), checking(asked, how)]);
+  const checked = progress.report as ImportReport;
   const isRefused = checked.status === 'refused';
-  if (options.dryRun || isRefused) return conclude(checked);
+  if (options.dryRun || isRefused) return conclude(asked, checked);
 
   if (checked.changes.length > 0 && !options.yes && process.stdin.isTTY) {
     console.log(`\n${describeReport(checked, { all: options.all ?? false })}\n`);
@@ -93,8 +126,8 @@ async function run(): Promise<number> {
       return exitCodes.done;
     }
   }
-  await perform(progress, [writing(how)]);
-  return conclude(progress.report as RosterReport);
+  await perform(progress, [writing(asked, how)]);
+  return conclude(asked, progress.report as ImportReport);
 }
 
 async function perform(progress: Progress, tasks: ConstructorParameters<typeof Listr<Progress, 'default', 'simple'>>[0]): Promise<void> {
@@ -127,7 +160,7 @@ function reading() {
   };
 }
 
-function checking(how: Partial<ImportOptions>) {
+function checking(asked: Import, how: { mapping?: Mapping }) {
   return {
     title: 'Checking',
     task: async (progress: Progress, task: Task) => {
@@ -140,19 +173,19 @@ function checking(how: Partial<ImportOptions>) {
       });
       progress.community = await progress.api.community(options.community);
       task.title = `Checking ${rowsOf(progress.roster as Roster)} against ${progress.community.name}`;
-      progress.report = await whileWaiting(task, progress.api.importRoster(progress.community, progress.roster as Roster, { ...how, dryRun: true }));
+      progress.report = await whileWaiting(task, asked.check(progress.api, progress.community, progress.roster as Roster, { ...how, dryRun: true }));
       const { refused, changes } = progress.report;
       task.title = `Checked against ${progress.community.name} ${pc.dim(refused > 0 ? `${refused} refusals` : `${changes.length} changes`)}`;
     },
   };
 }
 
-function writing(how: Partial<ImportOptions>) {
+function writing(asked: Import, how: { mapping?: Mapping }) {
   return {
     title: 'Storing',
     task: async (progress: Progress, task: Task) => {
       const { api, community, roster } = progress as Required<Progress>;
-      progress.report = await whileWaiting(task, api.importRoster(community, roster, { ...how, dryRun: false }));
+      progress.report = await whileWaiting(task, asked.check(api, community, roster, { ...how, dryRun: false }));
       task.title = progress.report.status === 'refused' ? 'Refused' : `Stored in ${community.name}`;
     },
   };
@@ -179,11 +212,11 @@ function rowsOf({ rows }: Roster): string {
   return `${rows.length.toLocaleString('en')} ${rows.length === 1 ? 'row' : 'rows'}`;
 }
 
-async function conclude(report: RosterReport): Promise<number> {
+async function conclude({ what }: Import, report: ImportReport): Promise<number> {
   if (options.report !== undefined) await writeFile(options.report, `${JSON.stringify(report, null, 2)}\n`);
   console.log(`\n${describeReport(report, { all: options.all ?? false })}\n`);
   if (report.status === 'refused') {
-    console.log(pc.red('The roster is refused: nothing was stored.'));
+    console.log(pc.red(`The ${what} is refused: nothing was stored.`));
     return exitCodes.refused;
   }
   console.log(report.status === 'checked' ? `Nothing was stored: this was a dry run.` : pc.green('Done.'));
@@ -197,7 +230,7 @@ async function confirm(question: string): Promise<boolean> {
   return /^y(es)?$/i.test(answer.trim());
 }
 
-async function readMapping(file: string): Promise<Record<string, string | null>> {
+async function readMapping(file: string): Promise<Mapping> {
   try {
     return z.record(z.string(), z.string().nullable()).parse(JSON.parse(await readFile(file, 'utf8')));
   } catch {

@@ -100,6 +100,31 @@ join public.residents r on r.community_id = u.community_id and r.full_name = 'Г
 cross join lateral public.move_in(u.unit_id, jsonb_build_array(jsonb_build_object('resident_id', r.id, 'role', 'authorized'))) m
 where u.community = 'Lipa Court' and u.number = '7';
 
+-- With what the books of Lipa Court begin: what flats owed by the old ones, and what the funds had --------------------------
+
+select public.open_books(c.id, (date_trunc('year', current_date) - interval '1 year')::date)
+from public.communities c
+where c.slug = 'lipa-court' and not exists (select from public.ledgers l where l.community_id = c.id);
+
+select public.import_opening_balances(
+  (select c.id from public.communities c where c.slug = 'lipa-court'),
+  array['Unit', 'Name', 'Fund', 'Account', 'Balance'],
+  '[
+    ["2",  "Иван Петров",     null,      null,                  "118.40"],
+    ["3",  "Elena Dimova",    null,      null,                  "45.00"],
+    ["5",  "Инвест Дом ЕООД", null,      null,                  "312.75"],
+    ["8",  "Georg Weiß",      null,      null,                  "-60.00"],
+    ["5",  "Инвест Дом ЕООД", "Reserve", null,                  "90.00"],
+    [null, null,              null,      "1000 Bank",           "3250.10"],
+    [null, null,              null,      "1010 Cash",           "84.00"],
+    [null, null,              null,      "2000",                "410.00"],
+    [null, null,              null,      "3000 Fund balance",   "3340.25"],
+    [null, null,              "Reserve", "1000 Bank",           "7800.00"],
+    [null, null,              "Reserve", "3000 Fund balance",   "7890.00"]
+  ]',
+  dry_run => false
+);
+
 -- Los Encinos: a street of houses, so that there is a neighbour to keep out ---------------------------------------------
 
 select public.import_roster(
@@ -287,3 +312,50 @@ from public.visitor_invitations v
 join public.communities c on c.id = v.community_id
 cross join lateral public.issue_pass(v.id) i
 where c.slug = 'lipa-court' and v.status = 'active' and v.ends_at > now();
+
+-- By what Lipa Court shares costs out ----------------------------------------------------------------------------------
+-- Ideal parts; the lift by area, of which the ground floor pays nothing; a formula that the general meeting agreed on.
+
+select public.open_books(c.id, (date_trunc('year', current_date) - interval '1 year')::date)
+from public.communities c
+where c.slug = 'lipa-court' and not exists (select from public.ledgers l where l.community_id = c.id);
+
+select set_config('request.jwt.claims', '{"sub": "00000000-0000-4000-8000-000000000003", "role": "authenticated"}', true);
+
+select
+  public.create_allocation_key(c.id, 'Ideal parts', 'shares', description => 'Article 12 of the bylaws'),
+  public.create_allocation_key(c.id, 'Lift', 'area', exclusions => '[{"floor_from": -5, "floor_to": 0, "reason": "Ground floor and below"}]'),
+  public.create_allocation_key(c.id, 'Rubbish', 'formula', formula => 'persons + (is_shop ? 2 : 1)', description => 'General meeting of March: a part for each person, one for the unit, another for a shop')
+from public.communities c where c.slug = 'lipa-court';
+
+select set_config('request.jwt.claims', '', true);
+
+-- Expenses of Lipa Court -----------------------------------------------------------------------------------------------
+-- The lift was repaired: the accountant entered the invoice, the manager approved it, it is paid, and charged to whoever pays for a flat above the ground floor.
+-- The next invoice waits for approval.
+
+select set_config('request.jwt.claims', '{"sub": "00000000-0000-4000-8000-000000000003", "role": "authenticated"}', true);
+
+select public.create_expense_category(k.community_id, 'LIFT', 'Lift', a.id, k.id), public.create_expense_category(k.community_id, 'CLEAN', 'Cleaning', b.id)
+from public.communities c
+join public.allocation_keys k on k.community_id = c.id and k.name = 'Lift'
+join public.accounts a on a.community_id = c.id and a.code = '5400'
+join public.accounts b on b.community_id = c.id and b.code = '5100'
+where c.slug = 'lipa-court';
+
+select public.submit_expense(public.enter_expense(k.community_id, k.id, e.description, e.amount, greatest(current_date - 5, l.opened_on), e.supplier, e.invoice, current_date + 10))
+from (values
+  ('LIFT', 'Repair of the lift', 480.00, 'Лифт Сервиз ООД', '0000001204'),
+  ('CLEAN', 'Cleaning of the staircases', 215.50, 'Чист Дом ЕООД', '0000000877')
+) e (category, description, amount, supplier, invoice)
+join public.communities c on c.slug = 'lipa-court'
+join public.ledgers l on l.community_id = c.id
+join public.expense_categories k on k.community_id = c.id and k.code = e.category;
+
+select set_config('request.jwt.claims', '{"sub": "00000000-0000-4000-8000-000000000002", "role": "authenticated"}', true);
+
+select public.approve_expense(e.id), public.pay_expense(e.id, reference => 'Invoice 1204'), public.allocate_expense(e.id, current_date + 14)
+from public.expenses e join public.communities c on c.id = e.community_id
+where c.slug = 'lipa-court' and e.description = 'Repair of the lift';
+
+select set_config('request.jwt.claims', '', true);

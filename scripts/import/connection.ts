@@ -4,7 +4,7 @@ import type { Database } from '../../types/supabase.ts';
 import { whoRuns } from '../stack/installation.ts';
 import { loadOrCreateKeys } from '../stack/keys.ts';
 import { home, ports } from '../stack/paths.ts';
-import { parseReport, type RosterReport } from './report.ts';
+import { parseBalancesReport, parseReport, type BalancesReport, type RosterReport } from './report.ts';
 import type { Roster } from './roster-file.ts';
 
 export type ConnectionOptions = {
@@ -25,12 +25,15 @@ export class ConnectionProblem extends Error {
 export type Community = { id: string; name: string };
 
 export type ImportOptions = { mapping?: Record<string, string | null>; dateOrder?: string; dryRun: boolean };
+export type BalancesOptions = { mapping?: Record<string, string | null>; openedOn?: string; dryRun: boolean };
 
 export type RosterApi = {
   /** The community of this slug. */
   community(slug: string): Promise<Community>;
   /** Checks a roster, or stores it. A roster that is refused is an answer, not an error. */
   importRoster(community: Community, roster: Roster, options: ImportOptions): Promise<RosterReport>;
+  /** Checks opening balances, or posts them, likewise. */
+  importBalances(community: Community, list: Roster, options: BalancesOptions): Promise<BalancesReport>;
 };
 
 type ClientOptions = NonNullable<Parameters<typeof createClient>[2]>;
@@ -72,6 +75,20 @@ export async function connect(options: ConnectionOptions): Promise<RosterApi> {
       });
       if (!error) return parseReport(data);
       if (error.message === 'roster_refused') return parseReport(error.details);
+      throw isUnreachable(error) ? unreachable(url, options) : new ConnectionProblem(describe(error));
+    },
+    async importBalances(community, list, { mapping, openedOn, dryRun }) {
+      const { data, error } = await client.rpc('import_opening_balances', {
+        community_id: community.id,
+        headers: list.headers,
+        rows: list.rows,
+        first_row: list.firstRow,
+        dry_run: dryRun,
+        ...(mapping && { mapping }),
+        ...(openedOn !== undefined && { opened_on: openedOn }),
+      });
+      if (!error) return parseBalancesReport(data);
+      if (error.message === 'balances_refused') return parseBalancesReport(error.details);
       throw isUnreachable(error) ? unreachable(url, options) : new ConnectionProblem(describe(error));
     },
   };

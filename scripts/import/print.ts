@@ -1,18 +1,18 @@
 import { stripVTControlCharacters } from 'node:util';
 import pc from 'picocolors';
-import type { RosterChange, RosterProblem, RosterReport } from './report.ts';
+import type { BalancesReport, ImportReport, RosterChange, RosterProblem, RosterReport } from './report.ts';
 
 /** How many lines of changes are printed unless all are asked for. */
 const usualLines = 40;
 
 /** What an import answered, for a terminal. */
-export function describeReport(report: RosterReport, { all = false }: { all?: boolean } = {}): string {
+export function describeReport(report: ImportReport, { all = false }: { all?: boolean } = {}): string {
   const isRefused = report.status === 'refused';
   return [
     report.dry_run ? describeColumns(report) : '',
     isRefused ? '' : describeChanges(report, all),
     isRefused ? '' : describeTotals(report),
-    describeIdealParts(report),
+    'funds' in report ? describeFunds(report) : describeIdealParts(report),
     describeAbsent(report),
     describeProblems('warning', report.warned, report.warnings, pc.yellow),
     describeProblems('refusal', report.refused, report.refusals, pc.red),
@@ -21,12 +21,12 @@ export function describeReport(report: RosterReport, { all = false }: { all?: bo
     .join('\n\n');
 }
 
-function describeColumns({ columns }: RosterReport): string {
+function describeColumns({ columns }: ImportReport): string {
   const rows = columns.map(({ header, field }) => [header, field ?? pc.dim('left out')]);
   return table(['Column', 'is read as'], rows);
 }
 
-function describeChanges({ changes, dry_run: dryRun }: RosterReport, all: boolean): string {
+function describeChanges({ changes, dry_run: dryRun }: ImportReport, all: boolean): string {
   if (changes.length === 0) return dryRun ? 'Nothing would change.' : 'Nothing changed.';
   const shown = all ? changes : changes.slice(0, usualLines);
   const lines = [table(['Row', 'What', 'Name', dryRun ? 'would become' : 'became'], shown.map(changeRow), [true])];
@@ -35,10 +35,11 @@ function describeChanges({ changes, dry_run: dryRun }: RosterReport, all: boolea
 }
 
 function changeRow({ row, entity, name, action, column, before, after }: RosterChange): string[] {
-  return [String(row), entity, name, action === 'create' ? pc.green('new') : `${column}: ${pc.dim(before ?? 'nothing')} → ${after}`];
+  const becomes = action === 'create' ? [pc.green('new'), after].filter((part) => part !== null).join(' ') : `${column}: ${pc.dim(before ?? 'nothing')} → ${after}`;
+  return [String(row), entity, name, becomes];
 }
 
-function describeTotals({ totals, dry_run: dryRun }: RosterReport): string {
+function describeTotals({ totals, dry_run: dryRun }: ImportReport): string {
   const rows = Object.entries(totals)
     .filter(([, { create, update, unchanged }]) => create + update + unchanged > 0)
     .map(([what, { create, update, unchanged }]) => [what, String(create), String(update), String(unchanged)]);
@@ -50,10 +51,22 @@ function describeIdealParts({ ideal_parts: { declared, stored_after: stored, dif
   return difference === 0 ? `Ideal parts: ${stored}, as declared.` : pc.yellow(`Ideal parts: ${stored} of ${declared} declared, ${Math.abs(difference)} ${difference < 0 ? 'missing' : 'too many'}.`);
 }
 
-function describeAbsent({ not_in_file: { units, occupancies, first } }: RosterReport): string {
-  if (units + occupancies === 0) return '';
-  const names = first.slice(0, 10).map(({ name }) => name);
-  const more = units + occupancies - names.length;
+/** What the funds would begin with; a fund whose sides differ keeps the difference on its account for opening balances. */
+function describeFunds({ funds, currency, opened_on: openedOn }: BalancesReport): string {
+  if (funds.length === 0) return '';
+  const money = new Intl.NumberFormat('en', { style: 'currency', currency, currencyDisplay: 'code' });
+  const rows = funds.map(({ fund, debit, credit, difference }) => {
+    const cells = [fund, ...[debit, credit, difference].map((amount) => money.format(amount))];
+    return difference === 0 ? cells : cells.map((cell) => pc.yellow(cell));
+  });
+  return table([`On ${openedOn}`, 'debit', 'credit', 'difference'], rows, [false, true, true, true]);
+}
+
+function describeAbsent({ not_in_file: absent }: ImportReport): string {
+  const count = 'balances' in absent ? absent.balances : absent.units + absent.occupancies;
+  if (count === 0) return '';
+  const names = absent.first.slice(0, 10).map(({ name }) => name);
+  const more = count - names.length;
   return pc.dim(`Not in the file, and left as they are: ${names.join(', ')}${more > 0 ? ` and ${more} more` : ''}.`);
 }
 

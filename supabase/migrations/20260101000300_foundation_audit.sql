@@ -558,6 +558,39 @@ comment on function app.track(regclass, text[], boolean) is
   'Attaches to a table what every business table has: RLS, the row model''s triggers, ids and communities that never change, refusal of DELETE and TRUNCATE, the audit, the guards of archiving, and the policies of database logins. '
   'Idempotent; call it again when a foreign key was added. `secrets`: columns whose values the audit never holds. `deletable`: a plain link table whose rows are really deleted.';
 
+create function app.keep(kept regclass, is_append_only boolean default true)
+returns void
+language plpgsql
+volatile
+set search_path = ''
+as $$
+declare
+  told record;
+begin
+  execute format('alter table %s enable row level security', kept);
+  if is_append_only then
+    execute format('create or replace trigger _100_append_only before update or delete or truncate on %s for each statement execute function app.tg__append_only()', kept);
+  end if;
+  for told in
+    select c.name, c.text
+    from (values
+      ('id', 'The row''s id, a time-ordered UUID. Never changes.'), ('community_id', 'The community the row belongs to. Never changes.')
+    ) c (name, text)
+    join pg_catalog.pg_attribute a on a.attrelid = kept and a.attname = c.name and pg_catalog.col_description(kept, a.attnum) is null
+  loop
+    execute format('comment on column %s.%I is %L', kept, told.name, told.text);
+  end loop;
+  -- The topic of database roles comes later.
+  if to_regprocedure('app.open_to_database_roles(regclass)') is not null then
+    perform app.open_to_database_roles(kept);
+  end if;
+end;
+$$;
+
+comment on function app.keep(regclass, boolean) is
+  'What app.track is for business tables, for tables of the API that the database alone writes: RLS, and database logins may read them. Append-only: UPDATE, DELETE and TRUNCATE are refused, so each row is its own history; '
+  'otherwise (a running balance, a snapshot) the rows follow from others and say nothing that those do not. Such tables have no row model and no audit, and nobody holds INSERT, UPDATE or DELETE on them.';
+
 grant execute on function app.redacted(jsonb, text[]) to service_role;
 
 -- Reading ------------------------------------------------------------------------------------------------------------

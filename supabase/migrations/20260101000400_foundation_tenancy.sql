@@ -234,6 +234,8 @@ create table public.communities (
   constraint communities_pkey primary key (id),
   constraint communities_organization_fkey foreign key (organization_id) references public.organizations (id) on delete restrict,
   constraint communities_organization_id_key unique (organization_id, id),
+  -- What the books of a community are kept in (topic books) refers to it: a currency that is used stays.
+  constraint communities_currency_key unique (id, currency_code),
   constraint communities_slug_key unique nulls not distinct (slug, deleted_at),
   constraint communities_name_check check (app.is_name(name)),
   constraint communities_slug_check check (app.is_slug(slug)),

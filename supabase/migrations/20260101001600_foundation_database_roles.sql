@@ -163,6 +163,8 @@ declare
     from pg_catalog.pg_trigger g where g.tgrelid = tracked and g.tgname = '_900_audit_insert'), '{}');
   columns text[];
   is_community boolean;
+  -- What the database alone writes (app.keep) is read only.
+  is_tracked constant boolean := exists (select from pg_catalog.pg_trigger g where g.tgrelid = tracked and g.tgname = '_100_touch');
   has_details boolean;
   scope text;
   condition text;
@@ -204,12 +206,12 @@ begin
   execute format('grant select on %s to vicinia_maintenance', tracked);
 
   -- What may belong to the site or to an organization decides who may do what, or how the whole is set up: it is read only.
-  if is_community or table_name in ('organizations', 'communities') then
+  if (is_community and is_tracked) or table_name in ('organizations', 'communities') then
     execute format('drop policy if exists %I on %s', table_name || '_update_maintenance', tracked);
     execute format('create policy %I on %s for update to vicinia_maintenance using (%s) with check (%s)', table_name || '_update_maintenance', tracked, condition, condition);
     execute format('grant update on %s to vicinia_maintenance', tracked);
   end if;
-  if is_community then
+  if is_community and is_tracked then
     execute format('drop policy if exists %I on %s', table_name || '_insert_maintenance', tracked);
     execute format('create policy %I on %s for insert to vicinia_maintenance with check (%s)', table_name || '_insert_maintenance', tracked, condition);
     execute format('grant insert on %s to vicinia_maintenance', tracked);
@@ -233,7 +235,7 @@ end;
 $$;
 
 comment on function app.open_to_database_roles(regclass) is
-  'Lets vicinia_reporting read and vicinia_maintenance read and write a tracked table of the API, by policies of their own. Called by app.track. '
+  'Lets vicinia_reporting read and vicinia_maintenance read and write a tracked table of the API, by policies of their own. Called by app.track; by app.keep for what both may only read. '
   'A table whose rows belong to no community and no organization stays closed. Columns marked secret are not granted for reporting, and a table that has some, or an e-mail address or telephone number, only to logins with details.';
 
 select app.open_to_database_roles(g.tgrelid)

@@ -110,6 +110,8 @@ return case vocabulary
   when 'blank' then value = ''
   when 'legal_form' then value in ('before', 'after')
   when 'area_unit' then value in ('m2', 'ft2')
+  when 'currency' then value ~ '^[A-Z]{3}$'
+  when 'fund_kind' then value in ('operating', 'reserve', 'special', 'deposits')
   else false
 end;
 
@@ -120,8 +122,9 @@ to authenticated, service_role;
 
 -- Fields -------------------------------------------------------------------------------------------------------------
 
-create type public.roster_entity as enum ('building', 'entrance', 'unit', 'resident', 'occupancy');
-create type public.roster_value_kind as enum ('text', 'number', 'count', 'floor', 'share', 'date', 'term', 'email', 'phone', 'intercom', 'locale');
+create type public.roster_import as enum ('roster', 'balances');
+create type public.roster_entity as enum ('building', 'entrance', 'unit', 'resident', 'occupancy', 'balance');
+create type public.roster_value_kind as enum ('text', 'number', 'count', 'floor', 'share', 'date', 'term', 'email', 'phone', 'intercom', 'locale', 'amount');
 
 create table public.roster_fields (
   id uuid not null default extensions.uuidv7(),
@@ -131,6 +134,7 @@ create table public.roster_fields (
   kind public.roster_value_kind not null,
   vocabulary text,
   max_length smallint,
+  imports public.roster_import[] not null default '{roster}',
   description text not null,
   like app.row_model including defaults including comments,
   constraint roster_fields_pkey primary key (id),
@@ -138,16 +142,18 @@ create table public.roster_fields (
   constraint roster_fields_position_key unique (position),
   constraint roster_fields_key_check check (key ~ '^[a-z]+(_[a-z]+)*$'),
   constraint roster_fields_vocabulary_check check ((kind = 'term') = (vocabulary is not null)),
-  constraint roster_fields_max_length_check check ((kind = 'text') = (max_length is not null))
+  constraint roster_fields_max_length_check check ((kind = 'text') = (max_length is not null)),
+  constraint roster_fields_imports_check check (cardinality(imports) > 0)
 );
 
-comment on table public.roster_fields is 'What a column of a roster can hold. Part of the system: the import knows these and no others.';
+comment on table public.roster_fields is 'What a column of a roster, or of another list of units and people, can hold. Part of the system: the imports know these and no others.';
 comment on column public.roster_fields.key is 'What a mapping calls it.';
 comment on column public.roster_fields.position is 'Its place in a template.';
 comment on column public.roster_fields.entity is 'What it tells of.';
 comment on column public.roster_fields.kind is 'How its cells are read; docs/roster-import.md says what each accepts.';
 comment on column public.roster_fields.vocabulary is 'For terms: whose synonyms its cells are looked up in.';
 comment on column public.roster_fields.description is 'What it holds, for whoever maps a header to it.';
+comment on column public.roster_fields.imports is 'In which files it stands: roster (units and people), balances (what they owe).';
 comment on column public.roster_fields.max_length is 'For texts: how many characters a cell may have.';
 
 select app.track('public.roster_fields');
@@ -184,6 +190,11 @@ insert into public.roster_fields (key, position, entity, kind, vocabulary, max_l
   ('locale', 26, 'resident', 'locale', null, null, 'Language to write in'),
   ('postal_address', 27, 'resident', 'text', null, 500, 'Where to write to'),
   ('note', 28, 'resident', 'text', null, 4000, 'Note about the person');
+
+-- By these any list finds units and people.
+update public.roster_fields f
+set imports = '{roster,balances}'
+where f.key in ('building', 'unit_number', 'full_name', 'family_name', 'email', 'phone', 'identity_number', 'reference');
 
 -- Headers ------------------------------------------------------------------------------------------------------------
 
@@ -395,7 +406,7 @@ create table public.roster_value_synonyms (
 comment on table public.roster_value_synonyms is 'What rosters call the values of their cells: departamento is an apartment. Add a row in Studio, and the next import understands the word.';
 comment on column public.roster_value_synonyms.term is 'As a person would write it. For legal forms: the form as it stands before or after a company''s name.';
 comment on column public.roster_value_synonyms.vocabulary is
-  'unit_type, unit_status, role, person_kind, flag, floor (a floor''s name), floor_word (stands beside a floor''s number), month, locale, area_unit, blank (stands for nothing), legal_form (makes a name a company''s).';
+  'unit_type, unit_status, role, person_kind, flag, floor (a floor''s name), floor_word (stands beside a floor''s number), month, locale, area_unit, currency (stands beside an amount), fund_kind, blank (stands for nothing), legal_form (makes a name a company''s).';
 comment on column public.roster_value_synonyms.value is 'What is stored.';
 comment on column public.roster_value_synonyms.language is 'ISO 639: en, es, bg, hi, th.';
 comment on column public.roster_value_synonyms.term_key is 'By what terms are compared; a term of signs alone is compared as it is.';
@@ -592,7 +603,7 @@ cross join unnest(v.terms) t;
 
 -- Templates ----------------------------------------------------------------------------------------------------------
 
-create function public.roster_headers(language text default 'en')
+create function public.roster_headers(language text default 'en', import public.roster_import default 'roster')
 returns table (field text, header text, example text)
 language plpgsql
 stable
@@ -603,7 +614,7 @@ begin
     select f.key, s.header, s.example
     from public.roster_fields f
     join public.roster_header_synonyms s on s.field = f.key and s.example is not null and s.deleted_at is null
-    where s.language = lower(split_part(roster_headers.language, '-', 1))
+    where s.language = lower(split_part(roster_headers.language, '-', 1)) and roster_headers.import = any (f.imports)
     order by f.position;
   if not found then
     perform app.fail(422, 'unknown_language', format('There is no template in the language %s.', coalesce(left(roster_headers.language, 40), 'null')),
@@ -613,7 +624,7 @@ begin
 end;
 $$;
 
-comment on function public.roster_headers(text) is
-  'The columns of an empty roster in a language (en, es, bg, hi, th; es-MX counts as es), in order: the field, its header, and a cell that could stand under it. Errors: unknown_language.';
+comment on function public.roster_headers(text, public.roster_import) is
+  'The columns of an empty roster, or list of opening balances (import: balances), in a language (en, es, bg, hi, th; es-MX counts as es), in order: the field, its header, and a cell that could stand under it. Errors: unknown_language.';
 
-grant execute on function public.roster_headers(text) to authenticated, service_role;
+grant execute on function public.roster_headers(text, public.roster_import) to authenticated, service_role;

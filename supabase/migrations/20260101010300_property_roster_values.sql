@@ -100,6 +100,31 @@ return case when country_code in (
 
 comment on function app.roster_country_mark(text) is 'The decimal mark of a country (CLDR), for files that do not show theirs.';
 
+create function app.roster_amount(cell text, out figures text, out is_negative boolean, out currency text)
+returns record
+language plpgsql
+immutable
+parallel safe
+set search_path = ''
+as $$
+declare
+  -- Bracket, sign, currency, sign, figures, currency, sign, bracket.
+  parts constant text[] := regexp_match(translate(app.roster_digits(cell), '−–', '--'),
+    '^(\(?) ?([-+]?) ?([^-+0-9.,''’() ]+\.?)? ?([-+]?) ?([0-9.,](?:[0-9.,''’ ]*[0-9.,])?) ?([^-+0-9.,''’() ][^-+0-9()]*)?([-+]?) ?(\)?)$');
+  signs constant text := parts[2] || parts[4] || parts[7];
+begin
+  if length(signs) > 1 or (parts[1] = '') <> (parts[8] = '') or (parts[1] <> '' and signs <> '') or num_nonnulls(parts[3], parts[6]) > 1 then
+    return;
+  end if;
+  figures := parts[5];
+  is_negative := signs = '-' or parts[1] <> '';
+  currency := btrim(coalesce(parts[3], parts[6]));
+end;
+$$;
+
+comment on function app.roster_amount(text) is
+  'An amount in parts: its figures; whether it is below zero, which a minus before or behind says, or brackets; the currency beside it. Figures are null if it is none.';
+
 -- Dates --------------------------------------------------------------------------------------------------------------
 
 create function app.roster_date_order(country_code text)
@@ -312,6 +337,19 @@ begin
         value := trim_scale(number)::text;
       end if;
 
+    when 'amount' then
+      if is_number then
+        number := case when length(cell) <= 40 then cell::numeric end;
+      else
+        select app.roster_number(a.figures, decimal_mark) * case when a.is_negative then -1 else 1 end, a.currency,
+          case when decimal_mark is null and app.roster_decimal_mark(a.figures) = '?' then 'ambiguous_number' end
+        into number, unit, reason
+        from app.roster_amount(cell) a;
+      end if;
+      remark := coalesce(app.roster_term('currency', unit), upper(unit collate pg_catalog."C"));
+      reason := coalesce(reason, case when number is null then 'not_a_number' when abs(number) >= 1e15 then 'out_of_range' end);
+      value := trim_scale(number)::text;
+
     when 'floor' then
       number := app.roster_floor(cell);
       value := number::text;
@@ -355,7 +393,7 @@ $$;
 
 comment on function app.roster_read(public.roster_fields, text, boolean, text, text) is
   'Reads a cell as its field demands. Out: the value as it is stored, as text, or the reason why it is none; and a remark '
-  '(percent, permille: a sign stood behind the number; rounded; for e-mails and telephones: what stood beside the first).';
+  '(percent, permille: a sign stood behind the number; rounded; the currency of an amount; for e-mails and telephones: what stood beside the first).';
 
 create function app.roster_sentence(reason text, field public.roster_fields)
 returns text
@@ -380,7 +418,7 @@ return case reason
     when 'occupant_count' then 'This is from 0 to 1000.'
     when 'ownership_share' then 'A share is above 0 and at most 100 percent.'
     when 'ideal_parts' then 'Ideal parts are from 0 to 99999999.'
-    else case field.kind when 'date' then 'The year is not from 1800 to 2200.' else 'An area is above 0 and below 100000000.' end
+    else case field.kind when 'date' then 'The year is not from 1800 to 2200.' when 'amount' then 'An amount is below 1000000000000000.' else 'An area is above 0 and below 100000000.' end
   end
   when 'not_a_floor' then 'This is not one floor: write a number (0 is the ground floor) or its name.'
   when 'not_a_date' then 'This is not a date: write it as 2019-03-01 or 01.03.2019, the year with four digits.'

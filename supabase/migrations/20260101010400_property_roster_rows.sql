@@ -87,7 +87,7 @@ comment on function app.roster_header(text) is 'What the file calls a field; the
 
 -- Columns ------------------------------------------------------------------------------------------------------------
 
-create function app.roster_headings(headers text[], mapping jsonb, language text, header_row integer)
+create function app.roster_headings(headers text[], mapping jsonb, language text, header_row integer, import public.roster_import)
 returns void
 language plpgsql
 volatile
@@ -113,7 +113,10 @@ begin
   -- Then the synonyms: of the whole header; without a "№" behind it; without what stands in brackets behind it, unless that could be a
   -- unit of area, which has to be a known one, since square feet are not square metres.
   with known as (
-    select s.header_key, s.field, s.language from public.roster_header_synonyms s where s.deleted_at is null
+    select s.header_key, s.field, s.language
+    from public.roster_header_synonyms s
+    join public.roster_fields f on f.key = s.field and import = any (f.imports)
+    where s.deleted_at is null
   ),
   units_of_area as (
     select distinct s.term_key, s.value from public.roster_value_synonyms s where s.vocabulary = 'area_unit' and s.deleted_at is null
@@ -155,16 +158,11 @@ begin
   update pg_temp.roster_columns c
   set field = null
   where c.field <> 'family_name' and exists (select from pg_temp.roster_columns x where x.field = c.field and x.position < c.position);
-
-  if not exists (select from pg_temp.roster_columns c where c.field = 'unit_number') then
-    insert into pg_temp.roster_problems (row, reason, message, is_refusal)
-    values (header_row, 'unit_column_missing', 'No column is understood as the number of the unit: name it Unit, or map its header to unit_number.', true);
-  end if;
 end;
 $$;
 
-comment on function app.roster_headings(text[], jsonb, text, integer) is
-  'Step 1: which column holds which field, by the mapping, then by the synonyms; the language of the community, then the commonest one of the file, decides between languages.';
+comment on function app.roster_headings(text[], jsonb, text, integer, public.roster_import) is
+  'Step 1: which column holds which field of the import, by the mapping, then by the synonyms; the language of the community, then the commonest one of the file, decides between languages.';
 
 -- Cells --------------------------------------------------------------------------------------------------------------
 
@@ -211,11 +209,11 @@ begin
 
   -- The decimal mark: what the column shows, else what the file shows, else the country's. A column that shows both has none.
   with shown as (
-    select t.position, app.roster_decimal_mark(t.told) as mark
+    select t.position, app.roster_decimal_mark(case f.kind when 'amount' then (app.roster_amount(t.told)).figures else t.told end) as mark
     from pg_temp.roster_told t
-    join public.roster_fields f on f.key = t.field and f.kind in ('number', 'share')
+    join public.roster_fields f on f.key = t.field and f.kind in ('number', 'share', 'amount')
     where not t.is_number and t.reason is null and t.told ~ '[.,]'
-    group by 1, t.told
+    group by 1, t.told, f.kind
   ),
   marks as (
     select s.position, array_agg(distinct s.mark) filter (where s.mark <> '?') as marks from shown s group by s.position
@@ -405,12 +403,6 @@ as $$
 declare
   home text;
 begin
-  insert into pg_temp.roster_problems (row, header, reason, message, is_refusal)
-  select r.row, app.roster_header('unit_number'), 'unit_missing', 'The row says nothing about which unit it is.', true
-  from pg_temp.roster_rows r
-  where r.unit_key is null
-    and not exists (select from pg_temp.roster_cells c where c.row = r.row and c.field = 'unit_number' and c.reason is not null);
-
   -- A blank building is that of the row above, if the row above is about a unit of the same number.
   with steps as (
     select r.row, r.building, r.building_key, r.unit_key, r.unit_key is distinct from lag(r.unit_key) over (order by r.row) as is_other

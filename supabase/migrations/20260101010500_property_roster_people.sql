@@ -190,32 +190,6 @@ begin
   from pg_temp.roster_people p
   where p.is_new and p.full_name is null
     and not exists (select from pg_temp.roster_cells c where c.row = p.person and c.field in ('full_name', 'family_name') and c.reason is not null);
-
-  -- The same name twice, and nothing to tell whether it is one person.
-  insert into pg_temp.roster_problems (row, header, value, reason, message, is_refusal)
-  select s.person, app.roster_header('full_name'), s.full_name, 'same_name',
-    format('Rows %s and %s have the same name: without an e-mail, telephone, reference or identity number in both they are taken as two people.', s.first_person, s.person), false
-  from (
-    select p.*, first_value(p.person) over w as first_person,
-      bool_or(coalesce(p.reference, p.identity_number, p.email, p.phone) is null) over (partition by p.name_key) as is_doubtful
-    from pg_temp.roster_people p
-    where p.name_key is not null
-    window w as (partition by p.name_key order by p.person)
-  ) s
-  where s.person <> s.first_person and s.is_doubtful;
-
-  -- A new person with the address of somebody in the same unit whom the file does not name: likely a new spelling of the name.
-  insert into pg_temp.roster_problems (row, header, value, reason, message, is_refusal)
-  select distinct on (p.person) p.person, app.roster_header('full_name'), p.full_name, 'renamed',
-    format('%s, of the same unit and e-mail address, is not in the file: if this is a new spelling of the name, change the name there first, or give both a reference.', re.full_name), false
-  from pg_temp.roster_people p
-  join pg_temp.roster_known k on k.email = p.email
-  join public.residents re on re.id = k.id
-  join pg_temp.roster_rows r on r.person = p.person
-  join pg_temp.roster_units u on u.unit = r.unit
-  join public.occupancies o on o.community_id = community and o.unit_id = u.id and o.resident_id = k.id and o.deleted_at is null
-  where p.is_new and not exists (select from pg_temp.roster_people x where x.id = k.id)
-  order by p.person, k.id;
 end;
 $$;
 
@@ -378,6 +352,38 @@ set search_path = ''
 set enable_nestloop = off
 as $$
 begin
+  insert into pg_temp.roster_problems (row, header, reason, message, is_refusal)
+  select r.row, app.roster_header('unit_number'), 'unit_missing', 'The row says nothing about which unit it is.', true
+  from pg_temp.roster_rows r
+  where r.unit_key is null
+    and not exists (select from pg_temp.roster_cells c where c.row = r.row and c.field = 'unit_number' and c.reason is not null);
+
+  -- The same name twice, and nothing to tell whether it is one person.
+  insert into pg_temp.roster_problems (row, header, value, reason, message, is_refusal)
+  select s.person, app.roster_header('full_name'), s.full_name, 'same_name',
+    format('Rows %s and %s have the same name: without an e-mail, telephone, reference or identity number in both they are taken as two people.', s.first_person, s.person), false
+  from (
+    select p.*, first_value(p.person) over w as first_person,
+      bool_or(coalesce(p.reference, p.identity_number, p.email, p.phone) is null) over (partition by p.name_key) as is_doubtful
+    from pg_temp.roster_people p
+    where p.name_key is not null
+    window w as (partition by p.name_key order by p.person)
+  ) s
+  where s.person <> s.first_person and s.is_doubtful;
+
+  -- A new person with the address of somebody in the same unit whom the file does not name: likely a new spelling of the name.
+  insert into pg_temp.roster_problems (row, header, value, reason, message, is_refusal)
+  select distinct on (p.person) p.person, app.roster_header('full_name'), p.full_name, 'renamed',
+    format('%s, of the same unit and e-mail address, is not in the file: if this is a new spelling of the name, change the name there first, or give both a reference.', re.full_name), false
+  from pg_temp.roster_people p
+  join pg_temp.roster_known k on k.email = p.email
+  join public.residents re on re.id = k.id
+  join pg_temp.roster_rows r on r.person = p.person
+  join pg_temp.roster_units u on u.unit = r.unit
+  join public.occupancies o on o.community_id = community and o.unit_id = u.id and o.resident_id = k.id and o.deleted_at is null
+  where p.is_new and not exists (select from pg_temp.roster_people x where x.id = k.id)
+  order by p.person, k.id;
+
   -- Rows about one thing must not contradict each other.
   with several as (
     select r.*,
@@ -557,4 +563,4 @@ end;
 $$;
 
 comment on function app.roster_check(uuid, date) is
-  'Step 6: what would be wrong if the file were stored: contradictions, overlaps, shares that are not the whole, two primary contacts. Leaves in roster_after how the occupancies of the units would be.';
+  'Step 6: what would be wrong, or odd, if the file were stored: rows about no unit, one name or address for two people, contradictions, overlaps, shares that are not the whole, two primary contacts. Leaves in roster_after how the occupancies of the units would be.';

@@ -105,7 +105,7 @@ comment on function app.roster_plan(uuid, boolean) is 'Step 7: what storing the 
 
 -- The report ---------------------------------------------------------------------------------------------------------
 
-create function app.roster_report(community public.communities, today date, dry_run boolean)
+create function app.roster_findings(dry_run boolean)
 returns jsonb
 language plpgsql
 stable
@@ -126,8 +126,42 @@ begin
       left join (select x.header, min(x.position) as position from pg_temp.roster_columns x group by x.header) h on h.header = n.header
       left join pg_temp.roster_cells c on c.row = n.row and c.position = coalesce(n.position, h.position)
       where n.nth <= 200
-    ),
-    totals as (
+    )
+    select jsonb_build_object(
+      'dry_run', dry_run,
+      'status', case when exists (select from problems p where p.is_refusal) then 'refused' when dry_run then 'checked' else 'applied' end,
+      'rows', (select count(*) from pg_temp.roster_rows),
+      'columns', (select coalesce(jsonb_agg(jsonb_build_object('header', c.header, 'field', c.field, 'language', c.language) order by c.position), '[]') from pg_temp.roster_columns c),
+      'changes', (
+        select coalesce(jsonb_agg(jsonb_build_object(
+          'row', c.row, 'entity', c.entity, 'name', c.name, 'action', c.action, 'column', h.header, 'before', c.before, 'after', c.after)
+          order by c.row, c.entity, c.name, c.field), '[]')
+        from pg_temp.roster_changes c
+        left join (
+          select f.key, coalesce((select x.header from pg_temp.roster_columns x where x.field = f.key order by x.position limit 1), f.key) as header from public.roster_fields f
+        ) h on h.key = c.field),
+      'refused', (select count(*) from pg_temp.roster_problems p where p.is_refusal),
+      'refusals', (select coalesce(jsonb_agg(p.told order by p.nth), '[]') from problems p where p.is_refusal),
+      'warned', (select count(*) from pg_temp.roster_problems p where not p.is_refusal),
+      'warnings', (select coalesce(jsonb_agg(p.told order by p.nth), '[]') from problems p where not p.is_refusal)
+    )
+  );
+end;
+$$;
+
+comment on function app.roster_findings(boolean) is
+  'The part of a report that every import answers: how it understood the columns, what it would change, what it refuses and what it warns of.';
+
+create function app.roster_report(community public.communities, today date, dry_run boolean)
+returns jsonb
+language plpgsql
+stable
+set search_path = ''
+set enable_nestloop = off
+as $$
+begin
+  return app.roster_findings(dry_run) || (
+    with totals as (
       select 1 as nth, 'buildings' as entity,
         count(distinct u.building_key) filter (where u.is_new_building) as made, 0::bigint as changed, count(distinct u.building_key) as all_of
       from pg_temp.roster_units u
@@ -160,23 +194,7 @@ begin
       where u.community_id = community.id and u.deleted_at is null
     )
     select jsonb_build_object(
-      'dry_run', dry_run,
-      'status', case when exists (select from problems p where p.is_refusal) then 'refused' when dry_run then 'checked' else 'applied' end,
-      'rows', (select count(*) from pg_temp.roster_rows),
-      'columns', (select coalesce(jsonb_agg(jsonb_build_object('header', c.header, 'field', c.field, 'language', c.language) order by c.position), '[]') from pg_temp.roster_columns c),
       'totals', (select jsonb_object_agg(t.entity, jsonb_build_object('create', t.made, 'update', t.changed, 'unchanged', t.all_of - t.made - t.changed)) from totals t),
-      'changes', (
-        select coalesce(jsonb_agg(jsonb_build_object(
-          'row', c.row, 'entity', c.entity, 'name', c.name, 'action', c.action, 'column', h.header, 'before', c.before, 'after', c.after)
-          order by c.row, c.entity, c.name, c.field), '[]')
-        from pg_temp.roster_changes c
-        left join (
-          select f.key, coalesce((select x.header from pg_temp.roster_columns x where x.field = f.key order by x.position limit 1), f.key) as header from public.roster_fields f
-        ) h on h.key = c.field),
-      'refused', (select count(*) from pg_temp.roster_problems p where p.is_refusal),
-      'refusals', (select coalesce(jsonb_agg(p.told order by p.nth), '[]') from problems p where p.is_refusal),
-      'warned', (select count(*) from pg_temp.roster_problems p where not p.is_refusal),
-      'warnings', (select coalesce(jsonb_agg(p.told order by p.nth), '[]') from problems p where not p.is_refusal),
       'not_in_file', jsonb_build_object(
         'units', (select count(*) from absent a where a.kind = 1),
         'occupancies', (select count(*) from absent a where a.kind = 2),
@@ -314,32 +332,17 @@ comment on function app.roster_write(uuid, date) is 'Step 8: stores what the pla
 
 -- The import ---------------------------------------------------------------------------------------------------------
 
-create function app.import_roster(community uuid, headers text[], rows jsonb, mapping jsonb, dry_run boolean, first_row integer, date_order text)
+create function app.roster_arguments(headers text[], rows jsonb, mapping jsonb, first_row integer, date_order text, import public.roster_import)
 returns jsonb
 language plpgsql
-volatile
-security definer -- units.status is in no column grant, and all of it is stored or nothing
+stable
 set search_path = ''
-set lock_timeout = '60s' -- whoever comes second waits for the first
-set jit = off
-set work_mem = '32MB'
-set default_statistics_target = 10
 as $$
 declare
   most_rows constant integer := 20000;
   most_columns constant integer := 200;
-  home public.communities;
-  today date;
   bad text;
-  report jsonb;
-  former_reason constant text := current_setting('app.reason', true);
-  constraint_broken text;
-  table_concerned text;
 begin
-  perform app.require('roster.import', community);
-
-  dry_run := coalesce(dry_run, true);
-  first_row := coalesce(first_row, 2);
   mapping := case when jsonb_typeof(mapping) = 'null' then '{}' else coalesce(mapping, '{}') end;
   if coalesce(cardinality(headers), 0) not between 1 and most_columns or array_ndims(headers) <> 1 then
     perform app.fail(422, 'invalid_headers', format('headers is a list of 1 to %s texts.', most_columns));
@@ -370,12 +373,27 @@ begin
   end if;
   select format('%s: there is no field %s.', left(m.key, 100), left(m.value::text, 100)) into bad
   from jsonb_each(mapping) m
-  where m.value <> 'null' and not exists (select from public.roster_fields f where to_jsonb(f.key) = m.value)
+  where m.value <> 'null' and not exists (select from public.roster_fields f where to_jsonb(f.key) = m.value and import = any (f.imports))
   limit 1;
   if bad is not null then
-    perform app.fail(422, 'invalid_mapping', bad, 'The fields are the rows of roster_fields.');
+    perform app.fail(422, 'invalid_mapping', bad, format('The fields are the rows of roster_fields whose imports name %s.', import));
   end if;
+  return mapping;
+end;
+$$;
 
+comment on function app.roster_arguments(text[], jsonb, jsonb, integer, text, public.roster_import) is
+  'Refuses arguments that no import can begin with; returns the mapping, {} where there is none.';
+
+create function app.roster_home(community uuid, dry_run boolean)
+returns public.communities
+language plpgsql
+volatile
+set search_path = ''
+as $$
+declare
+  home public.communities;
+begin
   if dry_run then
     select c.* into home from public.communities c where c.id = community and c.deleted_at is null;
   else
@@ -385,11 +403,45 @@ begin
   if home.id is null then
     perform app.fail(404, 'community_not_found', 'There is no live community with this id.');
   end if;
+  return home;
+end;
+$$;
+
+comment on function app.roster_home(uuid, boolean) is 'The community that something is brought into; two imports, those that only look apart, wait here for each other.';
+
+create function app.import_roster(community uuid, headers text[], rows jsonb, mapping jsonb, dry_run boolean, first_row integer, date_order text)
+returns jsonb
+language plpgsql
+volatile
+security definer -- units.status is in no column grant, and all of it is stored or nothing
+set search_path = ''
+set lock_timeout = '60s' -- whoever comes second waits for the first
+set jit = off
+set work_mem = '32MB'
+set default_statistics_target = 10
+as $$
+declare
+  home public.communities;
+  today date;
+  report jsonb;
+  former_reason constant text := current_setting('app.reason', true);
+  constraint_broken text;
+  table_concerned text;
+begin
+  perform app.require('roster.import', community);
+
+  dry_run := coalesce(dry_run, true);
+  first_row := coalesce(first_row, 2);
+  mapping := app.roster_arguments(headers, rows, mapping, first_row, date_order, 'roster');
+  home := app.roster_home(community, dry_run);
   today := (now() at time zone home.time_zone)::date;
 
   perform app.roster_begin();
-  perform app.roster_headings(headers, mapping, split_part(home.locale, '-', 1), first_row - 1);
-  if exists (select from pg_temp.roster_columns c where c.field = 'unit_number') then
+  perform app.roster_headings(headers, mapping, split_part(home.locale, '-', 1), first_row - 1, 'roster');
+  if not exists (select from pg_temp.roster_columns c where c.field = 'unit_number') then
+    insert into pg_temp.roster_problems (row, reason, message, is_refusal)
+    values (first_row - 1, 'unit_column_missing', 'No column is understood as the number of the unit: name it Unit, or map its header to unit_number.', true);
+  else
     perform app.roster_cells(rows, first_row, home.country_code, home.ideal_parts_total, coalesce(date_order, app.roster_date_order(home.country_code)));
     if not exists (select from pg_temp.roster_rows) then
       insert into pg_temp.roster_problems (row, reason, message, is_refusal) values (first_row, 'no_rows', 'The file holds no data below its headers.', true);

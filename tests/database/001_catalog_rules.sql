@@ -31,6 +31,20 @@ as $$
 $$;
 comment on function tests.business_tables() is 'Tables of the API, and whether they are plain links whose rows are really deleted (app.track with deletable).';
 
+create or replace function tests.kept_tables()
+returns table (oid oid, object text) language sql stable set search_path = ''
+as $$
+  select t.oid, t.object
+  from tests.business_tables() t
+  where exists (
+    select from pg_catalog.pg_trigger g join pg_catalog.pg_proc p on p.oid = g.tgfoid
+    -- per statement, before, on update, delete and truncate (and on insert, maybe)
+    where g.tgrelid = t.oid and g.tgenabled = 'O' and g.tgtype & ~4 = 2 + 8 + 16 + 32
+      and ((g.tgname = '_100_append_only' and p.proname = 'tg__append_only') or (g.tgname = '_020_derived' and p.proname = 'tg_' || t.name || '__derived')))
+$$;
+comment on function tests.kept_tables() is
+  'Tables of the API that the database alone writes (app.keep): append-only, or derived from others. A trigger refuses UPDATE, DELETE and TRUNCATE of either, so each row is its own history, or says nothing that others do not.';
+
 create or replace function tests.our_columns()
 returns table (relation oid, object text, schema name, table_name name, number smallint, name name, type oid, is_not_null boolean) language sql stable set search_path = ''
 as $$
@@ -205,7 +219,7 @@ as $$
     from tests.business_tables() t
     join pg_catalog.pg_trigger g on g.tgrelid = t.oid and not g.tgisinternal
     join pg_catalog.pg_proc p on p.oid = g.tgfoid and not p.prosecdef
-    where exists (select from tests.our_columns() c where c.relation = t.oid and c.name = 'community_id' and c.is_not_null)
+    where t.oid not in (select k.oid from tests.kept_tables() k) and exists (select from tests.our_columns() c where c.relation = t.oid and c.name = 'community_id' and c.is_not_null)
     union
     select d.refobjid, t.object
     from tests.business_tables() t
@@ -217,7 +231,8 @@ as $$
       select 'pg_catalog.pg_class'::regclass, i.indexrelid from pg_catalog.pg_index i where i.indrelid = t.oid
     ) w
     join pg_catalog.pg_depend d on d.classid = w.catalog and d.objid = w.oid and d.refclassid = 'pg_catalog.pg_proc'::regclass
-    where exists (select from tests.our_columns() c where c.relation = t.oid and c.name = 'community_id' and c.is_not_null)
+    where t.oid not in (select k.oid from tests.kept_tables() k)
+      and exists (select from tests.our_columns() c where c.relation = t.oid and c.name = 'community_id' and c.is_not_null)
     union
     select q.oid, k.since
     from called k
@@ -302,10 +317,10 @@ as $$
   select c.object, format('is %s: should be called %s', y.typname, e.form)
   from tests.our_columns() c
   join pg_catalog.pg_type y on y.oid = c.type
-  join (values ('bool', '^(is|has)_', 'is_… or has_…'), ('timestamptz', '_at$', '…_at'), ('date', '_on$', '…_on')) e (type, pattern, form) on e.type = y.typname
+  join (values ('bool', '^(is|has)_', 'is_… or has_…'), ('timestamptz', '_at$', '…_at'), ('date', '_(on|through)$', '…_on or …_through')) e (type, pattern, form) on e.type = y.typname
   where c.name !~ e.pattern
 $$;
-comment on function tests.catalog__columns_named() is 'Booleans are called is_… or has_…, times …_at, dates …_on.';
+comment on function tests.catalog__columns_named() is 'Booleans are called is_… or has_…, times …_at, dates …_on (or …_through: that day too).';
 
 create or replace function tests.catalog__columns_typed() returns table (object text, problem text) language sql stable set search_path = ''
 as $$
@@ -334,12 +349,19 @@ as $$
     select
     from pg_catalog.pg_index x
     where x.indrelid = k.conrelid and x.indisvalid
-      and (string_to_array(x.indkey::text, ' ')::smallint[])[1:cardinality(k.conkey)] @> k.conkey
+      and (
+        (string_to_array(x.indkey::text, ' ')::smallint[])[1:cardinality(k.conkey)] @> k.conkey
+        -- Where one of the columns alone tells which row is meant, what begins with it is as good.
+        or exists (
+          select
+          from unnest(k.conkey, k.confkey) c (here, there)
+          join pg_catalog.pg_index p on p.indrelid = k.confrelid and p.indisunique and p.indpred is null and p.indnkeyatts = 1 and p.indkey[0] = c.there
+          where x.indkey[0] = c.here))
       -- A partial index serves where all it leaves out is nulls, or archived rows.
       and (x.indpred is null or pg_catalog.pg_get_expr(x.indpred, x.indrelid) ~ '^\((deleted_at IS NULL|[a-z_]+ IS NOT NULL)\)$')
   )
 $$;
-comment on function tests.catalog__foreign_keys_indexed() is 'Every foreign key has an index that begins with its columns.';
+comment on function tests.catalog__foreign_keys_indexed() is 'Every foreign key has an index that begins with its columns, or with the one of them that alone tells the row.';
 
 create or replace function tests.catalog__foreign_keys_on_delete() returns table (object text, problem text) language sql stable set search_path = ''
 as $$
@@ -367,8 +389,14 @@ as $$
   from tests.our_columns() c
   where c.schema = 'public' and c.name = 'community_id'
     and not exists (select from pg_catalog.pg_constraint k where k.conrelid = c.relation and k.contype = 'f' and c.number = any (k.conkey))
+    -- after insert, per statement
+    and not exists (
+      select from pg_catalog.pg_trigger g join pg_catalog.pg_proc p on p.oid = g.tgfoid
+      where g.tgrelid in (select k.oid from tests.kept_tables() k) and g.tgrelid = c.relation and g.tgenabled = 'O' and g.tgtype = 4 and g.tgnewtable is not null
+        and p.proname ~ ('^tg_' || c.table_name || '__') and p.prosrc ~ '\mcommunity_id\M')
 $$;
-comment on function tests.catalog__communities_named() is 'A community_id in the API is part of a foreign key.';
+comment on function tests.catalog__communities_named() is
+  'A community_id in the API is part of a foreign key; in what the database alone writes, and writes many at once, a trigger may compare it for all rows of a statement instead.';
 
 -- Rows ---------------------------------------------------------------------------------------------------------------
 
@@ -376,12 +404,12 @@ create or replace function tests.catalog__row_model_last() returns table (object
 as $$
   select t.object, 'does not end with the columns of app.row_model'
   from tests.business_tables() t
-  where (
+  where t.oid not in (select k.oid from tests.kept_tables() k) and (
       select array_agg(x.name order by x.number)
       from (select c.name::text, c.number from tests.our_columns() c where c.relation = t.oid order by c.number desc limit 5) x
     ) is distinct from array['created_at', 'updated_at', 'created_by', 'updated_by', 'deleted_at']
 $$;
-comment on function tests.catalog__row_model_last() is 'Every table of the API ends with the row model, so that Studio shows names first.';
+comment on function tests.catalog__row_model_last() is 'Every table of the API ends with the row model, so that Studio shows names first; except those that the database alone writes.';
 
 create or replace function tests.catalog__tracked() returns table (object text, problem text) language sql stable set search_path = ''
 as $$
@@ -393,12 +421,32 @@ as $$
     ('_900_audit_insert', 'tg__audit', null), ('_900_audit_update', 'tg__audit', null), ('_900_audit_delete', 'tg__audit', null)
   ) w (name, function, column_name)
   where (w.column_name is null or exists (select from tests.our_columns() c where c.relation = t.oid and c.name = w.column_name))
+    and t.oid not in (select k.oid from tests.kept_tables() k)
     and not exists (
       select
       from pg_catalog.pg_trigger g join pg_catalog.pg_proc p on p.oid = g.tgfoid
       where g.tgrelid = t.oid and g.tgname = w.name and p.proname = w.function and g.tgenabled = 'O')
 $$;
-comment on function tests.catalog__tracked() is 'Every table of the API is tracked: touched, frozen, kept from deletion, audited.';
+comment on function tests.catalog__tracked() is 'Every table of the API is tracked: touched, frozen, kept from deletion, audited; except those that the database alone writes.';
+
+create or replace function tests.catalog__kept_by_database() returns table (object text, problem text) language sql stable set search_path = ''
+as $$
+  select k.object, format('is written by the database alone, and %s holds %s', g.grantee, g.privilege)
+  from tests.kept_tables() k
+  join pg_catalog.pg_class c on c.oid = k.oid
+  join tests.our_grants() g on g.schema = 'public' and g.name = c.relname
+  where g.privilege in ('insert', 'update', 'delete') and g.grantee <> c.relowner::regrole::text
+  union all
+  select p.object, 'is a policy for ' || p.command || ' on what the database alone writes'
+  from tests.our_policies() p
+  where p.relation in (select k.oid from tests.kept_tables() k) and p.command <> 'select'
+  union all
+  select k.object, 'is written by the database alone and has columns of the row model, which nothing keeps'
+  from tests.kept_tables() k
+  join tests.our_columns() c on c.relation = k.oid and c.name in ('updated_at', 'updated_by', 'deleted_at')
+$$;
+comment on function tests.catalog__kept_by_database() is
+  'What is append-only or derived has no row model and no audit because its owner alone, and nobody else, may write it.';
 
 create or replace function tests.catalog__logs_append_only() returns table (object text, problem text) language sql stable set search_path = ''
 as $$

@@ -132,6 +132,16 @@ const seesVisit: Rule = any(inCommunity('visits.read'), isTheirVisit);
 const ofTenantsInvitation = (rule: Rule): Rule => (actor, row, world) =>
   rule(actor, { community_id: row.community_id, unit_id: idOf(`${placeOf(row)} unit 1`), host_resident_id: idOf(`${placeOf(row)} tenant`) }, world);
 
+// The books: their keepers see all, whoever owes or has paid sees the own account.
+const isTheirs = (actor: Actor, world: World, subaccount: unknown): boolean =>
+  actor.isActive && world.subaccounts.some(({ id, residentId }) => id === subaccount && actor.residents.some((resident) => idOf(resident) === residentId));
+const owesToFund = (column: string): Rule => (actor, row, world) => world.subaccounts.some(({ id, fundId }) => fundId === row[column] && isTheirs(actor, world, id));
+const isTheirPosting = (actor: Actor, world: World, { debit, credit }: World['postings'][number]): boolean => isTheirs(actor, world, debit) || isTheirs(actor, world, credit);
+const keepsBooksOr = (own: Rule): Rule => any(inCommunity('ledger.read'), all(involvedInCommunity(), own));
+const movesTheirAccount = (column: string): Rule => (actor, row, world) => world.postings.some((posting) => posting.id === row[column] && isTheirPosting(actor, world, posting));
+/** Of an entry that others share, the total would tell of them. */
+const isTheirEntry: Rule = (actor, row, world) => world.postings.filter(({ entryId }) => entryId === row.id).every((posting) => isTheirPosting(actor, world, posting));
+
 const seesPass = (): Rule =>
   any(inCommunity('passes.read'), all(involvedInCommunity(), asResident()), all((_actor, row) => row.invitation_id !== null, ofTenantsInvitation(isTheirVisit)));
 
@@ -149,6 +159,7 @@ const readsFilesOf: Record<string, string> = {
   'resident.identity': 'documents.read',
   'access.photo': 'access_log.read',
   'access.evidence': 'blacklist.manage',
+  'expenses.receipt': 'expenses.read',
 };
 const readsFile: Rule = any(
   (actor, row, world) => inCommunity(readsFilesOf[row.purpose as string] ?? 'nothing')(actor, row, world),
@@ -540,6 +551,132 @@ export const matrix: Record<string, RelationRules> = {
       logged_at: '2026-01-01',
     }),
   },
+  adjustments: {
+    belongsTo: 'communities',
+    select: any(inCommunity('charges.read'), all(involvedInCommunity(), ofNamed('tenant', asResident('id')))),
+    target: inPlace('adjustment'),
+    change: { amount: 1 },
+    row: (place) => ({
+      id: idOf('new'),
+      number: 99,
+      community_id: idOf(place),
+      kind: 'waiver',
+      charge_id: idOf(`${place} adjusted charge`),
+      amount: 1,
+      decimals: 2,
+      effective_on: '2026-01-01',
+      reason: 'Attack',
+      journal_entry_id: idOf(`${place} adjusted entry`),
+    }),
+  },
+  unit_accounts: {
+    belongsTo: 'communities',
+    select: keepsBooksOr((actor, row, world) => isTheirs(actor, world, row.id)),
+    columns: [{ names: ['resident'], rule: (actor, row, world) => seesResident(actor, { community_id: row.community_id, id: row.resident_id }, world) }],
+    target: inPlace('subaccount'),
+    change: { balance: 0 },
+    row: (place) => ({ id: idOf('new'), community_id: idOf(place) }),
+  },
+  // Nobody's but the own, whatever one may see besides.
+  my_accounts: {
+    belongsTo: 'communities',
+    select: all(involvedInCommunity(), (actor, row, world) => isTheirs(actor, world, row.id)),
+    target: inPlace('subaccount'),
+    change: { balance: 0 },
+    row: (place) => ({ id: idOf('new'), community_id: idOf(place) }),
+  },
+  currencies: {
+    belongsTo: 'system',
+    key: ['code'],
+    select: everybody,
+    target: () => ({ code: 'EUR' }),
+    change: { decimals: 3 },
+    row: () => ({ code: 'QQQ', name: 'New', decimals: 2 }),
+  },
+  ledgers: {
+    belongsTo: 'communities',
+    select: inCommunity('ledger.read'),
+    target: (place) => ({ community_id: idOf(place) }),
+    change: { closed_through: null },
+    row: (place) => ({ id: idOf('new'), community_id: idOf(place), currency_code: 'EUR', decimals: 2, opened_on: '2026-01-01' }),
+  },
+  funds: {
+    belongsTo: 'communities',
+    select: keepsBooksOr(owesToFund('id')),
+    update: inCommunity('ledger.manage'),
+    target: inPlace('fund'),
+    change: { name: 'Changed' },
+    row: (place) => ({ id: idOf('new'), name: 'New', code: 'NEW', community_id: idOf(place), decimals: 2, kind: 'special' }),
+  },
+  // What one owes to a fund stands in its control accounts.
+  accounts: {
+    belongsTo: 'communities',
+    select: keepsBooksOr(all(inState('is_control', true), owesToFund('fund_id'))),
+    update: inCommunity('ledger.manage'),
+    target: inPlace('fund bank'),
+    change: { name: 'Changed' },
+    row: (place) => ({ id: idOf('new'), code: 'NEW', name: 'New', community_id: idOf(place), fund_id: idOf(`${place} fund`), decimals: 2, type: 'asset' }),
+  },
+  subaccounts: {
+    belongsTo: 'communities',
+    select: keepsBooksOr((actor, row, world) => isTheirs(actor, world, row.id)),
+    target: inPlace('subaccount'),
+    change: { balance: 0 },
+    row: (place) => ({
+      id: idOf('new'),
+      community_id: idOf(place),
+      fund_id: idOf(`${place} fund`),
+      account_id: idOf(`${place} fund receivable`),
+      decimals: 2,
+      unit_id: idOf(`${place} unit 1`),
+    }),
+  },
+  journal_entries: {
+    belongsTo: 'communities',
+    select: keepsBooksOr(isTheirEntry),
+    target: inPlace('charge entry'),
+    change: { total: 1 },
+    row: (place) => ({ id: idOf('new'), description: 'New', community_id: idOf(place), kind: 'manual', effective_on: '2026-02-01', posting_count: 1, total: 1 }),
+  },
+  postings: {
+    belongsTo: 'communities',
+    select: keepsBooksOr(movesTheirAccount('id')),
+    target: inPlace('posting of charge entry'),
+    change: { amount: 1 },
+    row: (place) => ({
+      id: idOf('new'),
+      journal_entry_id: idOf(`${place} journal entry`),
+      community_id: idOf(place),
+      fund_id: idOf(`${place} fund`),
+      decimals: 2,
+      effective_on: '2025-11-15',
+      debit_account_id: idOf(`${place} fund bank`),
+      credit_account_id: idOf(`${place} fund other_income`),
+      amount: 1,
+    }),
+  },
+  ledger_lines: {
+    belongsTo: 'communities',
+    key: ['posting_id', 'account_id'],
+    select: keepsBooksOr(movesTheirAccount('posting_id')),
+    target: (place) => ({ posting_id: idOf(`${place} posting of charge entry`) }),
+    change: { debit: 1 },
+    row: (place) => ({ posting_id: idOf('new'), community_id: idOf(place), debit: 1 }),
+  },
+  accounting_periods: {
+    belongsTo: 'communities',
+    select: inCommunity('ledger.read'),
+    target: inPlace('period'),
+    change: { status: 'open' },
+    row: (place) => ({ id: idOf('new'), name: 'New', community_id: idOf(place), starts_on: '2025-12-01', ends_on: '2025-12-31', closed_at: '2026-01-01' }),
+  },
+  account_snapshots: {
+    belongsTo: 'communities',
+    select: inCommunity('ledger.read'),
+    target: (place) => ({ period_id: idOf(`${place} period`), account_id: idOf(`${place} fund bank`) }),
+    change: { debit_total: 1 },
+    row: (place) => ({ id: idOf('new'), community_id: idOf(place), account_id: idOf(`${place} other fund bank`), period_id: idOf(`${place} period`), debit_total: 1, credit_total: 1 }),
+  },
   blacklist_entries: {
     belongsTo: 'communities',
     select: inCommunity('blacklist.read'),
@@ -554,6 +691,33 @@ export const matrix: Record<string, RelationRules> = {
     target: inPlace('evidence'),
     change: { file_id: idOf('new') },
     row: (place) => ({ id: idOf('new'), community_id: idOf(place), entry_id: idOf(`${place} archived blacklist entry`), file_id: idOf(`${place} evidence file`) }),
+  },
+  // Billing: expenses.
+  expense_categories: {
+    belongsTo: 'communities',
+    select: inCommunity('expenses.read'),
+    archived: inCommunity('expenses.manage'),
+    target: inPlace('expense category'),
+    change: { name: 'Changed' },
+    row: (place) => ({ id: idOf('new'), community_id: idOf(place), name: 'New', code: 'NEW', fund_id: idOf('new'), account_id: idOf(`${place} expense account`) }),
+  },
+  expenses: {
+    belongsTo: 'communities',
+    select: inCommunity('expenses.read'),
+    target: inPlace('approved expense'),
+    change: { status: 'paid' },
+    row: (place) => ({
+      id: idOf('new'),
+      community_id: idOf(place),
+      description: 'New',
+      category_id: idOf(`${place} expense category`),
+      fund_id: idOf('new'),
+      decimals: 2,
+      amount: 1,
+      incurred_on: '2026-01-01',
+      starts_on: '2026-01-01',
+      ends_on: '2026-01-01',
+    }),
   },
   people_inside: {
     belongsTo: 'communities',
@@ -870,6 +1034,102 @@ export const matrix: Record<string, RelationRules> = {
     target: (place) => ({ request_id: idOf(`${place} request of tenant`) }),
     change: { details: 'Changed' },
     row: (place) => ({ kind: 'export', community_id: idOf(place) }),
+  },
+
+  // Allocation: owners see by what costs are shared out, and nobody but the books' keepers what the others bear.
+  allocation_inputs: {
+    belongsTo: 'communities',
+    select: inCommunity('charges.read'),
+    target: inPlace('input'),
+    change: { quantity: 1 },
+    row: (place) => ({ id: idOf('new'), measure: 'heat', community_id: idOf(place), unit_id: idOf(`${place} unit 1`), starts_on: '2026-02-01', ends_on: '2026-02-28', quantity: 1 }),
+  },
+  allocation_keys: {
+    belongsTo: 'communities',
+    select: inCommunity('expenses.read'),
+    target: inPlace('fixed key'),
+    change: { description: 'Changed' },
+    row: (place) => ({ id: idOf('new'), name: 'New', community_id: idOf(place), method: 'area' }),
+  },
+  allocation_key_parts: {
+    belongsTo: 'communities',
+    select: inCommunity('expenses.read'),
+    target: inPlace('key part'),
+    change: { percent: 1 },
+    row: (place) => ({ id: idOf('new'), community_id: idOf(place), allocation_key_id: idOf(`${place} hybrid key`), position: 3, method: 'area', percent: 1 }),
+  },
+  allocation_key_places: {
+    belongsTo: 'communities',
+    select: inCommunity('expenses.read'),
+    target: inPlace('key place'),
+    change: { entrance_id: idOf('alder entrance') },
+    row: (place) => ({ id: idOf('new'), community_id: idOf(place), allocation_key_id: idOf(`${place} key per unit`), building_id: idOf(`${place} building`) }),
+  },
+  allocation_key_exclusions: {
+    belongsTo: 'communities',
+    select: inCommunity('expenses.read'),
+    target: inPlace('key exclusion'),
+    change: { reason: 'Changed' },
+    row: (place) => ({ id: idOf('new'), community_id: idOf(place), allocation_key_id: idOf(`${place} fixed key`), unit_id: idOf(`${place} unit 1`) }),
+  },
+  allocation_key_weights: {
+    belongsTo: 'communities',
+    select: inCommunity('charges.read'),
+    target: inPlace('key weight'),
+    change: { weight: 0 },
+    row: (place) => ({ id: idOf('new'), community_id: idOf(place), allocation_key_id: idOf(`${place} fixed key`), unit_id: idOf(`${place} unit 2`), weight: 1 }),
+  },
+  formula_evaluations: {
+    belongsTo: 'communities',
+    select: inCommunity('expenses.read'),
+    target: inPlace('evaluation'),
+    change: { formula: '1' },
+    row: (place) => ({
+      id: idOf('new'),
+      formula: '1',
+      community_id: idOf(place),
+      allocation_key_id: idOf(`${place} formula key`),
+      version: 1,
+      starts_on: '2026-02-01',
+      ends_on: '2026-02-28',
+      unit_count: 1,
+    }),
+  },
+  formula_weights: {
+    belongsTo: 'communities',
+    select: inCommunity('charges.read'),
+    target: inPlace('formula weight'),
+    change: { weight: 0 },
+    row: (place) => ({ id: idOf('new'), community_id: idOf(place), evaluation_id: idOf(`${place} evaluation`), unit_id: idOf(`${place} unit 2`), weight: 1, inputs: {} }),
+  },
+  allocations: {
+    belongsTo: 'communities',
+    select: inCommunity('expenses.read'),
+    target: inPlace('allocation'),
+    change: { total: 1 },
+    row: (place) => ({
+      id: idOf('new'),
+      community_id: idOf(place),
+      allocation_key_id: idOf(`${place} fixed key`),
+      key_version: 1,
+      method: 'fixed',
+      total: 1,
+      decimals: 2,
+      rounding: 'largest_remainder',
+      starts_on: '2026-01-01',
+      ends_on: '2026-01-31',
+      unit_count: 1,
+      weight_total: 1,
+      formula_snapshot: {},
+    }),
+  },
+  // And whoever was charged by a line, that line: tests/database/billing_allocations.sql. Nobody was by this one.
+  allocation_lines: {
+    belongsTo: 'communities',
+    select: inCommunity('charges.read'),
+    target: inPlace('allocation line'),
+    change: { amount: 0 },
+    row: (place) => ({ id: idOf('new'), community_id: idOf(place), allocation_id: idOf(`${place} allocation`), unit_id: idOf(`${place} unit 2`), place: 2, weight: 1, inputs: {}, amount: 1 }),
   },
 };
 
@@ -1311,6 +1571,20 @@ export const functions: Record<string, FunctionRules | FunctionRules[]> = {
   },
   roster_headers: { call: everybody, args: () => ({}) },
 
+  // Statements, and what the books begin with.
+  trial_balance: { call: inCommunity('ledger.read'), args: (place) => ({ community_id: idOf(place), on_day: '2026-06-30' }) },
+  balance_sheet: { call: inCommunity('ledger.read'), args: (place) => ({ community_id: idOf(place), on_day: '2026-06-30' }) },
+  income_statement: { call: inCommunity('ledger.read'), args: (place) => ({ community_id: idOf(place), from_day: '2026-01-01', to_day: '2026-06-30' }) },
+  cash_flow: { call: inCommunity('ledger.read'), args: (place) => ({ community_id: idOf(place), from_day: '2026-01-01', to_day: '2026-06-30' }) },
+  fund_report: { call: inCommunity('ledger.read'), args: (place) => ({ community_id: idOf(place), from_day: '2026-01-01', to_day: '2026-06-30' }) },
+  general_ledger: { call: inCommunity('ledger.read'), args: (place) => ({ account_id: idOf(`${place} stated account`), from_day: '2026-01-01', to_day: '2026-06-30' }) },
+  verify_ledger: { call: inCommunity('ledger.read'), args: (place) => ({ community_id: idOf(place) }) },
+  import_opening_balances: {
+    call: inCommunity('ledger.post'),
+    // The first month is closed: it may be asked, and would be refused.
+    args: (place) => ({ community_id: idOf(place), headers: ['Account', 'Balance'], rows: [['STATED', '25']], dry_run: true }),
+  },
+
   register_vehicle: [
     { call: any(inCommunity('vehicles.manage'), inUnitOne('vehicles.manage_own')), args: (place) => ({ unit_id: idOf(`${place} unit 1`), plate: 'NEW 1234' }) },
     // For somebody else: whom one sees in the own unit.
@@ -1421,6 +1695,75 @@ export const functions: Record<string, FunctionRules | FunctionRules[]> = {
     },
   ],
   reset_presence: { call: inCommunity('access.decide'), args: (place) => ({ community_id: idOf(place), subject_id: idOf(`${place} tenant`), reason: 'Attack' }) },
+  // Billing: expenses.
+  create_expense_category: { call: inCommunity('expenses.manage'), args: (place) => ({ community_id: idOf(place), code: 'NEW', name: 'New', account_id: idOf(`${place} expense account`) }) },
+  change_expense_category: { call: inCommunity('expenses.manage'), args: (place) => ({ category_id: idOf(`${place} expense category`), code: 'ATTACK', name: 'Attack' }) },
+  set_expense_category_status: { call: inCommunity('expenses.manage'), args: (place) => ({ category_id: idOf(`${place} expense category`), status: 'inactive' }) },
+  enter_expense: {
+    call: inCommunity('expenses.manage'),
+    args: (place) => ({ community_id: idOf(place), category_id: idOf(`${place} expense category`), description: 'Attack', amount: 1, incurred_on: '2026-01-01', receipt_file_id: idOf(`${place} receipt`) }),
+  },
+  change_expense: {
+    call: inCommunity('expenses.manage'),
+    args: (place) => ({ expense_id: idOf(`${place} draft expense`), category_id: idOf(`${place} expense category`), description: 'Attack', amount: 1, incurred_on: '2026-01-01' }),
+  },
+  set_expense_receipt: { call: inCommunity('expenses.manage'), args: (place) => ({ expense_id: idOf(`${place} draft expense`), file_id: idOf(`${place} receipt`) }) },
+  submit_expense: { call: inCommunity('expenses.manage'), args: (place) => ({ expense_id: idOf(`${place} draft expense`) }) },
+  reopen_expense: { call: inCommunity('expenses.manage'), args: (place) => ({ expense_id: idOf(`${place} submitted expense`) }) },
+  approve_expense: { call: inCommunity('expenses.approve'), args: (place) => ({ expense_id: idOf(`${place} submitted expense`) }) },
+  reject_expense: { call: inCommunity('expenses.approve'), args: (place) => ({ expense_id: idOf(`${place} submitted expense`), reason: 'Attack' }) },
+  pay_expense: { call: inCommunity('expenses.pay'), args: (place) => ({ expense_id: idOf(`${place} approved expense`) }) },
+  reverse_expense_payment: { call: inCommunity('expenses.pay'), args: (place) => ({ expense_id: idOf(`${place} paid expense`), reason: 'Attack' }) },
+  cancel_expense: { call: inCommunity('expenses.manage'), args: (place) => ({ expense_id: idOf(`${place} approved expense`), reason: 'Attack' }) },
+  preview_expense_allocation: {
+    call: inCommunity('charges.read'),
+    args: (place) => ({ expense_id: idOf(`${place} approved expense`) }),
+    told: { of: (row) => row.unit_id, expected: (_actor, row) => [idOf(`${placeOf(row)} empty unit`)] },
+  },
+  allocate_expense: { call: inCommunity('expenses.manage'), args: (place) => ({ expense_id: idOf(`${place} approved expense`), due_on: '2099-01-01' }) },
+  reverse_expense_allocation: { call: inCommunity('expenses.manage'), args: (place) => ({ expense_id: idOf(`${place} allocated expense`), reason: 'Attack' }) },
+  adjust_charge: [
+    { call: inCommunity('charges.adjust'), args: (place) => ({ charge_id: idOf(`${place} adjusted charge`), kind: 'credit_note', reason: 'Attack', amount: 1 }) },
+    { call: inCommunity('charges.write_off'), args: (place) => ({ charge_id: idOf(`${place} adjusted charge`), kind: 'write_off', reason: 'Attack' }) },
+  ],
+  reverse_adjustment: { call: inCommunity('charges.adjust'), args: (place) => ({ adjustment_id: idOf(`${place} adjustment`), reason: 'Attack' }) },
+  account_statement: {
+    call: any(inCommunity('ledger.read'), all(involvedInCommunity(), ofNamed('tenant', asResident('id')))),
+    args: (place) => ({ subaccount_id: idOf(`${place} subaccount`) }),
+  },
+  receivables_aging: {
+    call: everybody,
+    args: (place) => ({ community_id: idOf(place) }),
+    told: {
+      of: (row) => row.subaccount_id,
+      expected: (actor, row, world) =>
+        world.subaccounts.filter(({ id, communityId, isOwing }) => communityId === row.community_id && isOwing && keepsBooksOr(() => isTheirs(actor, world, id))(actor, row, world)).map(({ id }) => id),
+    },
+  },
+  // They are open everywhere: who may open them, the tests of the database tell.
+  open_books: { call: nobody, args: (place) => ({ community_id: idOf(place), opened_on: '2026-01-01' }) },
+  create_fund: { call: inCommunity('ledger.manage'), args: (place) => ({ community_id: idOf(place), name: 'New', code: 'NEW', kind: 'special' }) },
+  create_account: { call: inCommunity('ledger.manage'), args: (place) => ({ fund_id: idOf(`${place} fund`), code: 'NEW', name: 'New', type: 'expense' }) },
+  set_ledger_account_status: { call: inCommunity('ledger.manage'), args: (place) => ({ account_id: idOf(`${place} fund bank`), status: 'inactive' }) },
+  post_journal_entry: {
+    call: inCommunity('ledger.post'),
+    args: (place) => ({
+      community_id: idOf(place),
+      effective_on: '2026-02-01',
+      description: 'Attack',
+      postings: [{ debit_account_id: idOf(`${place} fund bank`), credit_account_id: idOf(`${place} fund other_income`), amount: 5 }],
+    }),
+  },
+  reverse_journal_entry: [
+    { call: inCommunity('ledger.post'), args: (place) => ({ entry_id: idOf(`${place} journal entry`), reason: 'Attack' }) },
+    { call: inCommunity('ledger.post'), args: (place) => ({ entry_id: idOf(`${place} charge entry`), reason: 'Attack' }) },
+  ],
+  transfer_between_funds: {
+    call: inCommunity('ledger.post'),
+    args: (place) => ({ from_fund_id: idOf(`${place} fund`), to_fund_id: idOf(`${place} other fund`), amount: 5, effective_on: '2026-02-01', description: 'Attack' }),
+  },
+  close_period: { call: inCommunity('ledger.close'), args: (place) => ({ community_id: idOf(place), ends_on: '2025-12-31' }) },
+  reopen_period: { call: inCommunity('ledger.reopen'), args: (place) => ({ period_id: idOf(`${place} period`), reason: 'Attack' }) },
   add_blacklist_entry: { call: inCommunity('blacklist.manage'), args: (place) => ({ community_id: idOf(place), reason: 'Attack', full_name: 'Enemy' }) },
   change_blacklist_entry: { call: inCommunity('blacklist.manage'), args: (place) => ({ entry_id: idOf(`${place} blacklist entry`), ends_at: '2099-01-01' }) },
   lift_blacklist_entry: { call: inCommunity('blacklist.manage'), args: (place) => ({ entry_id: idOf(`${place} blacklist entry`), reason: 'Attack' }) },
@@ -1501,6 +1844,24 @@ export const functions: Record<string, FunctionRules | FunctionRules[]> = {
     args: (place) => ({ pet_id: idOf(`${place} pet`) }),
     told: { of: (row) => row.id, expected: (_actor, row) => [idOf(`${placeOf(row)} vaccination`), idOf(`${placeOf(row)} pet incident`)] },
   },
+
+  // Allocation.
+  enter_allocation_inputs: {
+    call: inCommunity('expenses.manage'),
+    args: (place) => ({ community_id: idOf(place), measure: 'heat', starts_on: '2026-03-01', ends_on: '2026-03-31', quantities: [{ unit_id: idOf(`${place} unit 1`), quantity: 1 }] }),
+  },
+  create_allocation_key: { call: inCommunity('expenses.manage'), args: (place) => ({ community_id: idOf(place), name: 'Attack', method: 'per_unit' }) },
+  change_allocation_key: { call: inCommunity('expenses.manage'), args: (place) => ({ key_id: idOf(`${place} fixed key`), description: 'Attack' }) },
+  set_allocation_key_status: { call: inCommunity('expenses.manage'), args: (place) => ({ key_id: idOf(`${place} fixed key`), status: 'inactive' }) },
+  formula_inputs: { call: inCommunity('expenses.manage'), args: (place) => ({ key_id: idOf(`${place} formula key`), starts_on: '2026-01-01', ends_on: '2026-01-31' }) },
+  // The function that evaluates formulas alone, with the secret key.
+  store_formula_weights: {
+    call: nobody,
+    args: (place) => ({ key_id: idOf(`${place} formula key`), version: 1, starts_on: '2026-01-01', ends_on: '2026-01-31', digest: '', weights: [] }),
+  },
+  preview_allocation: { call: inCommunity('charges.read'), args: (place) => ({ key_id: idOf(`${place} key per unit`), starts_on: '2026-01-01', ends_on: '2026-01-31', total: 100 }) },
+  allocation_line_facts: { call: inCommunity('charges.read'), args: (place) => ({ line_id: idOf(`${place} allocation line`) }) },
+  explain_allocation_line: { call: inCommunity('charges.read'), args: (place) => ({ line_id: idOf(`${place} allocation line`) }) },
 };
 
 /** The attacks on a function. */

@@ -110,6 +110,10 @@ export async function createFixtures(databaseUrl: string, sql: Sql): Promise<Act
     for (const place of places) {
       await createCommunity(run, place);
       await furnishCommunity(run, place);
+      await shareOut(run, place);
+      await stateBooks(run, place);
+      await adjustDebts(run, place);
+      await closeMonth(run, place);
     }
     await furnishOrganizations(run);
     await run(
@@ -380,7 +384,9 @@ async function furnishCommunity(run: Run, place: Place): Promise<void> {
   await buildGate(run, place);
   await expectVisitors(run, place);
   await handOutPasses(run, place);
+  await keepBooks(run, place);
   await decideAtGate(run, place);
+  await spendMoney(run, place);
 
   // What was archived.
   await run(`insert into public.buildings (id, community_id, name) values ($1, $2, 'Old house')`, [named('archived building'), community]);
@@ -577,6 +583,101 @@ async function decideAtGate(run: Run, place: Place): Promise<void> {
   await run(`update public.blacklist_entries set deleted_at = now() where id = $1`, [named('archived blacklist entry')]);
 }
 
+/** What the community spends, in each state. What is shared out falls to the unit that nobody owns or lives in. */
+async function spendMoney(run: Run, place: Place): Promise<void> {
+  const community = idOf(place);
+  const named = (name: string) => idOf(`${place} ${name}`);
+  await run(`select public.open_books(c.id, current_date - 100) from public.communities c where c.id = $1 and not exists (select from public.ledgers l where l.community_id = c.id)`, [community]);
+  await run(
+    `insert into public.accounts (id, code, name, community_id, fund_id, decimals, type, purpose)
+     select $1, 'EXP', 'Expenses of the fixtures', f.community_id, f.id, f.decimals, 'expense', 'expense' from public.funds f where f.community_id = $2 and f.kind = 'operating'`,
+    [named('expense account'), community],
+  );
+  await run(`insert into public.allocation_keys (id, name, community_id, method) values ($1, 'Expenses of the fixtures', $2, 'fixed')`, [named('expense key'), community]);
+  await run(`insert into public.allocation_key_weights (community_id, allocation_key_id, unit_id, weight) values ($1, $2, $3, 1)`, [community, named('expense key'), named('empty unit')]);
+  for (const name of ['expense category', 'archived expense category']) {
+    await run(
+      `insert into public.expense_categories (id, name, code, community_id, fund_id, account_id, allocation_key_id)
+       select $1, $2, case when $2 like 'archived%' then 'OLD' else 'EXP' end, a.community_id, a.fund_id, a.id, $3 from public.accounts a where a.id = $4`,
+      [named(name), name, named('expense key'), named('expense account')],
+    );
+  }
+  await run(`update public.expense_categories set deleted_at = now() where id = $1`, [named('archived expense category')]);
+  await run(
+    `insert into public.files (id, name, community_id, purpose, bucket, content_type, size, status, stored_at)
+     select $1, 'receipt', $2, p.key, p.bucket, 'image/png', 10, 'stored', now() from public.file_purposes p where p.key = 'expenses.receipt'`,
+    [named('receipt'), community],
+  );
+  const steps = {
+    'draft expense': [],
+    'submitted expense': ['submit_expense($1)'],
+    'approved expense': ['submit_expense($1)', 'approve_expense($1)'],
+    'paid expense': ['submit_expense($1)', 'approve_expense($1)', 'pay_expense($1)'],
+    'allocated expense': ['submit_expense($1)', 'approve_expense($1)', 'allocate_expense($1, current_date + 14)'],
+  };
+  for (const [name, calls] of Object.entries(steps)) {
+    await run(
+      `insert into public.expenses (id, description, community_id, category_id, fund_id, decimals, amount, incurred_on, starts_on, ends_on)
+       select $1, $2, c.community_id, c.id, c.fund_id, f.decimals, 10, current_date, current_date, current_date
+       from public.expense_categories c join public.funds f on f.id = c.fund_id where c.id = $3`,
+      [named(name), name, named('expense category')],
+    );
+    for (const call of calls) await run(`select public.${call}`, [named(name)]);
+  }
+}
+
+/** The books: two funds whose accounts are called by what they are for (`fund bank`), a charge of the tenant's and an entry by hand. */
+async function keepBooks(run: Run, place: Place): Promise<void> {
+  const community = idOf(place);
+  const named = (name: string) => idOf(`${place} ${name}`);
+  await run(`select public.open_books($1, '2025-11-01')`, [community]);
+  for (const [fund, code] of [['fund', 'FIX'], ['other fund', 'FIX2']] as const) {
+    await run(`insert into public.funds (id, name, code, community_id, decimals, kind) select $1, $2, $3, l.community_id, l.decimals, 'special' from public.ledgers l where l.community_id = $4`, [
+      named(fund),
+      `The ${fund}`,
+      code,
+      community,
+    ]);
+    await run(
+      `insert into public.accounts (id, code, name, community_id, fund_id, decimals, type, purpose)
+       select case when t.purpose not in ('expense', 'general') then md5(format('vicinia test %s %s', $2::text, t.purpose))::uuid else extensions.uuidv7() end, t.code, t.name, f.community_id, f.id, f.decimals, t.type, t.purpose
+       from public.funds f join app.chart_templates t on t.template = 'condominium' and t.fund_kind = f.kind where f.id = $1`,
+      [named(fund), `${place} ${fund}`],
+    );
+  }
+  await run(
+    `insert into public.subaccounts (id, community_id, fund_id, account_id, decimals, unit_id, resident_id)
+     select $1, a.community_id, a.fund_id, a.id, a.decimals, $2, $3 from public.accounts a where a.fund_id = $4 and a.purpose = 'receivable'`,
+    [named('subaccount'), named('unit 1'), named('tenant'), named('fund')],
+  );
+  for (const [name, kind, debit, credit, subaccount] of [
+    ['journal entry', 'manual', 'bank', 'other_income', null],
+    ['charge entry', 'charge', 'receivable', 'assessment_income', named('subaccount')],
+  ]) {
+    await run(
+      `with entry as (
+         insert into public.journal_entries (id, description, community_id, kind, effective_on, posting_count, total) values ($1, 'Entry', $2, $3, '2025-11-15', 1, 12) returning id, decimals
+       )
+       insert into public.postings (id, journal_entry_id, community_id, fund_id, decimals, effective_on, debit_account_id, debit_subaccount_id, credit_account_id, amount)
+       select $4, e.id, $2, $5, e.decimals, '2025-11-15', d.id, $6, c.id, 12
+       from entry e join public.accounts d on d.fund_id = $5 and d.purpose = $7 join public.accounts c on c.fund_id = $5 and c.purpose = $8`,
+      [named(name ?? ''), community, kind, named(`posting of ${name}`), named('fund'), subaccount, debit, credit],
+    );
+  }
+}
+
+/** The first month of the books, closed. */
+async function closeMonth(run: Run, place: Place): Promise<void> {
+  const community = idOf(place);
+  const named = (name: string) => idOf(`${place} ${name}`);
+  await run(`insert into public.accounting_periods (id, name, community_id, starts_on, ends_on, closed_at) values ($1, '2025-11', $2, '2025-11-01', '2025-11-30', now())`, [named('period'), community]);
+  // In one transaction.
+  await run(`
+    select set_config('app.rewriting', 'public.account_snapshots'::regclass::oid::text, true);
+    insert into public.account_snapshots (community_id, account_id, period_id, debit_total, credit_total)
+    select '${community}', t.account_id, '${named('period')}', t.debit_total, t.credit_total from app.account_totals('${community}', '2025-11-30') t;`);
+}
+
 /** The community's keys, and a pass of each kind; one for offline gates waits for its signature. */
 async function handOutPasses(run: Run, place: Place): Promise<void> {
   const community = idOf(place);
@@ -608,6 +709,47 @@ export const kidOf = (place: Place): string => `${place}key`;
 export const offlineKidOf = (place: Place): string => `${place}off`;
 /** The token of the link to the pass of a community's visitor. */
 export const linkOf = (place: Place): string => place.padEnd(32, 'A');
+
+/** What statements tell of: books with an account that stood at something before they began. */
+async function stateBooks(run: Run, place: Place): Promise<void> {
+  const community = idOf(place);
+  await run(`select public.open_books(c.id, current_date - 100) from public.communities c where c.id = $1 and not exists (select from public.ledgers l where l.community_id = c.id)`, [community]);
+  await run(
+    `insert into public.accounts (id, code, name, community_id, fund_id, decimals, type)
+     select $1, 'STATED', 'Stated', f.community_id, f.id, f.decimals, 'asset' from public.funds f where f.community_id = $2 and f.kind = 'operating'`,
+    [idOf(`${place} stated account`), community],
+  );
+  await run(`select public.import_opening_balances($1, '{Account,Balance}', '[["STATED", 20]]', dry_run => false)`, [community]);
+}
+
+/** A charge of the tenant's of which half is forgiven; the posting has the charge's id. */
+async function adjustDebts(run: Run, place: Place): Promise<void> {
+  const community = idOf(place);
+  const named = (name: string) => idOf(`${place} ${name}`);
+  await run(
+    `with entry as (
+       insert into public.journal_entries (id, description, community_id, kind, effective_on, posting_count, total) values ($1, 'Charge', $2, 'charge', '2025-12-01', 1, 12) returning id, decimals
+     ),
+     posting as (
+       insert into public.postings (id, journal_entry_id, community_id, fund_id, decimals, effective_on, debit_account_id, debit_subaccount_id, credit_account_id, amount)
+       select $3, e.id, s.community_id, s.fund_id, e.decimals, '2025-12-01', s.account_id, s.id, app.account_for(s.community_id, s.fund_id, 'assessment_income'), 12
+       from entry e join public.subaccounts s on s.id = $4
+       returning *
+     )
+     insert into public.charges (id, description, community_id, unit_id, subaccount_id, fund_id, decimals, journal_entry_id, source, starts_on, ends_on, charged_on, due_on, amount)
+     select p.id, 'Charge', p.community_id, s.unit_id, s.id, p.fund_id, p.decimals, p.journal_entry_id, 'other', '2025-12-01', '2025-12-31', '2025-12-01', '2025-12-15', p.amount
+     from posting p join public.subaccounts s on s.id = p.debit_subaccount_id`,
+    [named('adjusted entry'), community, named('adjusted charge'), named('subaccount')],
+  );
+  await run(
+    `insert into public.adjustments (id, number, community_id, kind, charge_id, amount, decimals, effective_on, reason, journal_entry_id)
+     select $1, app.next_number($2, 'waiver'), $2, 'waiver', c.id, 6, c.decimals, '2025-12-02', 'Half of it',
+       app.post_entry($2, 'adjustment', '2025-12-02', 'Waiver', array[row(c.fund_id, app.account_for($2, c.fund_id, 'waiver_expense'), null, s.account_id, s.id, 6, null)::app.posting_line],
+         document_kind => 'adjustment', document_id => $1)
+     from public.charges c join public.subaccounts s on s.id = c.subaccount_id where c.id = $3`,
+    [named('adjustment'), community, named('adjusted charge')],
+  );
+}
 
 /** What the organizations and the site have besides communities. */
 async function furnishOrganizations(run: Run): Promise<void> {
@@ -660,4 +802,62 @@ export async function mintToken(sql: Sql, jwtSecret: string, userId: string, wit
   const event = { user_id: userId, claims, authentication_method: 'password' };
   const minted = withHook ? (await sql<{ event: typeof event }>('select app.access_token($1) as event', [event]))[0]?.event.claims : claims;
   return new SignJWT(minted ?? claims).setProtectedHeader({ alg: 'HS256', typ: 'JWT' }).sign(new TextEncoder().encode(jwtSecret));
+}
+
+/** By what the community shares costs out, what was measured, and an allocation by which nobody was charged yet. */
+async function shareOut(run: Run, place: Place): Promise<void> {
+  const community = idOf(place);
+  const named = (name: string) => idOf(`${place} ${name}`);
+  await run(`select public.open_books(c.id, current_date - 100) from public.communities c where c.id = $1 and not exists (select from public.ledgers l where l.community_id = c.id)`, [community]);
+  await run(
+    `insert into public.allocation_inputs (id, measure, community_id, unit_id, starts_on, ends_on, quantity) values ($1, 'water_cold', $2, $3, '2026-01-01', '2026-01-31', 12.5)`,
+    [named('input'), community, named('unit 1')],
+  );
+  await run(
+    `insert into public.allocation_keys (id, name, community_id, method, formula) values
+       ($1, 'Fixed', $5, 'fixed', null), ($2, 'Mixture', $5, 'hybrid', null), ($3, 'Formula', $5, 'formula', 'persons + 1'), ($4, 'Per unit', $5, 'per_unit', null)`,
+    [named('fixed key'), named('hybrid key'), named('formula key'), named('key per unit'), community],
+  );
+  await run(
+    `insert into public.allocation_key_parts (id, community_id, allocation_key_id, position, method, percent) values ($1, $3, $4, 1, 'fixed', 60), ($2, $3, $4, 2, 'per_unit', 40)`,
+    [named('key part'), named('second key part'), community, named('hybrid key')],
+  );
+  await run(`insert into public.allocation_key_places (id, community_id, allocation_key_id, building_id) values ($1, $2, $3, $4)`, [
+    named('key place'),
+    community,
+    named('fixed key'),
+    named('building'),
+  ]);
+  await run(`insert into public.allocation_key_exclusions (id, community_id, allocation_key_id, unit_type, reason) values ($1, $2, $3, 'parking', 'No lift')`, [
+    named('key exclusion'),
+    community,
+    named('fixed key'),
+  ]);
+  await run(`insert into public.allocation_key_weights (id, community_id, allocation_key_id, unit_id, weight) values ($1, $2, $3, $4, 1.5)`, [
+    named('key weight'),
+    community,
+    named('fixed key'),
+    named('unit 1'),
+  ]);
+  await run(
+    `insert into public.formula_evaluations (id, formula, community_id, allocation_key_id, version, starts_on, ends_on, unit_count) values ($1, 'persons + 1', $2, $3, 1, '2026-01-01', '2026-01-31', 1)`,
+    [named('evaluation'), community, named('formula key')],
+  );
+  await run(`insert into public.formula_weights (id, community_id, evaluation_id, unit_id, weight, inputs) values ($1, $2, $3, $4, 3, '{"persons": 2}')`, [
+    named('formula weight'),
+    community,
+    named('evaluation'),
+    named('unit 1'),
+  ]);
+  await run(
+    `insert into public.allocations (id, community_id, allocation_key_id, key_version, method, total, decimals, rounding, starts_on, ends_on, unit_count, weight_total, formula_snapshot)
+     select $1, l.community_id, $3, 1, 'fixed', 100, l.decimals, 'largest_remainder', '2026-01-01', '2026-01-31', 1, 1.5, '{"key": "Fixed", "method": "fixed"}' from public.ledgers l where l.community_id = $2`,
+    [named('allocation'), community, named('fixed key')],
+  );
+  await run(`insert into public.allocation_lines (id, community_id, allocation_id, unit_id, place, weight, inputs, amount) values ($1, $2, $3, $4, 1, 1.5, '{}', 100)`, [
+    named('allocation line'),
+    community,
+    named('allocation'),
+    named('unit 1'),
+  ]);
 }

@@ -1,0 +1,425 @@
+-- Ledger: the journal.
+--
+-- Purpose     Every movement of money: entries, and the postings they consist of.
+-- Tables      journal_entries, postings
+-- Views       ledger_lines
+-- Invariants  A posting moves one positive amount from a credit account to a debit account of one community and fund, so each posting, each
+--             entry and each fund balances by construction. Its accounts are of that community and fund, its subaccounts of those accounts.
+--             An entry has exactly the postings that it announces, written by one INSERT; one without any does not commit. What was posted
+--             is never changed: a mistake is reversed, once. Nothing is dated into a closed period or before the books. Claims between
+--             funds arise in pairs. The balance of a subaccount is the sum of its postings.
+--             These rules stand in keys, checks and triggers, so they hold for every domain, the secret key, SQL and Studio; verify_ledger
+--             (topic verify) looks for what could only be written with the triggers off.
+-- Locks       The community (shared; closing a period takes it alone), then subaccounts in id order, until the end of the transaction.
+
+create type public.entry_kind as enum ('manual', 'opening', 'charge', 'expense', 'payment', 'adjustment', 'transfer', 'reversal', 'closing', 'reclassification');
+
+-- Entries ------------------------------------------------------------------------------------------------------------
+
+create table public.journal_entries (
+  id uuid not null default extensions.uuidv7(),
+  description text not null,
+  community_id uuid not null,
+  decimals smallint not null,
+  kind public.entry_kind not null,
+  effective_on date not null,
+  booked_at timestamptz not null default now(),
+  booked_by uuid,
+  booked_as text,
+  document_kind text,
+  document_id uuid,
+  reverses_id uuid,
+  idempotency_key text,
+  request_hash bytea,
+  posting_count integer not null,
+  total numeric not null,
+  constraint journal_entries_pkey primary key (id),
+  constraint journal_entries_community_id_key unique (community_id, id),
+  constraint journal_entries_effective_on_key unique (community_id, effective_on, id, decimals),
+  constraint journal_entries_reverses_fkey foreign key (community_id, reverses_id) references public.journal_entries (community_id, id) on delete restrict,
+  constraint journal_entries_description_check check (description = btrim(description) and length(description) between 1 and 500),
+  constraint journal_entries_kind_check check (
+    (reverses_id is not null) = (kind = 'reversal')
+    and (document_kind is null) = (document_id is null)
+    and (idempotency_key is null) = (request_hash is null))
+);
+
+create unique index journal_entries_reverses_key on public.journal_entries (community_id, reverses_id) where reverses_id is not null;
+create unique index journal_entries_idempotency_key on public.journal_entries (community_id, idempotency_key) where idempotency_key is not null;
+create index journal_entries_document_idx on public.journal_entries (document_id) where document_id is not null;
+
+comment on table public.journal_entries is
+  'The journal: one row per entry. Append-only; what it moves stands in postings, what it looks like in debits and credits in ledger_lines. '
+  'No key to the books: its postings, without which it does not commit, have one each, and a second would make every entry lock the row that all others lock.';
+comment on column public.journal_entries.description is 'What happened, in a line.';
+comment on column public.journal_entries.decimals is 'The decimals of the books, by the postings'' key. Set by the database.';
+comment on column public.journal_entries.kind is 'manual: by hand. opening: balances of the cut-over. charge, expense, payment, adjustment: by documents. transfer: between funds. reversal: takes another back. closing: end of a fiscal year. reclassification: between subaccounts.';
+comment on column public.journal_entries.effective_on is 'The day it counts for.';
+comment on column public.journal_entries.booked_at is 'When it was posted. Set by the database.';
+comment on column public.journal_entries.booked_by is 'The user who posted it; null when no user did. Set by the database.';
+comment on column public.journal_entries.booked_as is 'Who posted it when no user did: service_role, studio:postgres, job:<name>. Set by the database.';
+comment on column public.journal_entries.document_kind is 'Which kind of document caused it: fee_run, expense, adjustment. Null for an entry by hand.';
+comment on column public.journal_entries.document_id is 'The document''s id. No foreign key: the document names the entry, by key.';
+comment on column public.journal_entries.reverses_id is 'The entry that it takes back; each can be taken back once.';
+comment on column public.journal_entries.idempotency_key is 'What the caller numbered the request with: the same request with this key is the same entry.';
+comment on column public.journal_entries.request_hash is 'SHA-256 of what was asked with the key.';
+comment on column public.journal_entries.posting_count is 'How many postings it has.';
+comment on column public.journal_entries.total is 'What they sum to.';
+
+select app.keep('public.journal_entries');
+
+select app.register_personal_data('public.journal_entries', 'booked_by', 'actor', kept_because => 'Who posted an entry stays accountable.');
+
+-- Postings -----------------------------------------------------------------------------------------------------------
+
+create table public.postings (
+  id uuid not null default extensions.uuidv7(),
+  journal_entry_id uuid not null,
+  community_id uuid not null,
+  fund_id uuid not null,
+  decimals smallint not null,
+  effective_on date not null,
+  debit_account_id uuid not null,
+  debit_subaccount_id uuid,
+  credit_account_id uuid not null,
+  credit_subaccount_id uuid,
+  amount numeric not null,
+  memo text,
+  -- The amount is in the key, so that a document can name the posting and what it moves by one key.
+  constraint postings_pkey primary key (id, community_id, amount),
+  constraint postings_entry_fkey foreign key (community_id, journal_entry_id, effective_on, decimals)
+    references public.journal_entries (community_id, id, effective_on, decimals) on delete restrict,
+  constraint postings_amount_check check (amount > 0 and amount < 1e15 and amount = round(amount, decimals)),
+  constraint postings_sides_check check ((debit_account_id <> credit_account_id or debit_subaccount_id <> credit_subaccount_id) is true),
+  constraint postings_memo_check check (length(memo) between 1 and 500)
+);
+
+-- Few and small, because every posting pays for them. So are the checks: each is made ready for every statement anew.
+create index postings_entry_idx on public.postings (journal_entry_id);
+create index postings_debit_account_idx on public.postings (debit_account_id, effective_on);
+create index postings_credit_account_idx on public.postings (credit_account_id, effective_on);
+create index postings_debit_subaccount_idx on public.postings (debit_subaccount_id) where debit_subaccount_id is not null;
+create index postings_credit_subaccount_idx on public.postings (credit_subaccount_id) where credit_subaccount_id is not null;
+
+comment on table public.postings is
+  'What entries move: each posting one amount, from a credit account to a debit account of the same fund. Append-only. Its accounts and subaccounts are looked up by the trigger _200_post, all at once for a statement: '
+  'four foreign keys would double what a posting costs, and let all postings lock the same few accounts. What they refer to has frozen keys and is never deleted.';
+comment on column public.postings.journal_entry_id is 'The entry it is a part of.';
+comment on column public.postings.fund_id is 'The fund in which it moves.';
+comment on column public.postings.decimals is 'The decimals of the books, by key.';
+comment on column public.postings.effective_on is 'The day the entry counts for, by key.';
+comment on column public.postings.debit_account_id is 'The account that is debited.';
+comment on column public.postings.debit_subaccount_id is 'Whose account within it.';
+comment on column public.postings.credit_account_id is 'The account that is credited.';
+comment on column public.postings.credit_subaccount_id is 'Whose account within it.';
+comment on column public.postings.amount is 'How much: more than nothing, with the currency''s decimals.';
+comment on column public.postings.memo is 'What this part is, where the entry''s description does not say it.';
+
+select app.keep('public.postings');
+
+-- Who sees what ------------------------------------------------------------------------------------------------------
+
+create function app.my_journal_entries()
+returns setof uuid
+language plpgsql
+stable
+security definer -- reads postings before any policy on them is decided
+set search_path = ''
+as $$
+begin
+  return query
+    select e.id
+    from (
+      select p.journal_entry_id, count(*) as many
+      from (
+        select p.id, p.journal_entry_id from app.my_subaccounts() mine join public.postings p on p.debit_subaccount_id = mine
+        union
+        select p.id, p.journal_entry_id from app.my_subaccounts() mine join public.postings p on p.credit_subaccount_id = mine
+      ) p
+      group by p.journal_entry_id
+    ) p
+    join public.journal_entries e on e.id = p.journal_entry_id and e.posting_count = p.many;
+end;
+$$;
+
+comment on function app.my_journal_entries() is
+  'The entries that are about the caller''s own accounts alone. An entry that others share (a run of fees) shows the caller only the own postings: its total would tell of the others. Definer: reads postings.';
+
+grant execute on function app.my_journal_entries() to authenticated;
+
+create policy journal_entries_select on public.journal_entries for select to authenticated
+  using (
+    community_id = any ((select app.my_communities())::uuid[])
+    and (
+      (select app.holds_everywhere('ledger.read')) or community_id in (select app.communities_with('ledger.read'))
+      or id in (select app.my_journal_entries())
+    )
+  );
+create policy postings_select on public.postings for select to authenticated
+  using (
+    community_id = any ((select app.my_communities())::uuid[])
+    and (
+      (select app.holds_everywhere('ledger.read')) or community_id in (select app.communities_with('ledger.read'))
+      or debit_subaccount_id in (select app.my_subaccounts())
+      or credit_subaccount_id in (select app.my_subaccounts())
+    )
+  );
+grant select on public.journal_entries, public.postings to authenticated, service_role;
+
+-- Admitting an entry -------------------------------------------------------------------------------------------------
+
+create function app.lock_ledger(community uuid, is_exclusive boolean)
+returns void
+language plpgsql
+volatile
+set search_path = ''
+as $$
+begin
+  if current_setting('transaction_isolation') <> 'read committed' then
+    perform app.fail(409, 'isolation_refused', 'Posting looks at what others have just committed, which this isolation level hides.',
+      'Post in a transaction that is read committed.');
+  elsif is_exclusive then
+    perform pg_advisory_xact_lock(hashtextextended('ledger of ' || community, 0));
+  else
+    perform pg_advisory_xact_lock_shared(hashtextextended('ledger of ' || community, 0));
+  end if;
+end;
+$$;
+
+comment on function app.lock_ledger(uuid, boolean) is
+  'Holds the books of a community until the end of the transaction: whoever posts shares them, whoever closes or reopens a period has them alone. Read committed only (409 isolation_refused). Not executable by API roles.';
+
+create function app.tg_journal_entries__admit()
+returns trigger
+language plpgsql
+set search_path = ''
+as $$
+declare
+  -- app.lock_ledger, written out; an expression costs a third of what a statement does.
+  is_held constant boolean := pg_advisory_xact_lock_shared(hashtextextended('ledger of ' || new.community_id, 0)) is not null;
+  books record;
+begin
+  if current_setting('transaction_isolation') <> 'read committed' then
+    perform app.lock_ledger(new.community_id, false);
+  end if;
+  -- A statement of its own: it sees what was closed until the lock was ours.
+  select l.decimals, l.opened_on, l.closed_through into books from public.ledgers l where l.community_id = new.community_id;
+  if books is null then
+    perform app.fail(409, 'books_not_open', 'This community has no books yet.', 'Open them with open_books.');
+  elsif new.effective_on <= books.closed_through then
+    perform app.fail(409, 'period_closed', format('The books are closed through %s.', books.closed_through), 'Date the entry later, or reopen the period.');
+  elsif new.effective_on < books.opened_on and new.kind <> 'opening' then
+    perform app.fail(422, 'before_books', format('These books begin on %s.', books.opened_on));
+  elsif new.effective_on > current_date + 400 then
+    perform app.fail(422, 'too_far_ahead', 'An entry is dated at most 400 days ahead.');
+  end if;
+  new.decimals := books.decimals;
+  -- 1500 reads 1500.00.
+  if new.total = round(new.total, books.decimals) then
+    new.total := round(new.total, books.decimals);
+  end if;
+  new.booked_at := now();
+  new.booked_by := app.actor_id();
+  if new.booked_by is null then
+    new.booked_as := app.actor_label();
+  end if;
+  return new;
+end;
+$$;
+
+comment on function app.tg_journal_entries__admit() is
+  'BEFORE INSERT: holds the books (shared), refuses a date outside of them (409 books_not_open, period_closed; 422 before_books, too_far_ahead) and says who posts.';
+
+create trigger _200_admit before insert on public.journal_entries for each row execute function app.tg_journal_entries__admit();
+
+create function app.tg_journal_entries__posted()
+returns trigger
+language plpgsql
+security definer -- looks for postings whoever may see them: at commit it runs as the caller
+set search_path = ''
+as $$
+begin
+  if not exists (select from public.postings p where p.journal_entry_id = new.id) then
+    perform app.fail(422, 'entry_incomplete', format('The entry "%s" has no postings.', new.description));
+  end if;
+  return null;
+end;
+$$;
+
+comment on function app.tg_journal_entries__posted() is 'AFTER INSERT, at the end of the transaction: an entry without postings does not commit (422 entry_incomplete). Definer: looks for postings whoever may see them.';
+
+create constraint trigger _900_posted after insert on public.journal_entries deferrable initially deferred
+  for each row execute function app.tg_journal_entries__posted();
+
+-- Posting ------------------------------------------------------------------------------------------------------------
+
+create function app.fail_incomplete(entries uuid[])
+returns void
+language plpgsql
+stable
+set search_path = ''
+as $$
+declare
+  wrong record;
+begin
+  select e.description, e.posting_count, e.total, p.many, p.total as posted into wrong
+  from public.journal_entries e
+  cross join lateral (select count(*) as many, sum(p.amount) as total from public.postings p where p.journal_entry_id = e.id) p
+  where e.id = any (entries) and (p.many <> e.posting_count or p.total <> e.total)
+  limit 1;
+  if wrong.many > wrong.posting_count then
+    perform app.fail(409, 'entry_sealed', format('The entry "%s" has all its postings.', wrong.description), 'Post another entry.');
+  end if;
+  perform app.fail(422, 'entry_incomplete',
+    format('The entry "%s" announces %s postings of %s and has %s of %s.', wrong.description, wrong.posting_count, wrong.total, wrong.many, wrong.posted),
+    'Write all postings of an entry with one INSERT.');
+end;
+$$;
+
+comment on function app.fail_incomplete(uuid[]) is 'Refuses entries whose postings are too few or of another sum (422 entry_incomplete), or too many (409 entry_sealed). Not executable by API roles.';
+
+create function app.tg_postings__post()
+returns trigger
+language plpgsql
+set search_path = ''
+as $$
+declare
+  told record;
+  moved record;
+  many integer;
+begin
+  -- One look at everything. Subqueries and no joins: an index lookup each, however many rows there were when the plan was made.
+  -- An entry is complete with the postings that the table has of it, and not only the new ones: none comes later.
+  select bool_and(e.is_complete) as is_complete, max(w.problem) as problem, sum(w.moves) as moves
+  into told
+  from (
+    select
+      n.journal_entry_id as id,
+      count(n.debit_subaccount_id) + count(n.credit_subaccount_id) as moves,
+      -- 0: none; 1: out of use, or between funds; 2: not of this community and fund, or its subaccount is missing or too many.
+      max(greatest(
+        coalesce((
+          select case when a.status = 'active' and a.counter_fund_id is null then 0 else 1 end
+          from public.accounts a
+          where a.id = n.debit_account_id and a.community_id = n.community_id and a.fund_id = n.fund_id and a.decimals = n.decimals
+            and a.is_control = (n.debit_subaccount_id is not null)), 2),
+        coalesce((
+          select case when a.status = 'active' and a.counter_fund_id is null then 0 else 1 end
+          from public.accounts a
+          where a.id = n.credit_account_id and a.community_id = n.community_id and a.fund_id = n.fund_id and a.decimals = n.decimals
+            and a.is_control = (n.credit_subaccount_id is not null)), 2))) as problem
+    from new_rows n
+    group by n.journal_entry_id
+  ) w
+  cross join lateral (
+    select e.posting_count = count(*) and e.total = sum(p.amount) as is_complete
+    from public.journal_entries e join public.postings p on p.journal_entry_id = e.id
+    where e.id = w.id
+    group by e.posting_count, e.total
+    offset 0
+  ) e;
+
+  if not told.is_complete then
+    perform app.fail_incomplete(array(select n.journal_entry_id from new_rows n));
+  elsif told.problem = 2 then
+    perform app.fail(422, 'account_refused', 'An account is not one of this community and fund, or lacks its subaccount, or takes none.',
+      'Both accounts of a posting are of its fund; control accounts, and only they, name a subaccount.');
+  elsif told.problem = 1 then
+    select a.name into moved
+    from new_rows n
+    join public.journal_entries e on e.id = n.journal_entry_id and e.kind not in ('closing', 'reversal')
+    join public.accounts a on a.id in (n.debit_account_id, n.credit_account_id) and a.status <> 'active'
+    limit 1;
+    if found then
+      perform app.fail(409, 'account_inactive', format('The account "%s" is out of use.', moved.name), 'Post to another one, or set it active again.');
+    end if;
+    -- What a fund claims of another one, the other owes it: a pair is (who claims, who owes).
+    perform
+    from (
+      select n.journal_entry_id, s.amount, case a.purpose when 'due_from' then array[a.fund_id, a.counter_fund_id] else array[a.counter_fund_id, a.fund_id] end as pair
+      from new_rows n
+      cross join lateral (values (n.debit_account_id, n.amount), (n.credit_account_id, -n.amount)) s (account_id, amount)
+      join public.accounts a on a.id = s.account_id and a.counter_fund_id is not null
+    ) d
+    group by d.journal_entry_id, d.pair
+    having sum(d.amount) <> 0;
+    if found then
+      perform app.fail(422, 'interfund_unmatched', 'What one fund claims of another is not what the other owes it.', 'Use transfer_between_funds.');
+    end if;
+  end if;
+
+  if told.moves = 1 then
+    update public.subaccounts s
+    set balance = s.balance + case when n.debit_subaccount_id is null then -n.amount else n.amount end
+    from new_rows n
+    where s.id = coalesce(n.debit_subaccount_id, n.credit_subaccount_id)
+      and s.account_id = case when n.debit_subaccount_id is null then n.credit_account_id else n.debit_account_id end
+      and s.community_id = n.community_id and s.fund_id = n.fund_id;
+    get diagnostics many = row_count;
+    if many = 0 then
+      perform app.fail(422, 'subaccount_refused', 'The subaccount is not one of this account.');
+    end if;
+  elsif told.moves > 1 then
+    select array_agg(d.id order by d.id) as ids, array_agg(d.account_id order by d.id) as accounts, array_agg(d.fund_id order by d.id) as funds,
+      array_agg(d.community_id order by d.id) as communities, array_agg(d.amount order by d.id) as amounts
+    into moved
+    from (
+      select m.id, m.account_id, m.fund_id, m.community_id, sum(m.amount) as amount
+      from (
+        select n.debit_subaccount_id as id, n.debit_account_id as account_id, n.fund_id, n.community_id, n.amount from new_rows n where n.debit_subaccount_id is not null
+        union all
+        select n.credit_subaccount_id, n.credit_account_id, n.fund_id, n.community_id, -n.amount from new_rows n where n.credit_subaccount_id is not null
+      ) m
+      group by m.id, m.account_id, m.fund_id, m.community_id
+    ) d;
+    -- In id order, so that two who move the same ones wait and do not deadlock.
+    perform from public.subaccounts s where s.id = any (moved.ids) order by s.id for no key update;
+    update public.subaccounts s
+    set balance = s.balance + d.amount
+    from unnest(moved.ids, moved.accounts, moved.funds, moved.communities, moved.amounts) d (id, account_id, fund_id, community_id, amount)
+    where s.id = d.id and s.account_id = d.account_id and s.fund_id = d.fund_id and s.community_id = d.community_id;
+    get diagnostics many = row_count;
+    if many < cardinality(moved.ids) then
+      perform app.fail(422, 'subaccount_refused', 'A subaccount is not one of the account it is named with.');
+    end if;
+  end if;
+  return null;
+end;
+$$;
+
+comment on function app.tg_postings__post() is
+  'AFTER INSERT, per statement: entries are complete (422 entry_incomplete, 409 entry_sealed); accounts are of the posting''s community and fund, name a subaccount where they are control accounts and nowhere else '
+  '(422 account_refused, subaccount_refused), and are in use (409 account_inactive); claims between funds come in pairs (422 interfund_unmatched); moves the balances of subaccounts.';
+
+create trigger _200_post after insert on public.postings referencing new table as new_rows for each statement execute function app.tg_postings__post();
+
+-- Reading ------------------------------------------------------------------------------------------------------------
+
+create view public.ledger_lines with (security_invoker = true) as
+select
+  p.id as posting_id, p.journal_entry_id, p.community_id, p.fund_id, p.effective_on, p.debit_account_id as account_id, p.debit_subaccount_id as subaccount_id,
+  s.unit_id, s.resident_id, p.amount as debit, null::numeric as credit, p.memo
+from public.postings p
+left join public.subaccounts s on s.id = p.debit_subaccount_id
+union all
+select
+  p.id, p.journal_entry_id, p.community_id, p.fund_id, p.effective_on, p.credit_account_id, p.credit_subaccount_id,
+  s.unit_id, s.resident_id, null, p.amount, p.memo
+from public.postings p
+left join public.subaccounts s on s.id = p.credit_subaccount_id;
+
+comment on view public.ledger_lines is 'The journal in classic form: two lines per posting, one debit and one credit. Filter by account_id or subaccount_id and effective_on, or by journal_entry_id.';
+comment on column public.ledger_lines.posting_id is 'The posting.';
+comment on column public.ledger_lines.journal_entry_id is 'The entry.';
+comment on column public.ledger_lines.community_id is 'The community.';
+comment on column public.ledger_lines.fund_id is 'The fund.';
+comment on column public.ledger_lines.effective_on is 'The day the entry counts for.';
+comment on column public.ledger_lines.account_id is 'The account of this line.';
+comment on column public.ledger_lines.subaccount_id is 'Whose account within it, where it is a control account.';
+comment on column public.ledger_lines.unit_id is 'The unit of the subaccount.';
+comment on column public.ledger_lines.resident_id is 'The person of the subaccount.';
+comment on column public.ledger_lines.debit is 'The amount, if the line is a debit.';
+comment on column public.ledger_lines.credit is 'The amount, if the line is a credit.';
+comment on column public.ledger_lines.memo is 'What this part is, where the entry''s description does not say it.';
+
+grant select on public.ledger_lines to authenticated, service_role;

@@ -1,0 +1,83 @@
+-- A charge is the document of one posting, and agrees with it whoever writes.
+
+begin;
+select plan(27);
+
+select tests.create_community('Alder');
+select tests.create_community('Birch');
+select tests.create_unit('1', 'Alder');
+select tests.create_unit('2', 'Alder');
+select tests.create_unit('9', 'Birch');
+select tests.create_resident('Ann', 'Alder', 'ann@charges.example');
+select tests.create_resident('Bob', 'Alder', 'bob@charges.example');
+select tests.create_resident('Cid', 'Alder');
+select tests.create_resident('Zoe', 'Birch');
+insert into public.occupancies (community_id, unit_id, resident_id, role, ownership_share, starts_on) values
+  (tests.id('Alder'), tests.id('1'), tests.id('Ann'), 'owner', 33.333333, '2020-01-01'),
+  (tests.id('Alder'), tests.id('1'), tests.id('Cid'), 'owner', 66.666667, '2020-01-01');
+select tests.occupy('Bob', '2', 'owner', '2020-01-01');
+select tests.create_supabase_user('ann', 'ann@charges.example');
+select tests.create_supabase_user('bob', 'bob@charges.example');
+update public.residents set user_id = tests.id('ann') where id = tests.id('Ann');
+update public.residents set user_id = tests.id('bob') where id = tests.id('Bob');
+select tests.create_supabase_user('mia');
+select tests.grant_role('mia', 'manager', community => 'Alder');
+select tests.create_supabase_user('gus');
+select tests.grant_role('gus', 'guard', community => 'Alder');
+select tests.keep('books', public.open_books(tests.id('Alder'), '2026-01-01'));
+select public.open_books(tests.id('Birch'), '2026-01-01');
+select tests.keep('fund', (select f.id from public.funds f where f.community_id = tests.id('Alder') and f.kind = 'operating'));
+select tests.keep('reserve', (select f.id from public.funds f where f.community_id = tests.id('Alder') and f.kind = 'reserve'));
+select tests.keep('foreign', (select f.id from public.funds f where f.community_id = tests.id('Birch') and f.kind = 'operating'));
+select tests.keep('income', app.account_for(tests.id('Alder'), tests.kept('fund')::uuid, 'assessment_income'));
+
+-- Charging by hand ---------------------------------------------------------------------------------------------------
+
+select tests.authenticate_as('mia');
+select results_eq(
+  $$select liable_resident_id, charged_amount from public.charge_unit(tests.id('1'), tests.kept('fund')::uuid, 100.00, 'A lost key', '2026-02-10', '2026-02-20', idempotency_key => 'key 1')$$,
+  $$values (tests.id('Cid'), 66.67), (tests.id('Ann'), 33.33)$$, 'a charge is owed by the owners, by their shares, to the cent');
+select is((select count(*) from public.charge_unit(tests.id('1'), tests.kept('fund')::uuid, 100.00, 'A lost key', '2026-02-10', '2026-02-20', idempotency_key => 'key 1')), 2::bigint, 'the same key answers with the same charges');
+select is((select count(*) from public.charges), 2::bigint, 'and charges once');
+select throws_ok($$select public.charge_unit(tests.id('1'), tests.kept('fund')::uuid, 101, 'A lost key', '2026-02-10', '2026-02-20', idempotency_key => 'key 1')$$, 'PT409', 'idempotency_conflict', 'for something else the key is refused');
+select is((select r.liable_resident_id from public.charge_unit(tests.id('1'), tests.kept('reserve')::uuid, 5, 'Cards', '2026-02-11', resident_id => tests.id('Bob')) r), tests.id('Bob'), 'somebody named owes it alone');
+select throws_ok($$select public.charge_unit(tests.id('1'), tests.kept('fund')::uuid, 0, 'x', '2026-02-10')$$, 'PT422', 'invalid_amount', 'nothing is not charged');
+select throws_ok($$select public.charge_unit(tests.id('1'), tests.kept('fund')::uuid, -5, 'x', '2026-02-10')$$, 'PT422', 'invalid_amount', 'nor less than nothing');
+select throws_ok($$select public.charge_unit(tests.id('1'), tests.kept('fund')::uuid, 5.005, 'x', '2026-02-10', resident_id => tests.id('Ann'))$$, 'PT422', 'invalid_amount', 'nor half a cent');
+select throws_ok($$select public.charge_unit(tests.id('1'), tests.kept('fund')::uuid, 5.005, 'x', '2026-02-10')$$, 'PT422', 'invalid_amount', 'nor half a cent shared out');
+select throws_ok($$select public.charge_unit(tests.id('1'), tests.kept('fund')::uuid, 5, 'x', '2026-02-10', '2026-02-09')$$, 'PT422', 'invalid_value', 'a charge is not due before it is made');
+select throws_ok($$select public.charge_unit(tests.id('1'), tests.kept('foreign')::uuid, 5, 'x', '2026-02-10')$$, 'PT404', 'fund_not_found', 'another community''s fund is unknown');
+select throws_ok($$select public.charge_unit(tests.id('9'), tests.kept('foreign')::uuid, 5, 'x', '2026-02-10')$$, 'PT403', 'permission_denied', 'another community''s unit is not charged');
+select throws_ok($$select public.charge_unit(tests.id('1'), tests.kept('fund')::uuid, 5, 'x', '2026-02-10', resident_id => tests.id('Zoe'))$$, 'PT404', 'resident_not_found', 'another community''s resident is unknown');
+select throws_ok($$select public.charge_unit(tests.id('1'), tests.kept('fund')::uuid, 5, 'x', '2025-12-31')$$, 'PT422', 'before_books', 'nothing is charged before the books');
+select tests.authenticate_as('gus');
+select throws_ok($$select public.charge_unit(tests.id('1'), tests.kept('fund')::uuid, 5, 'x', '2026-02-10')$$, 'PT403', 'permission_denied', 'a guard charges nobody');
+select is(tests.seen('public.charges', 'description'), 'nothing', 'nor sees what others owe');
+select tests.authenticate_as('ann');
+select is((select string_agg(c.amount::text, ' ') from public.charges c), '33.33', 'an owner sees what is charged to the own account, not the co-owner''s part');
+select tests.authenticate_as('bob');
+select is((select string_agg(c.amount::text, ' ') from public.charges c), '5.00', 'a neighbour sees the own alone');
+select throws_ok($$update public.charges set amount = 1$$, '42501', null, 'nobody changes a charge');
+
+-- Whoever writes -----------------------------------------------------------------------------------------------------
+
+select tests.as_studio();
+select is((select count(*) from public.charges where amount = 5), 1::bigint, 'which is as before');
+select throws_ok($$update public.charges set amount = 1$$, 'PT409', 'append_only', 'an administrator with SQL neither');
+select is_empty(
+  $$select c.id from public.charges c left join public.postings p on p.id = c.id where (p.amount, p.debit_subaccount_id, p.journal_entry_id) is distinct from (c.amount, c.subaccount_id, c.journal_entry_id)$$,
+  'each charge is its posting');
+select tests.keep('other', (select c.id from public.charges c where c.amount = 5));
+select throws_ok(
+  $$insert into public.charges select extensions.uuidv7(), c.description, c.community_id, c.unit_id, c.subaccount_id, c.fund_id, c.decimals, c.journal_entry_id, c.source, null, c.starts_on, c.ends_on, c.charged_on, c.due_on, c.amount
+    from public.charges c where c.id = tests.kept('other')::uuid$$, 'PT422', 'charge_mismatch', 'a charge without a posting is refused');
+select is((select sum(s.balance) from public.subaccounts s where s.community_id = tests.id('Alder')), 105.00, 'the balances are what was charged');
+
+-- Reversing ----------------------------------------------------------------------------------------------------------
+
+select lives_ok($$select app.reverse_charges((select c.journal_entry_id from public.charges c where c.amount = 66.67), '2026-03-01', 'Wrong unit')$$, 'an entry of charges is reversed whole');
+select is((select sum(s.balance) from public.subaccounts s where s.community_id = tests.id('Alder')), 5.00, 'and is no longer owed');
+select throws_ok($$select app.reverse_charges((select c.journal_entry_id from public.charges c where c.amount = 66.67), '2026-03-01', 'Again')$$, 'PT409', 'charge_reversed', 'once');
+
+select * from finish();
+rollback;
