@@ -10,12 +10,6 @@
 
 create type public.audit_operation as enum ('insert', 'update', 'delete', 'action');
 
-create domain audit.changes as text
-  constraint changes_check check (value is json object);
-
-comment on domain audit.changes is
-  'What an entry tells, as jsonb reads in text: half the bytes of jsonb where values are few, which is what entries are made of. Cast it to jsonb to ask it.';
-
 create table audit.log (
   id bigint generated always as identity,
   recorded_at timestamptz not null default now(),
@@ -28,11 +22,12 @@ create table audit.log (
   actor_label text,
   transaction_id xid8 not null default pg_current_xact_id(),
   origin_id integer,
-  changes audit.changes not null,
+  changes text not null,
   action text,
   note text,
   payload_hash bytea,
-  constraint log_pkey primary key (recorded_at, id) with (fillfactor = 100)
+  constraint log_pkey primary key (recorded_at, id) with (fillfactor = 100),
+  constraint log_changes_check check (changes is json object)
 ) partition by range (recorded_at);
 
 -- Small, because every change pays for them: one key per changed row however often it changed; communities in order of
@@ -57,7 +52,7 @@ comment on column audit.log.actor_id is 'The user who made the change; null when
 comment on column audit.log.actor_label is 'Who made the change when no user did: service_role, studio:postgres, job:<name>.';
 comment on column audit.log.transaction_id is 'Changes with the same id were made together.';
 comment on column audit.log.changes is
-  'insert: {"column": value, …}, nulls left out. update: {"column": [before, after], …}, changed columns only. delete: as insert, the row as it was. action: its details. Secret columns read "[redacted]", erased values "[erased]".';
+  'As jsonb reads in text: half the bytes of jsonb where values are few, as they are in most entries. Cast it to jsonb to ask it. insert: {"column": value, …}, nulls left out. update: {"column": [before, after], …}, changed columns only. delete: as insert, the row as it was. action: its details. Secret columns read "[redacted]", erased values "[erased]".';
 comment on column audit.log.origin_id is 'Where the request came from (audit.origins); null where there was no request. No foreign key: every change would pay for it, and nothing leaves audit.origins.';
 comment on column audit.log.action is 'What the change was (app.audit_actions), where a topic names it: app.set_action before it.';
 comment on column audit.log.note is 'The reason given for the change: set_config(''app.reason'', …, true) before it.';
