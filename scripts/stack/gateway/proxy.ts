@@ -31,6 +31,7 @@ const oneHop = ['connection', 'keep-alive', 'proxy-authenticate', 'proxy-authori
  */
 export async function relay(c: Context, target: string): Promise<Response> {
   const { incoming, outgoing } = c.env as { incoming: IncomingMessage; outgoing: ServerResponse };
+  if (incoming.method === 'HEAD') return passOn(c, target); // of which Hono makes an answer of its own
   const headers: OutgoingHttpHeaders = { ...incoming.headers, authorization: authorizationOf(c) };
   for (const name of ['host', 'apikey', 'accept-encoding', ...oneHop]) delete headers[name];
   if (headers.authorization === undefined) delete headers.authorization;
