@@ -132,6 +132,9 @@ const seesVisit: Rule = any(inCommunity('visits.read'), isTheirVisit);
 const ofTenantsInvitation = (rule: Rule): Rule => (actor, row, world) =>
   rule(actor, { community_id: row.community_id, unit_id: idOf(`${placeOf(row)} unit 1`), host_resident_id: idOf(`${placeOf(row)} tenant`) }, world);
 
+/** A rule asked of something that the fixtures call by this name in every community. */
+const ofNamed = (name: string, rule: Rule, column = 'id'): Rule => (actor, row, world) => rule(actor, { ...row, [column]: idOf(`${placeOf(row)} ${name}`) }, world);
+
 // The books: their keepers see all, whoever owes or has paid sees the own account.
 const isTheirs = (actor: Actor, world: World, subaccount: unknown): boolean =>
   actor.isActive && world.subaccounts.some(({ id, residentId }) => id === subaccount && actor.residents.some((resident) => idOf(resident) === residentId));
@@ -1154,8 +1157,6 @@ const mayHandOut = (role: string, held: (permission: string) => Rule = inCommuni
   [...(world.permissions.get(role) ?? [])].every((permission) => held(permission)(actor, row, world) || !holds(world, role, permission));
 
 const placeOf = (row: Row): Place => places.find((place) => idOf(place) === row.community_id) as Place;
-/** A rule asked of something that the fixtures call by this name in every community. */
-const ofNamed = (name: string, rule: Rule, column = 'id'): Rule => (actor, row, world) => rule(actor, { ...row, [column]: idOf(`${placeOf(row)} ${name}`) }, world);
 const called = (name: string): Rule => (actor) => actor.isActive && actor.name === name;
 const seesTarget: Rule = ofNamed('target user', (actor, row, world) => (matrix.profiles as RelationRules).select(actor, row, world));
 
