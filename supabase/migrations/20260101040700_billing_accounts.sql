@@ -1,7 +1,7 @@
 -- Billing: what a unit's people owe.
 --
 -- Purpose     The account as its owner or tenant reads it, and as those who collect read all of them: balance, statement, age.
--- Views       unit_accounts, my_accounts
+-- Views       unit_accounts
 -- RPCs        account_statement, receivables_aging
 -- Invariants  Every figure is read from the ledger, with the rights of the caller: the own accounts, or all of a community with ledger.read.
 --             Opening and lines of a statement come to its closing. The columns of an aging report come to the balance of each account
@@ -10,7 +10,7 @@
 create view public.unit_accounts with (security_invoker = true) as
 select
   s.id, concat_ws(' / ', b.name, u.number) as unit, r.full_name as resident, f.name as fund, a.name as account, s.balance, c.currency_code,
-  a.purpose = 'deposits_held' as is_deposit, s.community_id, s.unit_id, s.resident_id, s.fund_id, s.account_id
+  a.purpose = 'deposits_held' as is_deposit, s.id in (select app.my_subaccounts()) as is_mine, s.community_id, s.unit_id, s.resident_id, s.fund_id, s.account_id
 from public.subaccounts s
 join public.communities c on c.id = s.community_id
 left join public.accounts a on a.community_id = s.community_id and a.fund_id = s.fund_id and a.id = s.account_id
@@ -29,31 +29,14 @@ comment on column public.unit_accounts.account is 'The control account it is a p
 comment on column public.unit_accounts.balance is 'Above 0: is owed to the fund. Below 0: was paid ahead, or is held as a deposit.';
 comment on column public.unit_accounts.currency_code is 'The currency (ISO 4217).';
 comment on column public.unit_accounts.is_deposit is 'Whether it is a deposit that is held, and no debt.';
+comment on column public.unit_accounts.is_mine is 'Whether it is an account of the caller, of a record that was merged into the caller''s, or of a minor whose guardian the caller is: what a manager who owns a flat asks for.';
 comment on column public.unit_accounts.community_id is 'The community.';
 comment on column public.unit_accounts.unit_id is 'The unit.';
 comment on column public.unit_accounts.resident_id is 'The resident.';
 comment on column public.unit_accounts.fund_id is 'The fund.';
 comment on column public.unit_accounts.account_id is 'The control account.';
 
-create view public.my_accounts with (security_invoker = true) as
-select t.* from public.unit_accounts t where t.id in (select app.my_subaccounts());
-
-comment on view public.my_accounts is 'unit_accounts, but nobody''s but the own: also for a manager who owns a flat.';
-comment on column public.my_accounts.id is 'The subaccount, as account_statement wants it.';
-comment on column public.my_accounts.unit is 'Building and number of the unit.';
-comment on column public.my_accounts.resident is 'Who owes it: the caller, somebody the caller acts for, or the caller''s former record.';
-comment on column public.my_accounts.fund is 'The fund it is owed to.';
-comment on column public.my_accounts.account is 'The control account it is a part of.';
-comment on column public.my_accounts.balance is 'Above 0: is owed to the fund. Below 0: was paid ahead, or is held as a deposit.';
-comment on column public.my_accounts.currency_code is 'The currency (ISO 4217).';
-comment on column public.my_accounts.is_deposit is 'Whether it is a deposit that is held, and no debt.';
-comment on column public.my_accounts.community_id is 'The community.';
-comment on column public.my_accounts.unit_id is 'The unit.';
-comment on column public.my_accounts.resident_id is 'The resident.';
-comment on column public.my_accounts.fund_id is 'The fund.';
-comment on column public.my_accounts.account_id is 'The control account.';
-
-grant select on public.unit_accounts, public.my_accounts to authenticated, service_role;
+grant select on public.unit_accounts to authenticated, service_role;
 
 -- The statement ------------------------------------------------------------------------------------------------------
 

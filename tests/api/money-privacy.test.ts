@@ -149,7 +149,7 @@ test('the owner and the tenant see the own account, and the accountant all', asy
     const client = await stack.client(email);
     const { data } = await client.from('charges').select('amount, unit_id').eq('description', 'Own matter').throwOnError();
     expect(new Set(data.map(({ amount }) => amount))).toEqual(new Set([12.34]));
-    const { data: accounts } = await client.from('my_accounts').select('id, balance, fund, account').throwOnError();
+    const { data: accounts } = await client.from('unit_accounts').select('id, balance, fund, account').eq('is_mine', true).throwOnError();
     expect(accounts.length).toBeGreaterThan(0);
     expect(accounts.every(({ fund, account }) => fund !== null && account !== null)).toBe(true);
     const { data: statement } = await client.rpc('account_statement', { subaccount_id: accounts[0]?.id }).throwOnError();

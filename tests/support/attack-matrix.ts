@@ -580,14 +580,6 @@ export const matrix: Record<string, RelationRules> = {
     change: { balance: 0 },
     row: (place) => ({ id: idOf('new'), community_id: idOf(place) }),
   },
-  // Nobody's but the own, whatever one may see besides.
-  my_accounts: {
-    belongsTo: 'communities',
-    select: all(involvedInCommunity(), (actor, row, world) => isTheirs(actor, world, row.id)),
-    target: inPlace('subaccount'),
-    change: { balance: 0 },
-    row: (place) => ({ id: idOf('new'), community_id: idOf(place) }),
-  },
   currencies: {
     belongsTo: 'system',
     key: ['code'],
