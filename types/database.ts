@@ -23,7 +23,21 @@ export type AccessPointKind = "barrier" | "door" | "elevator" | "gate" | "turnst
 
 export type AccessPointStatus = "in_service" | "out_of_service";
 
+export type AccountPurpose = "assessment_income" | "bad_debt_expense" | "bank" | "cash" | "deposits_held" | "due_from" | "due_to" | "expense" | "fund_balance" | "general" | "opening_balance" | "other_income" | "payable" | "prepayment" | "receivable" | "recovery_income" | "suspense" | "waiver_expense";
+
 export type AccountStatus = "active" | "banned" | "inactive" | "suspended";
+
+export type AccountType = "asset" | "equity" | "expense" | "income" | "liability";
+
+export type AdjustmentKind = "credit_note" | "waiver" | "write_off";
+
+export type AdjustmentStatus = "posted" | "reversed";
+
+export type AllocationKeyStatus = "active" | "inactive";
+
+export type AllocationMethod = "area" | "fixed" | "formula" | "hybrid" | "metered" | "per_person" | "per_unit" | "shares";
+
+export type AllocationRounding = "largest_remainder" | "leftovers_first_in_order";
 
 export type AppDeliveryStatus = "dead" | "delivered" | "pending";
 
@@ -45,9 +59,15 @@ export type ArrayTypeImpl<T> = T extends ColumnType<infer S, infer I, infer U>
 
 export type AuditOperation = "action" | "delete" | "insert" | "update";
 
+export type ChargeSource = "expense" | "fee" | "other";
+
 export type ConsentChannel = "app" | "in_person" | "mail" | "paper" | "phone";
 
+export type EntryKind = "adjustment" | "charge" | "closing" | "expense" | "manual" | "opening" | "payment" | "reclassification" | "reversal" | "transfer";
+
 export type FileStatus = "registered" | "removed" | "stored";
+
+export type FundKind = "deposits" | "operating" | "reserve" | "special";
 
 export type Generated<T> = T extends ColumnType<infer S, infer I, infer U>
   ? ColumnType<S, I | undefined, U>
@@ -81,6 +101,8 @@ export type JsonPrimitive = boolean | number | string | null;
 
 export type JsonValue = JsonArray | JsonObject | JsonPrimitive;
 
+export type LedgerAccountStatus = "active" | "inactive";
+
 export type Numeric = ColumnType<string, number | string, number | string>;
 
 export type OccupancyRole = "authorized" | "family" | "guest" | "owner" | "tenant";
@@ -88,6 +110,8 @@ export type OccupancyRole = "authorized" | "family" | "guest" | "owner" | "tenan
 export type OnboardingState = "active" | "entered" | "invited" | "moved_out" | "registered" | "suspended" | "verified";
 
 export type PassKind = "resident" | "visitor";
+
+export type PeriodStatus = "closed" | "open";
 
 export type PetIncidentStatus = "dismissed" | "open" | "resolved";
 
@@ -109,9 +133,11 @@ export type ResidentDocumentStatus = "expired" | "rejected" | "uploaded" | "veri
 
 export type ResidentKind = "company" | "person";
 
-export type RosterEntity = "building" | "entrance" | "occupancy" | "resident" | "unit";
+export type RosterEntity = "balance" | "building" | "entrance" | "occupancy" | "resident" | "unit";
 
-export type RosterValueKind = "count" | "date" | "email" | "floor" | "intercom" | "locale" | "number" | "phone" | "share" | "term" | "text";
+export type RosterImport = "balances" | "roster";
+
+export type RosterValueKind = "amount" | "count" | "date" | "email" | "floor" | "intercom" | "locale" | "number" | "phone" | "share" | "term" | "text";
 
 export type SecurityEventKind = "assurance_changed" | "email_changed" | "mfa_enrolled" | "mfa_removed" | "password_changed" | "phone_changed" | "session_ended" | "session_expired" | "session_registered" | "sign_in_failed" | "sign_in_refused" | "signed_in" | "signed_out";
 
@@ -518,6 +544,670 @@ export interface AccessPoints {
   updated_by: string | null;
 }
 
+export interface AccountingPeriods {
+  /**
+   * When it was closed (last).
+   */
+  closed_at: Timestamp | null;
+  /**
+   * The entry that moved income and expense to the funds' balances, where it ends a fiscal year.
+   */
+  closing_entry_id: string | null;
+  /**
+   * The community the row belongs to. Never changes.
+   */
+  community_id: string;
+  /**
+   * When the row was made. Set by the database.
+   */
+  created_at: Generated<Timestamp>;
+  /**
+   * The user who made the row; null when no user did (see the audit log). A plain id: it outlives the user.
+   */
+  created_by: string | null;
+  /**
+   * When the row was archived; null while it is live.
+   */
+  deleted_at: Timestamp | null;
+  /**
+   * Its last day.
+   */
+  ends_on: Timestamp;
+  /**
+   * The row's id, a time-ordered UUID. Never changes.
+   */
+  id: Generated<string>;
+  /**
+   * Its days, in words: 2026-01, 2026-01-15 – 2026-02-28.
+   */
+  name: string;
+  /**
+   * The day after the last one before.
+   */
+  starts_on: Timestamp;
+  /**
+   * closed; open again after reopen_period.
+   */
+  status: Generated<PeriodStatus>;
+  /**
+   * When the row last changed. Set by the database.
+   */
+  updated_at: Generated<Timestamp>;
+  /**
+   * The user who last changed the row; null when no user did. A plain id: it outlives the user.
+   */
+  updated_by: string | null;
+}
+
+export interface Accounts {
+  /**
+   * Its number in the chart; unique in the fund.
+   */
+  code: string;
+  /**
+   * The community the row belongs to. Never changes.
+   */
+  community_id: string;
+  /**
+   * The other fund of a due_from or due_to account.
+   */
+  counter_fund_id: string | null;
+  /**
+   * When the row was made. Set by the database.
+   */
+  created_at: Generated<Timestamp>;
+  /**
+   * The user who made the row; null when no user did (see the audit log). A plain id: it outlives the user.
+   */
+  created_by: string | null;
+  /**
+   * The decimals of the books, by key.
+   */
+  decimals: number;
+  /**
+   * When the row was archived; null while it is live.
+   */
+  deleted_at: Timestamp | null;
+  /**
+   * What belongs here and what does not.
+   */
+  description: string | null;
+  /**
+   * The fund whose account it is.
+   */
+  fund_id: string;
+  /**
+   * The row's id, a time-ordered UUID. Never changes.
+   */
+  id: Generated<string>;
+  /**
+   * Whether each posting names a subaccount: exactly for receivable and deposits_held.
+   */
+  is_control: Generated<boolean>;
+  /**
+   * What it is for.
+   */
+  name: string;
+  /**
+   * What the system uses it for. receivable: what units owe. prepayment: paid in advance. payable: owed to suppliers. deposits_held: deposits of residents. suspense: money nobody has explained yet. due_from, due_to: claims on and debts to another fund. fund_balance: what earlier years left. opening_balance: against which opening balances are entered. assessment_income: fees. recovery_income: expenses that are charged on. waiver_expense, bad_debt_expense: what was waived or written off. general: anything else.
+   */
+  purpose: Generated<AccountPurpose>;
+  /**
+   * inactive: takes no new entry but closing and reversal.
+   */
+  status: Generated<LedgerAccountStatus>;
+  /**
+   * asset, liability, equity, income or expense: on which side it grows, and in which statement it stands.
+   */
+  type: AccountType;
+  /**
+   * When the row last changed. Set by the database.
+   */
+  updated_at: Generated<Timestamp>;
+  /**
+   * The user who last changed the row; null when no user did. A plain id: it outlives the user.
+   */
+  updated_by: string | null;
+}
+
+export interface AccountSnapshots {
+  /**
+   * The account.
+   */
+  account_id: string;
+  /**
+   * Of them, by closing entries and what took those back.
+   */
+  closing_credit_total: Generated<Numeric>;
+  /**
+   * Of them, by closing entries and what took those back.
+   */
+  closing_debit_total: Generated<Numeric>;
+  /**
+   * The community the row belongs to. Never changes.
+   */
+  community_id: string;
+  /**
+   * All credits.
+   */
+  credit_total: Numeric;
+  /**
+   * All debits.
+   */
+  debit_total: Numeric;
+  /**
+   * The row's id, a time-ordered UUID. Never changes.
+   */
+  id: Generated<string>;
+  /**
+   * The period at whose end.
+   */
+  period_id: string;
+}
+
+export interface Adjustments {
+  /**
+   * By how much; in the community's currency.
+   */
+  amount: Numeric;
+  /**
+   * The charge it lowers.
+   */
+  charge_id: string;
+  /**
+   * The community the row belongs to. Never changes.
+   */
+  community_id: string;
+  /**
+   * When the row was made. Set by the database.
+   */
+  created_at: Generated<Timestamp>;
+  /**
+   * The user who made the row; null when no user did (see the audit log). A plain id: it outlives the user.
+   */
+  created_by: string | null;
+  /**
+   * The decimals of the community's currency.
+   */
+  decimals: number;
+  /**
+   * When the row was archived; null while it is live.
+   */
+  deleted_at: Timestamp | null;
+  /**
+   * The day as of which it counts; not before the charge's.
+   */
+  effective_on: Timestamp;
+  /**
+   * The row's id, a time-ordered UUID. Never changes.
+   */
+  id: Generated<string>;
+  /**
+   * The caller's own name for the request: asked for again, it is not posted again.
+   */
+  idempotency_key: string | null;
+  /**
+   * The entry it posted.
+   */
+  journal_entry_id: string;
+  /**
+   * credit_note (the charge was wrong), waiver (it is forgiven), write_off (it will not be paid).
+   */
+  kind: AdjustmentKind;
+  /**
+   * Its number: 1, 2, 3 … without a gap, in each community and kind.
+   */
+  number: Int8;
+  /**
+   * Why. Whoever owes the charge reads it.
+   */
+  reason: string;
+  /**
+   * The entry that took it back.
+   */
+  reversal_entry_id: string | null;
+  /**
+   * Why it was taken back.
+   */
+  reversal_reason: string | null;
+  /**
+   * posted, or reversed.
+   */
+  status: Generated<AdjustmentStatus>;
+  /**
+   * When the row last changed. Set by the database.
+   */
+  updated_at: Generated<Timestamp>;
+  /**
+   * The user who last changed the row; null when no user did. A plain id: it outlives the user.
+   */
+  updated_by: string | null;
+}
+
+export interface AllocationInputs {
+  /**
+   * The community the row belongs to. Never changes.
+   */
+  community_id: string;
+  /**
+   * When the row was made. Set by the database.
+   */
+  created_at: Generated<Timestamp>;
+  /**
+   * The user who made the row; null when no user did (see the audit log). A plain id: it outlives the user.
+   */
+  created_by: string | null;
+  /**
+   * When the row was archived; null while it is live.
+   */
+  deleted_at: Timestamp | null;
+  /**
+   * The last day of the use.
+   */
+  ends_on: Timestamp;
+  /**
+   * The row's id, a time-ordered UUID. Never changes.
+   */
+  id: Generated<string>;
+  /**
+   * What was measured: water_cold, water_hot, heat. Keys of method metered name it.
+   */
+  measure: string;
+  /**
+   * What else is to be known: read by phone, estimated.
+   */
+  note: string | null;
+  /**
+   * How much, in the unit in which the measure is told: m³, kWh.
+   */
+  quantity: Numeric;
+  /**
+   * Who entered it: management, or the domain that measures.
+   */
+  source: Generated<string>;
+  /**
+   * The first day of the use.
+   */
+  starts_on: Timestamp;
+  /**
+   * The unit that used it.
+   */
+  unit_id: string;
+  /**
+   * When the row last changed. Set by the database.
+   */
+  updated_at: Generated<Timestamp>;
+  /**
+   * The user who last changed the row; null when no user did. A plain id: it outlives the user.
+   */
+  updated_by: string | null;
+}
+
+export interface AllocationKeyExclusions {
+  /**
+   * The key.
+   */
+  allocation_key_id: string;
+  /**
+   * The community the row belongs to. Never changes.
+   */
+  community_id: string;
+  /**
+   * When the row was made. Set by the database.
+   */
+  created_at: Generated<Timestamp>;
+  /**
+   * The user who made the row; null when no user did (see the audit log). A plain id: it outlives the user.
+   */
+  created_by: string | null;
+  /**
+   * When the row was archived; null while it is live.
+   */
+  deleted_at: Timestamp | null;
+  /**
+   * The units from this floor on; 0 is the ground floor.
+   */
+  floor_from: number | null;
+  /**
+   * Up to this floor.
+   */
+  floor_to: number | null;
+  /**
+   * The row's id, a time-ordered UUID. Never changes.
+   */
+  id: Generated<string>;
+  /**
+   * Why.
+   */
+  reason: string | null;
+  /**
+   * The one unit.
+   */
+  unit_id: string | null;
+  /**
+   * All units of this type.
+   */
+  unit_type: UnitType | null;
+  /**
+   * When the row last changed. Set by the database.
+   */
+  updated_at: Generated<Timestamp>;
+  /**
+   * The user who last changed the row; null when no user did. A plain id: it outlives the user.
+   */
+  updated_by: string | null;
+}
+
+export interface AllocationKeyParts {
+  /**
+   * The hybrid key.
+   */
+  allocation_key_id: string;
+  /**
+   * The community the row belongs to. Never changes.
+   */
+  community_id: string;
+  /**
+   * When the row was made. Set by the database.
+   */
+  created_at: Generated<Timestamp>;
+  /**
+   * The user who made the row; null when no user did (see the audit log). A plain id: it outlives the user.
+   */
+  created_by: string | null;
+  /**
+   * When the row was archived; null while it is live.
+   */
+  deleted_at: Timestamp | null;
+  /**
+   * The row's id, a time-ordered UUID. Never changes.
+   */
+  id: Generated<string>;
+  /**
+   * What is measured; of a metered part.
+   */
+  measure: string | null;
+  /**
+   * How this part is shared out.
+   */
+  method: AllocationMethod;
+  /**
+   * How much of the whole; the parts make 100.
+   */
+  percent: Numeric;
+  /**
+   * Its place among the parts, from 1.
+   */
+  position: number;
+  /**
+   * When the row last changed. Set by the database.
+   */
+  updated_at: Generated<Timestamp>;
+  /**
+   * The user who last changed the row; null when no user did. A plain id: it outlives the user.
+   */
+  updated_by: string | null;
+}
+
+export interface AllocationKeyPlaces {
+  /**
+   * The key.
+   */
+  allocation_key_id: string;
+  /**
+   * The building.
+   */
+  building_id: string;
+  /**
+   * The community the row belongs to. Never changes.
+   */
+  community_id: string;
+  /**
+   * When the row was made. Set by the database.
+   */
+  created_at: Generated<Timestamp>;
+  /**
+   * The user who made the row; null when no user did (see the audit log). A plain id: it outlives the user.
+   */
+  created_by: string | null;
+  /**
+   * When the row was archived; null while it is live.
+   */
+  deleted_at: Timestamp | null;
+  /**
+   * The entrance of it; null: the whole building.
+   */
+  entrance_id: string | null;
+  /**
+   * The row's id, a time-ordered UUID. Never changes.
+   */
+  id: Generated<string>;
+  /**
+   * When the row last changed. Set by the database.
+   */
+  updated_at: Generated<Timestamp>;
+  /**
+   * The user who last changed the row; null when no user did. A plain id: it outlives the user.
+   */
+  updated_by: string | null;
+}
+
+export interface AllocationKeys {
+  /**
+   * The community the row belongs to. Never changes.
+   */
+  community_id: string;
+  /**
+   * When the row was made. Set by the database.
+   */
+  created_at: Generated<Timestamp>;
+  /**
+   * The user who made the row; null when no user did (see the audit log). A plain id: it outlives the user.
+   */
+  created_by: string | null;
+  /**
+   * When the row was archived; null while it is live.
+   */
+  deleted_at: Timestamp | null;
+  /**
+   * Why it is so: the article of the bylaws, the decision of the general meeting.
+   */
+  description: string | null;
+  /**
+   * The weight of a unit as an expression over what is known of it (docs/allocation.md); of a formula key. Evaluated by the function allocate-expense.
+   */
+  formula: string | null;
+  /**
+   * The row's id, a time-ordered UUID. Never changes.
+   */
+  id: Generated<string>;
+  /**
+   * Whether a unit of which nobody knows what the method asks for (its area, a reading) bears nothing. Otherwise nothing is allocated before it is known.
+   */
+  is_missing_zero: Generated<boolean>;
+  /**
+   * Whether ideal parts that do not sum to the community's whole are taken as the whole all the same: set where a key is for one entrance. Otherwise they are refused.
+   */
+  is_normalised: Generated<boolean>;
+  /**
+   * What is measured; of a metered key.
+   */
+  measure: string | null;
+  /**
+   * shares: by ideal parts. per_unit: alike. area: by square metres. per_person: by who lives there. metered: by what allocation_inputs tell. fixed: by weights that are set. hybrid: by percent of several of these. formula: by the community's own.
+   */
+  method: AllocationMethod;
+  /**
+   * What people call it: Ideal parts, Lift of entrance A; unique in the community.
+   */
+  name: string;
+  /**
+   * What becomes of the cents that are left.
+   */
+  rounding: Generated<AllocationRounding>;
+  /**
+   * active, or inactive: allocates nothing any more. Set by set_allocation_key_status.
+   */
+  status: Generated<AllocationKeyStatus>;
+  /**
+   * When the row last changed. Set by the database.
+   */
+  updated_at: Generated<Timestamp>;
+  /**
+   * The user who last changed the row; null when no user did. A plain id: it outlives the user.
+   */
+  updated_by: string | null;
+  /**
+   * Counts up with every change of what the key computes. Kept by the database.
+   */
+  version: Generated<number>;
+}
+
+export interface AllocationKeyWeights {
+  /**
+   * The key.
+   */
+  allocation_key_id: string;
+  /**
+   * The community the row belongs to. Never changes.
+   */
+  community_id: string;
+  /**
+   * When the row was made. Set by the database.
+   */
+  created_at: Generated<Timestamp>;
+  /**
+   * The user who made the row; null when no user did (see the audit log). A plain id: it outlives the user.
+   */
+  created_by: string | null;
+  /**
+   * When the row was archived; null while it is live.
+   */
+  deleted_at: Timestamp | null;
+  /**
+   * The row's id, a time-ordered UUID. Never changes.
+   */
+  id: Generated<string>;
+  /**
+   * The unit.
+   */
+  unit_id: string;
+  /**
+   * When the row last changed. Set by the database.
+   */
+  updated_at: Generated<Timestamp>;
+  /**
+   * The user who last changed the row; null when no user did. A plain id: it outlives the user.
+   */
+  updated_by: string | null;
+  /**
+   * Its weight; with a rate of 1, the amount itself.
+   */
+  weight: Numeric;
+}
+
+export interface AllocationLines {
+  /**
+   * The allocation.
+   */
+  allocation_id: string;
+  /**
+   * What it bears.
+   */
+  amount: Numeric;
+  /**
+   * The community the row belongs to. Never changes.
+   */
+  community_id: string;
+  /**
+   * The row's id, a time-ordered UUID. Never changes.
+   */
+  id: Generated<string>;
+  /**
+   * What the weight follows from: {"shares": 12.5}, {"area": 54.25}, {"persons": 3}, {"quantity": 17.4}, {"weight": 2}, {"parts": [54.25, 3]} in the order of the parts of a hybrid, or the values of a formula.
+   */
+  inputs: Json;
+  /**
+   * Its place among the units of the key: the order in which ties are broken.
+   */
+  place: number;
+  /**
+   * The unit.
+   */
+  unit_id: string;
+  /**
+   * What the unit counts.
+   */
+  weight: Numeric;
+}
+
+export interface Allocations {
+  /**
+   * The key. As it was then: formula_snapshot.
+   */
+  allocation_key_id: string;
+  /**
+   * The community the row belongs to. Never changes.
+   */
+  community_id: string;
+  /**
+   * When.
+   */
+  created_at: Generated<Timestamp>;
+  /**
+   * The user who had it allocated; null when no user did. A plain id: it outlives the user.
+   */
+  created_by: Generated<string | null>;
+  /**
+   * Decimals of the currency.
+   */
+  decimals: number;
+  /**
+   * The last day that it is for.
+   */
+  ends_on: Timestamp;
+  /**
+   * All that the amounts follow from, with the lines: name, version, method and parameters of the key, its places and exclusions in words, the community's whole, the sums of a hybrid's parts, currency, order of ties.
+   */
+  formula_snapshot: Json;
+  /**
+   * The row's id, a time-ordered UUID. Never changes.
+   */
+  id: Generated<string>;
+  /**
+   * The version of the key.
+   */
+  key_version: number;
+  /**
+   * Its method.
+   */
+  method: AllocationMethod;
+  /**
+   * The amount for each 1 of weight, where there is a rate and the total follows; null where the total was given.
+   */
+  rate: Numeric | null;
+  /**
+   * What became of the cents that were left.
+   */
+  rounding: AllocationRounding;
+  /**
+   * The first day that it is for.
+   */
+  starts_on: Timestamp;
+  /**
+   * What was shared out; the lines make it up. Below zero where something is given back.
+   */
+  total: Numeric;
+  /**
+   * How many lines it has.
+   */
+  unit_count: number;
+  /**
+   * What all weights sum to.
+   */
+  weight_total: Numeric;
+}
+
 export interface AppArchiveRules {
   /**
    * The permission, looked up in the row's community, else in its organization, else on the site.
@@ -538,6 +1228,33 @@ export interface AppAuditActions {
    * What happened to what: TICKET_ASSIGNED.
    */
   key: string;
+}
+
+export interface AppChartTemplates {
+  /**
+   * The account's code.
+   */
+  code: string;
+  /**
+   * For funds of which kind.
+   */
+  fund_kind: FundKind;
+  /**
+   * The account's name.
+   */
+  name: string;
+  /**
+   * The account's purpose. Those between funds are made when two funds first have to do with each other.
+   */
+  purpose: AccountPurpose;
+  /**
+   * Which chart: condominium.
+   */
+  template: string;
+  /**
+   * The account's type.
+   */
+  type: AccountType;
 }
 
 export interface AppDatabaseLogins {
@@ -569,6 +1286,36 @@ export interface AppDatabaseLogins {
    * reporting: reads. maintenance: reads and writes.
    */
   purpose: AppLoginPurpose;
+}
+
+export interface AppLedgerChecks {
+  /**
+   * A function f(community uuid), as schema.name(uuid), whose rows are the problems: entry_id, posting_id, account_id, subaccount_id, detail. Text, because pg_upgrade cannot carry regprocedure.
+   */
+  check_function: string;
+  /**
+   * What is wrong, in a sentence.
+   */
+  description: string;
+  /**
+   * The token that verify_ledger answers.
+   */
+  problem: string;
+}
+
+export interface AppLedgerDocuments {
+  /**
+   * Its columns that name the entries which a document has posted.
+   */
+  entry_columns: string[];
+  /**
+   * What journal_entries.document_kind says.
+   */
+  kind: string;
+  /**
+   * The table of these documents, with columns id and community_id.
+   */
+  table_id: string;
 }
 
 export interface AppOutbox {
@@ -1243,6 +1990,69 @@ export interface BusiestHours {
   weekday: number | null;
 }
 
+export interface Charges {
+  /**
+   * The line of the allocation that explains the amount; null where nothing was allocated.
+   */
+  allocation_line_id: string | null;
+  /**
+   * What is owed.
+   */
+  amount: Numeric;
+  /**
+   * The day in the books.
+   */
+  charged_on: Timestamp;
+  /**
+   * The community the row belongs to. Never changes.
+   */
+  community_id: string;
+  /**
+   * Decimals of the currency, as in the books.
+   */
+  decimals: number;
+  /**
+   * For what, as the statement of account says it.
+   */
+  description: string;
+  /**
+   * The day by which it is to be paid.
+   */
+  due_on: Timestamp;
+  /**
+   * The last day that it is for.
+   */
+  ends_on: Timestamp;
+  /**
+   * The fund it is owed to.
+   */
+  fund_id: string;
+  /**
+   * The charge's id, and that of its posting.
+   */
+  id: string;
+  /**
+   * The entry; its document_kind and document_id name what caused it (a fee's run, an expense).
+   */
+  journal_entry_id: string;
+  /**
+   * What it comes from: fee, expense, other.
+   */
+  source: ChargeSource;
+  /**
+   * The first day that it is for, of those on which the person was liable.
+   */
+  starts_on: Timestamp;
+  /**
+   * The account of the unit and the person liable, which the posting debits.
+   */
+  subaccount_id: string;
+  /**
+   * The unit, that of the subaccount.
+   */
+  unit_id: string;
+}
+
 export interface Communities {
   /**
    * Street and number.
@@ -1454,6 +2264,21 @@ export interface ConsentTexts {
    * Which wording: 2026-01, 2.0. Every language of a wording has the same.
    */
   version: string;
+}
+
+export interface Currencies {
+  /**
+   * ISO 4217, three letters.
+   */
+  code: string;
+  /**
+   * How many decimals an amount has.
+   */
+  decimals: number;
+  /**
+   * Name in English.
+   */
+  name: string;
 }
 
 export interface DenialsByReason {
@@ -1978,6 +2803,123 @@ export interface Files {
   updated_by: string | null;
 }
 
+export interface FormulaEvaluations {
+  /**
+   * The key whose formula it is.
+   */
+  allocation_key_id: string;
+  /**
+   * The community the row belongs to. Never changes.
+   */
+  community_id: string;
+  /**
+   * When.
+   */
+  created_at: Generated<Timestamp>;
+  /**
+   * The user who had it evaluated. A plain id: it outlives the user.
+   */
+  created_by: string | null;
+  /**
+   * The last day of the period.
+   */
+  ends_on: Timestamp;
+  /**
+   * The formula, as it was.
+   */
+  formula: string;
+  /**
+   * The row's id, a time-ordered UUID. Never changes.
+   */
+  id: Generated<string>;
+  /**
+   * The first day of the period.
+   */
+  starts_on: Timestamp;
+  /**
+   * For how many units.
+   */
+  unit_count: number;
+  /**
+   * The version of the key.
+   */
+  version: number;
+}
+
+export interface FormulaWeights {
+  /**
+   * The community the row belongs to. Never changes.
+   */
+  community_id: string;
+  /**
+   * The evaluation.
+   */
+  evaluation_id: string;
+  /**
+   * The row's id, a time-ordered UUID. Never changes.
+   */
+  id: Generated<string>;
+  /**
+   * The values that the formula used: {"area": 54.25, "floor": 3}.
+   */
+  inputs: Json;
+  /**
+   * The unit.
+   */
+  unit_id: string;
+  /**
+   * Its weight.
+   */
+  weight: Numeric;
+}
+
+export interface Funds {
+  /**
+   * Short, for reports: OPER, RES. Unique in the community.
+   */
+  code: string;
+  /**
+   * The community the row belongs to. Never changes.
+   */
+  community_id: string;
+  /**
+   * When the row was made. Set by the database.
+   */
+  created_at: Generated<Timestamp>;
+  /**
+   * The user who made the row; null when no user did (see the audit log). A plain id: it outlives the user.
+   */
+  created_by: string | null;
+  /**
+   * The decimals of the books, by key.
+   */
+  decimals: number;
+  /**
+   * When the row was archived; null while it is live.
+   */
+  deleted_at: Timestamp | null;
+  /**
+   * The row's id, a time-ordered UUID. Never changes.
+   */
+  id: Generated<string>;
+  /**
+   * operating: running costs. reserve: repairs and renewals. special: one purpose. deposits: money that is held for others.
+   */
+  kind: FundKind;
+  /**
+   * What people call it; unique in the community.
+   */
+  name: string;
+  /**
+   * When the row last changed. Set by the database.
+   */
+  updated_at: Generated<Timestamp>;
+  /**
+   * The user who last changed the row; null when no user did. A plain id: it outlives the user.
+   */
+  updated_by: string | null;
+}
+
 export interface Guards {
   /**
    * The company that sends the guard; null: the community employs.
@@ -2453,6 +3395,73 @@ export interface Invitations {
   updated_by: string | null;
 }
 
+export interface JournalEntries {
+  /**
+   * Who posted it when no user did: service_role, studio:postgres, job:<name>. Set by the database.
+   */
+  booked_as: string | null;
+  /**
+   * When it was posted. Set by the database.
+   */
+  booked_at: Generated<Timestamp>;
+  /**
+   * The user who posted it; null when no user did. Set by the database.
+   */
+  booked_by: string | null;
+  /**
+   * The community the row belongs to. Never changes.
+   */
+  community_id: string;
+  /**
+   * The decimals of the books, by the postings' key. Set by the database.
+   */
+  decimals: number;
+  /**
+   * What happened, in a line.
+   */
+  description: string;
+  /**
+   * The document's id. No foreign key: the document names the entry, by key.
+   */
+  document_id: string | null;
+  /**
+   * Which kind of document caused it: fee_run, expense, adjustment. Null for an entry by hand.
+   */
+  document_kind: string | null;
+  /**
+   * The day it counts for.
+   */
+  effective_on: Timestamp;
+  /**
+   * The row's id, a time-ordered UUID. Never changes.
+   */
+  id: Generated<string>;
+  /**
+   * What the caller numbered the request with: the same request with this key is the same entry.
+   */
+  idempotency_key: string | null;
+  /**
+   * manual: by hand. opening: balances of the cut-over. charge, expense, payment, adjustment: by documents. transfer: between funds. reversal: takes another back. closing: end of a fiscal year. reclassification: between subaccounts.
+   */
+  kind: EntryKind;
+  /**
+   * How many postings it has.
+   */
+  posting_count: number;
+  /**
+   * SHA-256 of what was asked with the key.
+   */
+  request_hash: Buffer | null;
+  /**
+   * The entry that it takes back; each can be taken back once.
+   */
+  reverses_id: string | null;
+  /**
+   * What they sum to.
+   */
+  total: Numeric;
+}
+
 export interface Leases {
   /**
    * The community the row belongs to. Never changes.
@@ -2506,6 +3515,108 @@ export interface Leases {
    * What is let.
    */
   unit_id: string;
+  /**
+   * When the row last changed. Set by the database.
+   */
+  updated_at: Generated<Timestamp>;
+  /**
+   * The user who last changed the row; null when no user did. A plain id: it outlives the user.
+   */
+  updated_by: string | null;
+}
+
+export interface LedgerLines {
+  /**
+   * The account of this line.
+   */
+  account_id: string | null;
+  /**
+   * The community.
+   */
+  community_id: string | null;
+  /**
+   * The amount, if the line is a credit.
+   */
+  credit: Numeric | null;
+  /**
+   * The amount, if the line is a debit.
+   */
+  debit: Numeric | null;
+  /**
+   * The day the entry counts for.
+   */
+  effective_on: Timestamp | null;
+  /**
+   * The fund.
+   */
+  fund_id: string | null;
+  /**
+   * The entry.
+   */
+  journal_entry_id: string | null;
+  /**
+   * What this part is, where the entry's description does not say it.
+   */
+  memo: string | null;
+  /**
+   * The posting.
+   */
+  posting_id: string | null;
+  /**
+   * The person of the subaccount.
+   */
+  resident_id: string | null;
+  /**
+   * Whose account within it, where it is a control account.
+   */
+  subaccount_id: string | null;
+  /**
+   * The unit of the subaccount.
+   */
+  unit_id: string | null;
+}
+
+export interface Ledgers {
+  /**
+   * The last day of the last closed period; no entry is dated on or before it. Null while none is closed. Kept by close_period and reopen_period.
+   */
+  closed_through: Timestamp | null;
+  /**
+   * The community the row belongs to. Never changes.
+   */
+  community_id: string;
+  /**
+   * When the row was made. Set by the database.
+   */
+  created_at: Generated<Timestamp>;
+  /**
+   * The user who made the row; null when no user did (see the audit log). A plain id: it outlives the user.
+   */
+  created_by: string | null;
+  /**
+   * The community's currency. The keys freeze it: a community cannot change its currency once its books are open.
+   */
+  currency_code: string;
+  /**
+   * The currency's decimals; every amount of the books fits them.
+   */
+  decimals: number;
+  /**
+   * When the row was archived; null while it is live.
+   */
+  deleted_at: Timestamp | null;
+  /**
+   * The month whose first day begins a fiscal year; 1 for calendar years.
+   */
+  fiscal_year_start_month: Generated<number>;
+  /**
+   * The row's id, a time-ordered UUID. Never changes.
+   */
+  id: Generated<string>;
+  /**
+   * The first day of these books (cut-over): nothing but opening balances is earlier.
+   */
+  opened_on: Timestamp;
   /**
    * When the row last changed. Set by the database.
    */
@@ -2573,6 +3684,61 @@ export interface Memberships {
    * Who holds the role.
    */
   user_id: string;
+}
+
+export interface MyAccounts {
+  /**
+   * The control account it is a part of.
+   */
+  account: string | null;
+  /**
+   * The control account.
+   */
+  account_id: string | null;
+  /**
+   * Above 0: is owed to the fund. Below 0: was paid ahead, or is held as a deposit.
+   */
+  balance: Numeric | null;
+  /**
+   * The community.
+   */
+  community_id: string | null;
+  /**
+   * The currency (ISO 4217).
+   */
+  currency_code: string | null;
+  /**
+   * The fund it is owed to.
+   */
+  fund: string | null;
+  /**
+   * The fund.
+   */
+  fund_id: string | null;
+  /**
+   * The subaccount, as account_statement wants it.
+   */
+  id: string | null;
+  /**
+   * Whether it is a deposit that is held, and no debt.
+   */
+  is_deposit: boolean | null;
+  /**
+   * Who owes it: the caller, somebody the caller acts for, or the caller's former record.
+   */
+  resident: string | null;
+  /**
+   * The resident.
+   */
+  resident_id: string | null;
+  /**
+   * Building and number of the unit.
+   */
+  unit: string | null;
+  /**
+   * The unit.
+   */
+  unit_id: string | null;
 }
 
 export interface Occupancies {
@@ -3244,6 +4410,57 @@ export interface PetVaccinations {
   veterinarian: string | null;
 }
 
+export interface Postings {
+  /**
+   * How much: more than nothing, with the currency's decimals.
+   */
+  amount: Numeric;
+  /**
+   * The community the row belongs to. Never changes.
+   */
+  community_id: string;
+  /**
+   * The account that is credited.
+   */
+  credit_account_id: string;
+  /**
+   * Whose account within it.
+   */
+  credit_subaccount_id: string | null;
+  /**
+   * The account that is debited.
+   */
+  debit_account_id: string;
+  /**
+   * Whose account within it.
+   */
+  debit_subaccount_id: string | null;
+  /**
+   * The decimals of the books, by key.
+   */
+  decimals: number;
+  /**
+   * The day the entry counts for, by key.
+   */
+  effective_on: Timestamp;
+  /**
+   * The fund in which it moves.
+   */
+  fund_id: string;
+  /**
+   * The row's id, a time-ordered UUID. Never changes.
+   */
+  id: Generated<string>;
+  /**
+   * The entry it is a part of.
+   */
+  journal_entry_id: string;
+  /**
+   * What this part is, where the entry's description does not say it.
+   */
+  memo: string | null;
+}
+
 export interface PrivacyRequests {
   /**
    * The community the row belongs to. Never changes.
@@ -3892,6 +5109,10 @@ export interface RosterFields {
    */
   id: Generated<string>;
   /**
+   * In which files it stands: roster (units and people), balances (what they owe).
+   */
+  imports: Generated<ArrayType<RosterImport>>;
+  /**
    * What a mapping calls it.
    */
   key: string;
@@ -4010,7 +5231,7 @@ export interface RosterValueSynonyms {
    */
   value: string;
   /**
-   * unit_type, unit_status, role, person_kind, flag, floor (a floor's name), floor_word (stands beside a floor's number), month, locale, area_unit, blank (stands for nothing), legal_form (makes a name a company's).
+   * unit_type, unit_status, role, person_kind, flag, floor (a floor's name), floor_word (stands beside a floor's number), month, locale, area_unit, currency (stands beside an amount), fund_kind, blank (stands for nothing), legal_form (makes a name a company's).
    */
   vocabulary: string;
 }
@@ -4284,6 +5505,104 @@ export interface Shifts {
    * The user who last changed the row; null when no user did. A plain id: it outlives the user.
    */
   updated_by: string | null;
+}
+
+export interface Subaccounts {
+  /**
+   * The control account it is a part of.
+   */
+  account_id: string;
+  /**
+   * Debits less credits: positive is owed to the community, negative is held for the person.
+   */
+  balance: Generated<Numeric>;
+  /**
+   * The community the row belongs to. Never changes.
+   */
+  community_id: string;
+  /**
+   * When it was first needed.
+   */
+  created_at: Generated<Timestamp>;
+  /**
+   * The decimals of the books, by key.
+   */
+  decimals: number;
+  /**
+   * The fund.
+   */
+  fund_id: string;
+  /**
+   * The row's id, a time-ordered UUID. Never changes.
+   */
+  id: Generated<string>;
+  /**
+   * True: the key by which only a control account has subaccounts.
+   */
+  is_control: Generated<boolean>;
+  /**
+   * Who is liable; null while nobody is known.
+   */
+  resident_id: string | null;
+  /**
+   * The unit.
+   */
+  unit_id: string;
+}
+
+export interface UnitAccounts {
+  /**
+   * The control account it is a part of.
+   */
+  account: string | null;
+  /**
+   * The control account.
+   */
+  account_id: string | null;
+  /**
+   * Above 0: is owed to the fund. Below 0: was paid ahead, or is held as a deposit.
+   */
+  balance: Numeric | null;
+  /**
+   * The community.
+   */
+  community_id: string | null;
+  /**
+   * The currency (ISO 4217).
+   */
+  currency_code: string | null;
+  /**
+   * The fund it is owed to.
+   */
+  fund: string | null;
+  /**
+   * The fund.
+   */
+  fund_id: string | null;
+  /**
+   * The subaccount, as account_statement wants it.
+   */
+  id: string | null;
+  /**
+   * Whether it is a deposit that is held, and no debt.
+   */
+  is_deposit: boolean | null;
+  /**
+   * Who owes it; null: nobody who is known.
+   */
+  resident: string | null;
+  /**
+   * The resident.
+   */
+  resident_id: string | null;
+  /**
+   * Building and number of the unit.
+   */
+  unit: string | null;
+  /**
+   * The unit.
+   */
+  unit_id: string | null;
 }
 
 export interface UnitRepresentatives {
@@ -5081,9 +6400,24 @@ export interface DB {
   access_holds: AccessHolds;
   access_log: AccessLog;
   access_points: AccessPoints;
+  account_snapshots: AccountSnapshots;
+  accounting_periods: AccountingPeriods;
+  accounts: Accounts;
+  adjustments: Adjustments;
+  allocation_inputs: AllocationInputs;
+  allocation_key_exclusions: AllocationKeyExclusions;
+  allocation_key_parts: AllocationKeyParts;
+  allocation_key_places: AllocationKeyPlaces;
+  allocation_key_weights: AllocationKeyWeights;
+  allocation_keys: AllocationKeys;
+  allocation_lines: AllocationLines;
+  allocations: Allocations;
   "app.archive_rules": AppArchiveRules;
   "app.audit_actions": AppAuditActions;
+  "app.chart_templates": AppChartTemplates;
   "app.database_logins": AppDatabaseLogins;
+  "app.ledger_checks": AppLedgerChecks;
+  "app.ledger_documents": AppLedgerDocuments;
   "app.outbox": AppOutbox;
   "app.outbox_consumers": AppOutboxConsumers;
   "app.outbox_deliveries": AppOutboxDeliveries;
@@ -5100,9 +6434,11 @@ export interface DB {
   brandings: Brandings;
   buildings: Buildings;
   busiest_hours: BusiestHours;
+  charges: Charges;
   communities: Communities;
   consent_texts: ConsentTexts;
   consents: Consents;
+  currencies: Currencies;
   denials_by_reason: DenialsByReason;
   directory_choices: DirectoryChoices;
   emergency_contacts: EmergencyContacts;
@@ -5113,6 +6449,9 @@ export interface DB {
   features: Features;
   file_purposes: FilePurposes;
   files: Files;
+  formula_evaluations: FormulaEvaluations;
+  formula_weights: FormulaWeights;
+  funds: Funds;
   guards: Guards;
   house_rule_acknowledgements: HouseRuleAcknowledgements;
   house_rules: HouseRules;
@@ -5122,8 +6461,12 @@ export interface DB {
   invitation_exceptions: InvitationExceptions;
   invitation_guests: InvitationGuests;
   invitations: Invitations;
+  journal_entries: JournalEntries;
   leases: Leases;
+  ledger_lines: LedgerLines;
+  ledgers: Ledgers;
   memberships: Memberships;
+  my_accounts: MyAccounts;
   occupancies: Occupancies;
   opening_exceptions: OpeningExceptions;
   opening_hours: OpeningHours;
@@ -5135,6 +6478,7 @@ export interface DB {
   pet_incidents: PetIncidents;
   pet_vaccinations: PetVaccinations;
   pets: Pets;
+  postings: Postings;
   privacy_requests: PrivacyRequests;
   privacy_requests_overview: PrivacyRequestsOverview;
   profiles: Profiles;
@@ -5153,6 +6497,8 @@ export interface DB {
   setting_values: SettingValues;
   shift_assignments: ShiftAssignments;
   shifts: Shifts;
+  subaccounts: Subaccounts;
+  unit_accounts: UnitAccounts;
   unit_representatives: UnitRepresentatives;
   units: Units;
   units_overview: UnitsOverview;

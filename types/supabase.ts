@@ -329,6 +329,770 @@ export type Database = {
           },
         ]
       }
+      account_snapshots: {
+        Row: {
+          account_id: string
+          closing_credit_total: number
+          closing_debit_total: number
+          community_id: string
+          credit_total: number
+          debit_total: number
+          id: string
+          period_id: string
+        }
+        Insert: {
+          account_id: string
+          closing_credit_total?: number
+          closing_debit_total?: number
+          community_id: string
+          credit_total: number
+          debit_total: number
+          id?: string
+          period_id: string
+        }
+        Update: {
+          account_id?: string
+          closing_credit_total?: number
+          closing_debit_total?: number
+          community_id?: string
+          credit_total?: number
+          debit_total?: number
+          id?: string
+          period_id?: string
+        }
+        Relationships: [
+          {
+            foreignKeyName: "account_snapshots_account_fkey"
+            columns: ["community_id", "account_id"]
+            referencedRelation: "accounts"
+            referencedColumns: ["community_id", "id"]
+          },
+          {
+            foreignKeyName: "account_snapshots_period_fkey"
+            columns: ["community_id", "period_id"]
+            referencedRelation: "accounting_periods"
+            referencedColumns: ["community_id", "id"]
+          },
+        ]
+      }
+      accounting_periods: {
+        Row: {
+          closed_at: string | null
+          closing_entry_id: string | null
+          community_id: string
+          created_at: string
+          created_by: string | null
+          deleted_at: string | null
+          ends_on: string
+          id: string
+          name: string
+          starts_on: string
+          status: Database["public"]["Enums"]["period_status"]
+          updated_at: string
+          updated_by: string | null
+        }
+        Insert: {
+          closed_at?: string | null
+          closing_entry_id?: string | null
+          community_id: string
+          created_at?: string
+          created_by?: string | null
+          deleted_at?: string | null
+          ends_on: string
+          id?: string
+          name: string
+          starts_on: string
+          status?: Database["public"]["Enums"]["period_status"]
+          updated_at?: string
+          updated_by?: string | null
+        }
+        Update: {
+          closed_at?: string | null
+          closing_entry_id?: string | null
+          community_id?: string
+          created_at?: string
+          created_by?: string | null
+          deleted_at?: string | null
+          ends_on?: string
+          id?: string
+          name?: string
+          starts_on?: string
+          status?: Database["public"]["Enums"]["period_status"]
+          updated_at?: string
+          updated_by?: string | null
+        }
+        Relationships: [
+          {
+            foreignKeyName: "accounting_periods_closing_entry_fkey"
+            columns: ["community_id", "closing_entry_id"]
+            referencedRelation: "journal_entries"
+            referencedColumns: ["community_id", "id"]
+          },
+          {
+            foreignKeyName: "accounting_periods_ledger_fkey"
+            columns: ["community_id"]
+            referencedRelation: "ledgers"
+            referencedColumns: ["community_id"]
+          },
+        ]
+      }
+      accounts: {
+        Row: {
+          code: string
+          community_id: string
+          counter_fund_id: string | null
+          created_at: string
+          created_by: string | null
+          decimals: number
+          deleted_at: string | null
+          description: string | null
+          fund_id: string
+          id: string
+          is_control: boolean
+          name: string
+          purpose: Database["public"]["Enums"]["account_purpose"]
+          status: Database["public"]["Enums"]["ledger_account_status"]
+          type: Database["public"]["Enums"]["account_type"]
+          updated_at: string
+          updated_by: string | null
+        }
+        Insert: {
+          code: string
+          community_id: string
+          counter_fund_id?: string | null
+          created_at?: string
+          created_by?: string | null
+          decimals: number
+          deleted_at?: string | null
+          description?: string | null
+          fund_id: string
+          id?: string
+          is_control?: never
+          name: string
+          purpose?: Database["public"]["Enums"]["account_purpose"]
+          status?: Database["public"]["Enums"]["ledger_account_status"]
+          type: Database["public"]["Enums"]["account_type"]
+          updated_at?: string
+          updated_by?: string | null
+        }
+        Update: {
+          code?: string
+          community_id?: string
+          counter_fund_id?: string | null
+          created_at?: string
+          created_by?: string | null
+          decimals?: number
+          deleted_at?: string | null
+          description?: string | null
+          fund_id?: string
+          id?: string
+          is_control?: never
+          name?: string
+          purpose?: Database["public"]["Enums"]["account_purpose"]
+          status?: Database["public"]["Enums"]["ledger_account_status"]
+          type?: Database["public"]["Enums"]["account_type"]
+          updated_at?: string
+          updated_by?: string | null
+        }
+        Relationships: [
+          {
+            foreignKeyName: "accounts_counter_fund_fkey"
+            columns: ["community_id", "decimals", "counter_fund_id"]
+            referencedRelation: "funds"
+            referencedColumns: ["community_id", "decimals", "id"]
+          },
+          {
+            foreignKeyName: "accounts_fund_fkey"
+            columns: ["community_id", "decimals", "fund_id"]
+            referencedRelation: "funds"
+            referencedColumns: ["community_id", "decimals", "id"]
+          },
+        ]
+      }
+      adjustments: {
+        Row: {
+          amount: number
+          charge_id: string
+          community_id: string
+          created_at: string
+          created_by: string | null
+          decimals: number
+          deleted_at: string | null
+          effective_on: string
+          id: string
+          idempotency_key: string | null
+          journal_entry_id: string
+          kind: Database["public"]["Enums"]["adjustment_kind"]
+          number: number
+          reason: string
+          reversal_entry_id: string | null
+          reversal_reason: string | null
+          status: Database["public"]["Enums"]["adjustment_status"]
+          updated_at: string
+          updated_by: string | null
+        }
+        Insert: {
+          amount: number
+          charge_id: string
+          community_id: string
+          created_at?: string
+          created_by?: string | null
+          decimals: number
+          deleted_at?: string | null
+          effective_on: string
+          id?: string
+          idempotency_key?: string | null
+          journal_entry_id: string
+          kind: Database["public"]["Enums"]["adjustment_kind"]
+          number: number
+          reason: string
+          reversal_entry_id?: string | null
+          reversal_reason?: string | null
+          status?: Database["public"]["Enums"]["adjustment_status"]
+          updated_at?: string
+          updated_by?: string | null
+        }
+        Update: {
+          amount?: number
+          charge_id?: string
+          community_id?: string
+          created_at?: string
+          created_by?: string | null
+          decimals?: number
+          deleted_at?: string | null
+          effective_on?: string
+          id?: string
+          idempotency_key?: string | null
+          journal_entry_id?: string
+          kind?: Database["public"]["Enums"]["adjustment_kind"]
+          number?: number
+          reason?: string
+          reversal_entry_id?: string | null
+          reversal_reason?: string | null
+          status?: Database["public"]["Enums"]["adjustment_status"]
+          updated_at?: string
+          updated_by?: string | null
+        }
+        Relationships: [
+          {
+            foreignKeyName: "adjustments_charge_fkey"
+            columns: ["community_id", "charge_id"]
+            referencedRelation: "charges"
+            referencedColumns: ["community_id", "id"]
+          },
+          {
+            foreignKeyName: "adjustments_journal_entry_fkey"
+            columns: ["community_id", "journal_entry_id"]
+            referencedRelation: "journal_entries"
+            referencedColumns: ["community_id", "id"]
+          },
+          {
+            foreignKeyName: "adjustments_ledger_fkey"
+            columns: ["community_id", "decimals"]
+            referencedRelation: "ledgers"
+            referencedColumns: ["community_id", "decimals"]
+          },
+          {
+            foreignKeyName: "adjustments_reversal_entry_fkey"
+            columns: ["community_id", "reversal_entry_id"]
+            referencedRelation: "journal_entries"
+            referencedColumns: ["community_id", "id"]
+          },
+        ]
+      }
+      allocation_inputs: {
+        Row: {
+          community_id: string
+          created_at: string
+          created_by: string | null
+          deleted_at: string | null
+          ends_on: string
+          id: string
+          measure: string
+          note: string | null
+          quantity: number
+          source: string
+          starts_on: string
+          unit_id: string
+          updated_at: string
+          updated_by: string | null
+        }
+        Insert: {
+          community_id: string
+          created_at?: string
+          created_by?: string | null
+          deleted_at?: string | null
+          ends_on: string
+          id?: string
+          measure: string
+          note?: string | null
+          quantity: number
+          source?: string
+          starts_on: string
+          unit_id: string
+          updated_at?: string
+          updated_by?: string | null
+        }
+        Update: {
+          community_id?: string
+          created_at?: string
+          created_by?: string | null
+          deleted_at?: string | null
+          ends_on?: string
+          id?: string
+          measure?: string
+          note?: string | null
+          quantity?: number
+          source?: string
+          starts_on?: string
+          unit_id?: string
+          updated_at?: string
+          updated_by?: string | null
+        }
+        Relationships: [
+          {
+            foreignKeyName: "allocation_inputs_unit_fkey"
+            columns: ["community_id", "unit_id"]
+            referencedRelation: "units"
+            referencedColumns: ["community_id", "id"]
+          },
+          {
+            foreignKeyName: "allocation_inputs_unit_fkey"
+            columns: ["community_id", "unit_id"]
+            referencedRelation: "units_overview"
+            referencedColumns: ["community_id", "unit_id"]
+          },
+          {
+            foreignKeyName: "allocation_inputs_unit_fkey"
+            columns: ["community_id", "unit_id"]
+            referencedRelation: "vacant_units"
+            referencedColumns: ["community_id", "unit_id"]
+          },
+        ]
+      }
+      allocation_key_exclusions: {
+        Row: {
+          allocation_key_id: string
+          community_id: string
+          created_at: string
+          created_by: string | null
+          deleted_at: string | null
+          floor_from: number | null
+          floor_to: number | null
+          id: string
+          reason: string | null
+          unit_id: string | null
+          unit_type: Database["public"]["Enums"]["unit_type"] | null
+          updated_at: string
+          updated_by: string | null
+        }
+        Insert: {
+          allocation_key_id: string
+          community_id: string
+          created_at?: string
+          created_by?: string | null
+          deleted_at?: string | null
+          floor_from?: number | null
+          floor_to?: number | null
+          id?: string
+          reason?: string | null
+          unit_id?: string | null
+          unit_type?: Database["public"]["Enums"]["unit_type"] | null
+          updated_at?: string
+          updated_by?: string | null
+        }
+        Update: {
+          allocation_key_id?: string
+          community_id?: string
+          created_at?: string
+          created_by?: string | null
+          deleted_at?: string | null
+          floor_from?: number | null
+          floor_to?: number | null
+          id?: string
+          reason?: string | null
+          unit_id?: string | null
+          unit_type?: Database["public"]["Enums"]["unit_type"] | null
+          updated_at?: string
+          updated_by?: string | null
+        }
+        Relationships: [
+          {
+            foreignKeyName: "allocation_key_exclusions_key_fkey"
+            columns: ["community_id", "allocation_key_id"]
+            referencedRelation: "allocation_keys"
+            referencedColumns: ["community_id", "id"]
+          },
+          {
+            foreignKeyName: "allocation_key_exclusions_unit_fkey"
+            columns: ["community_id", "unit_id"]
+            referencedRelation: "units"
+            referencedColumns: ["community_id", "id"]
+          },
+          {
+            foreignKeyName: "allocation_key_exclusions_unit_fkey"
+            columns: ["community_id", "unit_id"]
+            referencedRelation: "units_overview"
+            referencedColumns: ["community_id", "unit_id"]
+          },
+          {
+            foreignKeyName: "allocation_key_exclusions_unit_fkey"
+            columns: ["community_id", "unit_id"]
+            referencedRelation: "vacant_units"
+            referencedColumns: ["community_id", "unit_id"]
+          },
+        ]
+      }
+      allocation_key_parts: {
+        Row: {
+          allocation_key_id: string
+          community_id: string
+          created_at: string
+          created_by: string | null
+          deleted_at: string | null
+          id: string
+          measure: string | null
+          method: Database["public"]["Enums"]["allocation_method"]
+          percent: number
+          position: number
+          updated_at: string
+          updated_by: string | null
+        }
+        Insert: {
+          allocation_key_id: string
+          community_id: string
+          created_at?: string
+          created_by?: string | null
+          deleted_at?: string | null
+          id?: string
+          measure?: string | null
+          method: Database["public"]["Enums"]["allocation_method"]
+          percent: number
+          position: number
+          updated_at?: string
+          updated_by?: string | null
+        }
+        Update: {
+          allocation_key_id?: string
+          community_id?: string
+          created_at?: string
+          created_by?: string | null
+          deleted_at?: string | null
+          id?: string
+          measure?: string | null
+          method?: Database["public"]["Enums"]["allocation_method"]
+          percent?: number
+          position?: number
+          updated_at?: string
+          updated_by?: string | null
+        }
+        Relationships: [
+          {
+            foreignKeyName: "allocation_key_parts_key_fkey"
+            columns: ["community_id", "allocation_key_id"]
+            referencedRelation: "allocation_keys"
+            referencedColumns: ["community_id", "id"]
+          },
+        ]
+      }
+      allocation_key_places: {
+        Row: {
+          allocation_key_id: string
+          building_id: string
+          community_id: string
+          created_at: string
+          created_by: string | null
+          deleted_at: string | null
+          entrance_id: string | null
+          id: string
+          updated_at: string
+          updated_by: string | null
+        }
+        Insert: {
+          allocation_key_id: string
+          building_id: string
+          community_id: string
+          created_at?: string
+          created_by?: string | null
+          deleted_at?: string | null
+          entrance_id?: string | null
+          id?: string
+          updated_at?: string
+          updated_by?: string | null
+        }
+        Update: {
+          allocation_key_id?: string
+          building_id?: string
+          community_id?: string
+          created_at?: string
+          created_by?: string | null
+          deleted_at?: string | null
+          entrance_id?: string | null
+          id?: string
+          updated_at?: string
+          updated_by?: string | null
+        }
+        Relationships: [
+          {
+            foreignKeyName: "allocation_key_places_building_fkey"
+            columns: ["community_id", "building_id"]
+            referencedRelation: "buildings"
+            referencedColumns: ["community_id", "id"]
+          },
+          {
+            foreignKeyName: "allocation_key_places_entrance_fkey"
+            columns: ["community_id", "building_id", "entrance_id"]
+            referencedRelation: "entrances"
+            referencedColumns: ["community_id", "building_id", "id"]
+          },
+          {
+            foreignKeyName: "allocation_key_places_key_fkey"
+            columns: ["community_id", "allocation_key_id"]
+            referencedRelation: "allocation_keys"
+            referencedColumns: ["community_id", "id"]
+          },
+        ]
+      }
+      allocation_key_weights: {
+        Row: {
+          allocation_key_id: string
+          community_id: string
+          created_at: string
+          created_by: string | null
+          deleted_at: string | null
+          id: string
+          unit_id: string
+          updated_at: string
+          updated_by: string | null
+          weight: number
+        }
+        Insert: {
+          allocation_key_id: string
+          community_id: string
+          created_at?: string
+          created_by?: string | null
+          deleted_at?: string | null
+          id?: string
+          unit_id: string
+          updated_at?: string
+          updated_by?: string | null
+          weight: number
+        }
+        Update: {
+          allocation_key_id?: string
+          community_id?: string
+          created_at?: string
+          created_by?: string | null
+          deleted_at?: string | null
+          id?: string
+          unit_id?: string
+          updated_at?: string
+          updated_by?: string | null
+          weight?: number
+        }
+        Relationships: [
+          {
+            foreignKeyName: "allocation_key_weights_key_fkey"
+            columns: ["community_id", "allocation_key_id"]
+            referencedRelation: "allocation_keys"
+            referencedColumns: ["community_id", "id"]
+          },
+          {
+            foreignKeyName: "allocation_key_weights_unit_fkey"
+            columns: ["community_id", "unit_id"]
+            referencedRelation: "units"
+            referencedColumns: ["community_id", "id"]
+          },
+          {
+            foreignKeyName: "allocation_key_weights_unit_fkey"
+            columns: ["community_id", "unit_id"]
+            referencedRelation: "units_overview"
+            referencedColumns: ["community_id", "unit_id"]
+          },
+          {
+            foreignKeyName: "allocation_key_weights_unit_fkey"
+            columns: ["community_id", "unit_id"]
+            referencedRelation: "vacant_units"
+            referencedColumns: ["community_id", "unit_id"]
+          },
+        ]
+      }
+      allocation_keys: {
+        Row: {
+          community_id: string
+          created_at: string
+          created_by: string | null
+          deleted_at: string | null
+          description: string | null
+          formula: string | null
+          id: string
+          is_missing_zero: boolean
+          is_normalised: boolean
+          measure: string | null
+          method: Database["public"]["Enums"]["allocation_method"]
+          name: string
+          rounding: Database["public"]["Enums"]["allocation_rounding"]
+          status: Database["public"]["Enums"]["allocation_key_status"]
+          updated_at: string
+          updated_by: string | null
+          version: number
+        }
+        Insert: {
+          community_id: string
+          created_at?: string
+          created_by?: string | null
+          deleted_at?: string | null
+          description?: string | null
+          formula?: string | null
+          id?: string
+          is_missing_zero?: boolean
+          is_normalised?: boolean
+          measure?: string | null
+          method: Database["public"]["Enums"]["allocation_method"]
+          name: string
+          rounding?: Database["public"]["Enums"]["allocation_rounding"]
+          status?: Database["public"]["Enums"]["allocation_key_status"]
+          updated_at?: string
+          updated_by?: string | null
+          version?: number
+        }
+        Update: {
+          community_id?: string
+          created_at?: string
+          created_by?: string | null
+          deleted_at?: string | null
+          description?: string | null
+          formula?: string | null
+          id?: string
+          is_missing_zero?: boolean
+          is_normalised?: boolean
+          measure?: string | null
+          method?: Database["public"]["Enums"]["allocation_method"]
+          name?: string
+          rounding?: Database["public"]["Enums"]["allocation_rounding"]
+          status?: Database["public"]["Enums"]["allocation_key_status"]
+          updated_at?: string
+          updated_by?: string | null
+          version?: number
+        }
+        Relationships: [
+          {
+            foreignKeyName: "allocation_keys_community_fkey"
+            columns: ["community_id"]
+            referencedRelation: "communities"
+            referencedColumns: ["id"]
+          },
+          {
+            foreignKeyName: "allocation_keys_community_fkey"
+            columns: ["community_id"]
+            referencedRelation: "ideal_parts_report"
+            referencedColumns: ["community_id"]
+          },
+        ]
+      }
+      allocation_lines: {
+        Row: {
+          allocation_id: string
+          amount: number
+          community_id: string
+          id: string
+          inputs: NonNullable<Json>
+          place: number
+          unit_id: string
+          weight: number
+        }
+        Insert: {
+          allocation_id: string
+          amount: number
+          community_id: string
+          id?: string
+          inputs: NonNullable<Json>
+          place: number
+          unit_id: string
+          weight: number
+        }
+        Update: {
+          allocation_id?: string
+          amount?: number
+          community_id?: string
+          id?: string
+          inputs?: NonNullable<Json>
+          place?: number
+          unit_id?: string
+          weight?: number
+        }
+        Relationships: []
+      }
+      allocations: {
+        Row: {
+          allocation_key_id: string
+          community_id: string
+          created_at: string
+          created_by: string | null
+          decimals: number
+          ends_on: string
+          formula_snapshot: NonNullable<Json>
+          id: string
+          key_version: number
+          method: Database["public"]["Enums"]["allocation_method"]
+          rate: number | null
+          rounding: Database["public"]["Enums"]["allocation_rounding"]
+          starts_on: string
+          total: number
+          unit_count: number
+          weight_total: number
+        }
+        Insert: {
+          allocation_key_id: string
+          community_id: string
+          created_at?: string
+          created_by?: string | null
+          decimals: number
+          ends_on: string
+          formula_snapshot: NonNullable<Json>
+          id?: string
+          key_version: number
+          method: Database["public"]["Enums"]["allocation_method"]
+          rate?: number | null
+          rounding: Database["public"]["Enums"]["allocation_rounding"]
+          starts_on: string
+          total: number
+          unit_count: number
+          weight_total: number
+        }
+        Update: {
+          allocation_key_id?: string
+          community_id?: string
+          created_at?: string
+          created_by?: string | null
+          decimals?: number
+          ends_on?: string
+          formula_snapshot?: NonNullable<Json>
+          id?: string
+          key_version?: number
+          method?: Database["public"]["Enums"]["allocation_method"]
+          rate?: number | null
+          rounding?: Database["public"]["Enums"]["allocation_rounding"]
+          starts_on?: string
+          total?: number
+          unit_count?: number
+          weight_total?: number
+        }
+        Relationships: [
+          {
+            foreignKeyName: "allocations_decimals_fkey"
+            columns: ["community_id", "decimals"]
+            referencedRelation: "ledgers"
+            referencedColumns: ["community_id", "decimals"]
+          },
+          {
+            foreignKeyName: "allocations_key_fkey"
+            columns: ["community_id", "allocation_key_id"]
+            referencedRelation: "allocation_keys"
+            referencedColumns: ["community_id", "id"]
+          },
+        ]
+      }
       assurance_requirements: {
         Row: {
           created_at: string
@@ -683,6 +1447,60 @@ export type Database = {
           },
         ]
       }
+      charges: {
+        Row: {
+          allocation_line_id: string | null
+          amount: number
+          charged_on: string
+          community_id: string
+          decimals: number
+          description: string
+          due_on: string
+          ends_on: string
+          fund_id: string
+          id: string
+          journal_entry_id: string
+          source: Database["public"]["Enums"]["charge_source"]
+          starts_on: string
+          subaccount_id: string
+          unit_id: string
+        }
+        Insert: {
+          allocation_line_id?: string | null
+          amount: number
+          charged_on: string
+          community_id: string
+          decimals: number
+          description: string
+          due_on: string
+          ends_on: string
+          fund_id: string
+          id: string
+          journal_entry_id: string
+          source: Database["public"]["Enums"]["charge_source"]
+          starts_on: string
+          subaccount_id: string
+          unit_id: string
+        }
+        Update: {
+          allocation_line_id?: string | null
+          amount?: number
+          charged_on?: string
+          community_id?: string
+          decimals?: number
+          description?: string
+          due_on?: string
+          ends_on?: string
+          fund_id?: string
+          id?: string
+          journal_entry_id?: string
+          source?: Database["public"]["Enums"]["charge_source"]
+          starts_on?: string
+          subaccount_id?: string
+          unit_id?: string
+        }
+        Relationships: []
+      }
       communities: {
         Row: {
           address: string | null
@@ -925,6 +1743,24 @@ export type Database = {
             referencedColumns: ["id"]
           },
         ]
+      }
+      currencies: {
+        Row: {
+          code: string
+          decimals: number
+          name: string
+        }
+        Insert: {
+          code: string
+          decimals: number
+          name: string
+        }
+        Update: {
+          code?: string
+          decimals?: number
+          name?: string
+        }
+        Relationships: []
       }
       directory_choices: {
         Row: {
@@ -1367,6 +2203,135 @@ export type Database = {
             columns: ["purpose"]
             referencedRelation: "file_purposes"
             referencedColumns: ["key"]
+          },
+        ]
+      }
+      formula_evaluations: {
+        Row: {
+          allocation_key_id: string
+          community_id: string
+          created_at: string
+          created_by: string | null
+          ends_on: string
+          formula: string
+          id: string
+          starts_on: string
+          unit_count: number
+          version: number
+        }
+        Insert: {
+          allocation_key_id: string
+          community_id: string
+          created_at?: string
+          created_by?: string | null
+          ends_on: string
+          formula: string
+          id?: string
+          starts_on: string
+          unit_count: number
+          version: number
+        }
+        Update: {
+          allocation_key_id?: string
+          community_id?: string
+          created_at?: string
+          created_by?: string | null
+          ends_on?: string
+          formula?: string
+          id?: string
+          starts_on?: string
+          unit_count?: number
+          version?: number
+        }
+        Relationships: [
+          {
+            foreignKeyName: "formula_evaluations_key_fkey"
+            columns: ["community_id", "allocation_key_id"]
+            referencedRelation: "allocation_keys"
+            referencedColumns: ["community_id", "id"]
+          },
+        ]
+      }
+      formula_weights: {
+        Row: {
+          community_id: string
+          evaluation_id: string
+          id: string
+          inputs: NonNullable<Json>
+          unit_id: string
+          weight: number
+        }
+        Insert: {
+          community_id: string
+          evaluation_id: string
+          id?: string
+          inputs: NonNullable<Json>
+          unit_id: string
+          weight: number
+        }
+        Update: {
+          community_id?: string
+          evaluation_id?: string
+          id?: string
+          inputs?: NonNullable<Json>
+          unit_id?: string
+          weight?: number
+        }
+        Relationships: [
+          {
+            foreignKeyName: "formula_weights_evaluation_fkey"
+            columns: ["community_id", "evaluation_id"]
+            referencedRelation: "formula_evaluations"
+            referencedColumns: ["community_id", "id"]
+          },
+        ]
+      }
+      funds: {
+        Row: {
+          code: string
+          community_id: string
+          created_at: string
+          created_by: string | null
+          decimals: number
+          deleted_at: string | null
+          id: string
+          kind: Database["public"]["Enums"]["fund_kind"]
+          name: string
+          updated_at: string
+          updated_by: string | null
+        }
+        Insert: {
+          code: string
+          community_id: string
+          created_at?: string
+          created_by?: string | null
+          decimals: number
+          deleted_at?: string | null
+          id?: string
+          kind: Database["public"]["Enums"]["fund_kind"]
+          name: string
+          updated_at?: string
+          updated_by?: string | null
+        }
+        Update: {
+          code?: string
+          community_id?: string
+          created_at?: string
+          created_by?: string | null
+          decimals?: number
+          deleted_at?: string | null
+          id?: string
+          kind?: Database["public"]["Enums"]["fund_kind"]
+          name?: string
+          updated_at?: string
+          updated_by?: string | null
+        }
+        Relationships: [
+          {
+            foreignKeyName: "funds_ledger_fkey"
+            columns: ["community_id", "decimals"]
+            referencedRelation: "ledgers"
+            referencedColumns: ["community_id", "decimals"]
           },
         ]
       }
@@ -1897,6 +2862,70 @@ export type Database = {
           },
         ]
       }
+      journal_entries: {
+        Row: {
+          booked_as: string | null
+          booked_at: string
+          booked_by: string | null
+          community_id: string
+          decimals: number
+          description: string
+          document_id: string | null
+          document_kind: string | null
+          effective_on: string
+          id: string
+          idempotency_key: string | null
+          kind: Database["public"]["Enums"]["entry_kind"]
+          posting_count: number
+          request_hash: string | null
+          reverses_id: string | null
+          total: number
+        }
+        Insert: {
+          booked_as?: string | null
+          booked_at?: string
+          booked_by?: string | null
+          community_id: string
+          decimals: number
+          description: string
+          document_id?: string | null
+          document_kind?: string | null
+          effective_on: string
+          id?: string
+          idempotency_key?: string | null
+          kind: Database["public"]["Enums"]["entry_kind"]
+          posting_count: number
+          request_hash?: string | null
+          reverses_id?: string | null
+          total: number
+        }
+        Update: {
+          booked_as?: string | null
+          booked_at?: string
+          booked_by?: string | null
+          community_id?: string
+          decimals?: number
+          description?: string
+          document_id?: string | null
+          document_kind?: string | null
+          effective_on?: string
+          id?: string
+          idempotency_key?: string | null
+          kind?: Database["public"]["Enums"]["entry_kind"]
+          posting_count?: number
+          request_hash?: string | null
+          reverses_id?: string | null
+          total?: number
+        }
+        Relationships: [
+          {
+            foreignKeyName: "journal_entries_reverses_fkey"
+            columns: ["community_id", "reverses_id"]
+            referencedRelation: "journal_entries"
+            referencedColumns: ["community_id", "id"]
+          },
+        ]
+      }
       leases: {
         Row: {
           community_id: string
@@ -1973,6 +3002,64 @@ export type Database = {
             columns: ["community_id", "unit_id"]
             referencedRelation: "vacant_units"
             referencedColumns: ["community_id", "unit_id"]
+          },
+        ]
+      }
+      ledgers: {
+        Row: {
+          closed_through: string | null
+          community_id: string
+          created_at: string
+          created_by: string | null
+          currency_code: string
+          decimals: number
+          deleted_at: string | null
+          fiscal_year_start_month: number
+          id: string
+          opened_on: string
+          updated_at: string
+          updated_by: string | null
+        }
+        Insert: {
+          closed_through?: string | null
+          community_id: string
+          created_at?: string
+          created_by?: string | null
+          currency_code: string
+          decimals: number
+          deleted_at?: string | null
+          fiscal_year_start_month?: number
+          id?: string
+          opened_on: string
+          updated_at?: string
+          updated_by?: string | null
+        }
+        Update: {
+          closed_through?: string | null
+          community_id?: string
+          created_at?: string
+          created_by?: string | null
+          currency_code?: string
+          decimals?: number
+          deleted_at?: string | null
+          fiscal_year_start_month?: number
+          id?: string
+          opened_on?: string
+          updated_at?: string
+          updated_by?: string | null
+        }
+        Relationships: [
+          {
+            foreignKeyName: "ledgers_community_fkey"
+            columns: ["community_id", "currency_code"]
+            referencedRelation: "communities"
+            referencedColumns: ["id", "currency_code"]
+          },
+          {
+            foreignKeyName: "ledgers_currency_fkey"
+            columns: ["currency_code", "decimals"]
+            referencedRelation: "currencies"
+            referencedColumns: ["code", "decimals"]
           },
         ]
       }
@@ -2719,6 +3806,68 @@ export type Database = {
           },
         ]
       }
+      postings: {
+        Row: {
+          amount: number
+          community_id: string
+          credit_account_id: string
+          credit_subaccount_id: string | null
+          debit_account_id: string
+          debit_subaccount_id: string | null
+          decimals: number
+          effective_on: string
+          fund_id: string
+          id: string
+          journal_entry_id: string
+          memo: string | null
+        }
+        Insert: {
+          amount: number
+          community_id: string
+          credit_account_id: string
+          credit_subaccount_id?: string | null
+          debit_account_id: string
+          debit_subaccount_id?: string | null
+          decimals: number
+          effective_on: string
+          fund_id: string
+          id?: string
+          journal_entry_id: string
+          memo?: string | null
+        }
+        Update: {
+          amount?: number
+          community_id?: string
+          credit_account_id?: string
+          credit_subaccount_id?: string | null
+          debit_account_id?: string
+          debit_subaccount_id?: string | null
+          decimals?: number
+          effective_on?: string
+          fund_id?: string
+          id?: string
+          journal_entry_id?: string
+          memo?: string | null
+        }
+        Relationships: [
+          {
+            foreignKeyName: "postings_entry_fkey"
+            columns: [
+              "community_id",
+              "journal_entry_id",
+              "effective_on",
+              "decimals",
+            ]
+            referencedRelation: "journal_entries"
+            referencedColumns: [
+              "community_id",
+              "id",
+              "effective_on",
+              "decimals",
+            ]
+          },
+        ]
+      }
       privacy_requests: {
         Row: {
           community_id: string
@@ -3319,6 +4468,7 @@ export type Database = {
           description: string
           entity: Database["public"]["Enums"]["roster_entity"]
           id: string
+          imports: Database["public"]["Enums"]["roster_import"][]
           key: string
           kind: Database["public"]["Enums"]["roster_value_kind"]
           max_length: number | null
@@ -3334,6 +4484,7 @@ export type Database = {
           description: string
           entity: Database["public"]["Enums"]["roster_entity"]
           id?: string
+          imports?: Database["public"]["Enums"]["roster_import"][]
           key: string
           kind: Database["public"]["Enums"]["roster_value_kind"]
           max_length?: number | null
@@ -3349,6 +4500,7 @@ export type Database = {
           description?: string
           entity?: Database["public"]["Enums"]["roster_entity"]
           id?: string
+          imports?: Database["public"]["Enums"]["roster_import"][]
           key?: string
           kind?: Database["public"]["Enums"]["roster_value_kind"]
           max_length?: number | null
@@ -3678,6 +4830,94 @@ export type Database = {
             columns: ["community_id", "booth_id"]
             referencedRelation: "booths"
             referencedColumns: ["community_id", "id"]
+          },
+        ]
+      }
+      subaccounts: {
+        Row: {
+          account_id: string
+          balance: number
+          community_id: string
+          created_at: string
+          decimals: number
+          fund_id: string
+          id: string
+          is_control: boolean
+          resident_id: string | null
+          unit_id: string
+        }
+        Insert: {
+          account_id: string
+          balance?: number
+          community_id: string
+          created_at?: string
+          decimals: number
+          fund_id: string
+          id?: string
+          is_control?: never
+          resident_id?: string | null
+          unit_id: string
+        }
+        Update: {
+          account_id?: string
+          balance?: number
+          community_id?: string
+          created_at?: string
+          decimals?: number
+          fund_id?: string
+          id?: string
+          is_control?: never
+          resident_id?: string | null
+          unit_id?: string
+        }
+        Relationships: [
+          {
+            foreignKeyName: "subaccounts_account_fkey"
+            columns: [
+              "community_id",
+              "fund_id",
+              "decimals",
+              "account_id",
+              "is_control",
+            ]
+            referencedRelation: "accounts"
+            referencedColumns: [
+              "community_id",
+              "fund_id",
+              "decimals",
+              "id",
+              "is_control",
+            ]
+          },
+          {
+            foreignKeyName: "subaccounts_resident_fkey"
+            columns: ["community_id", "resident_id"]
+            referencedRelation: "residents"
+            referencedColumns: ["community_id", "id"]
+          },
+          {
+            foreignKeyName: "subaccounts_resident_fkey"
+            columns: ["community_id", "resident_id"]
+            referencedRelation: "residents_overview"
+            referencedColumns: ["community_id", "resident_id"]
+          },
+          {
+            foreignKeyName: "subaccounts_unit_fkey"
+            columns: ["community_id", "unit_id"]
+            referencedRelation: "units"
+            referencedColumns: ["community_id", "id"]
+          },
+          {
+            foreignKeyName: "subaccounts_unit_fkey"
+            columns: ["community_id", "unit_id"]
+            referencedRelation: "units_overview"
+            referencedColumns: ["community_id", "unit_id"]
+          },
+          {
+            foreignKeyName: "subaccounts_unit_fkey"
+            columns: ["community_id", "unit_id"]
+            referencedRelation: "vacant_units"
+            referencedColumns: ["community_id", "unit_id"]
           },
         ]
       }
@@ -4658,6 +5898,72 @@ export type Database = {
         }
         Relationships: []
       }
+      ledger_lines: {
+        Row: {
+          account_id: string | null
+          community_id: string | null
+          credit: number | null
+          debit: number | null
+          effective_on: string | null
+          fund_id: string | null
+          journal_entry_id: string | null
+          memo: string | null
+          posting_id: string | null
+          resident_id: string | null
+          subaccount_id: string | null
+          unit_id: string | null
+        }
+        Relationships: []
+      }
+      my_accounts: {
+        Row: {
+          account: string | null
+          account_id: string | null
+          balance: number | null
+          community_id: string | null
+          currency_code: string | null
+          fund: string | null
+          fund_id: string | null
+          id: string | null
+          is_deposit: boolean | null
+          resident: string | null
+          resident_id: string | null
+          unit: string | null
+          unit_id: string | null
+        }
+        Relationships: [
+          {
+            foreignKeyName: "subaccounts_resident_fkey"
+            columns: ["community_id", "resident_id"]
+            referencedRelation: "residents"
+            referencedColumns: ["community_id", "id"]
+          },
+          {
+            foreignKeyName: "subaccounts_resident_fkey"
+            columns: ["community_id", "resident_id"]
+            referencedRelation: "residents_overview"
+            referencedColumns: ["community_id", "resident_id"]
+          },
+          {
+            foreignKeyName: "subaccounts_unit_fkey"
+            columns: ["community_id", "unit_id"]
+            referencedRelation: "units"
+            referencedColumns: ["community_id", "id"]
+          },
+          {
+            foreignKeyName: "subaccounts_unit_fkey"
+            columns: ["community_id", "unit_id"]
+            referencedRelation: "units_overview"
+            referencedColumns: ["community_id", "unit_id"]
+          },
+          {
+            foreignKeyName: "subaccounts_unit_fkey"
+            columns: ["community_id", "unit_id"]
+            referencedRelation: "vacant_units"
+            referencedColumns: ["community_id", "unit_id"]
+          },
+        ]
+      }
       passes_overview: {
         Row: {
           community_id: string | null
@@ -4863,6 +6169,55 @@ export type Database = {
         }
         Relationships: []
       }
+      unit_accounts: {
+        Row: {
+          account: string | null
+          account_id: string | null
+          balance: number | null
+          community_id: string | null
+          currency_code: string | null
+          fund: string | null
+          fund_id: string | null
+          id: string | null
+          is_deposit: boolean | null
+          resident: string | null
+          resident_id: string | null
+          unit: string | null
+          unit_id: string | null
+        }
+        Relationships: [
+          {
+            foreignKeyName: "subaccounts_resident_fkey"
+            columns: ["community_id", "resident_id"]
+            referencedRelation: "residents"
+            referencedColumns: ["community_id", "id"]
+          },
+          {
+            foreignKeyName: "subaccounts_resident_fkey"
+            columns: ["community_id", "resident_id"]
+            referencedRelation: "residents_overview"
+            referencedColumns: ["community_id", "resident_id"]
+          },
+          {
+            foreignKeyName: "subaccounts_unit_fkey"
+            columns: ["community_id", "unit_id"]
+            referencedRelation: "units"
+            referencedColumns: ["community_id", "id"]
+          },
+          {
+            foreignKeyName: "subaccounts_unit_fkey"
+            columns: ["community_id", "unit_id"]
+            referencedRelation: "units_overview"
+            referencedColumns: ["community_id", "unit_id"]
+          },
+          {
+            foreignKeyName: "subaccounts_unit_fkey"
+            columns: ["community_id", "unit_id"]
+            referencedRelation: "vacant_units"
+            referencedColumns: ["community_id", "unit_id"]
+          },
+        ]
+      }
       units_overview: {
         Row: {
           area: number | null
@@ -5014,6 +6369,22 @@ export type Database = {
           role: string
         }[]
       }
+      account_statement: {
+        Args: { from_day?: string; subaccount_id: string; to_day?: string }
+        Returns: {
+          balance: number
+          charge_id: string
+          credit: number
+          debit: number
+          description: string
+          due_on: string
+          effective_on: string
+          entry_id: string
+          entry_kind: string
+          line_kind: string
+          posting_id: string
+        }[]
+      }
       acknowledge_house_rules: {
         Args: { house_rules_id: string }
         Returns: string
@@ -5087,6 +6458,17 @@ export type Database = {
         }
         Returns: string
       }
+      adjust_charge: {
+        Args: {
+          amount?: number
+          charge_id: string
+          effective_on?: string
+          idempotency_key?: string
+          kind: Database["public"]["Enums"]["adjustment_kind"]
+          reason: string
+        }
+        Returns: string
+      }
       announce_visitor: {
         Args: {
           access_point_id?: string
@@ -5128,6 +6510,19 @@ export type Database = {
           recorded_at: string
         }[]
       }
+      balance_sheet: {
+        Args: { community_id: string; fund_id?: string; on_day: string }
+        Returns: {
+          account_code: string
+          account_id: string
+          account_name: string
+          amount: number
+          fund_code: string
+          fund_name: string
+          is_total: boolean
+          section: Database["public"]["Enums"]["account_type"]
+        }[]
+      }
       booth_on_duty: {
         Args: { booth_id: string; moment?: string }
         Returns: {
@@ -5143,6 +6538,44 @@ export type Database = {
         Args: { invitation_id: string; reason?: string }
         Returns: undefined
       }
+      cash_flow: {
+        Args: {
+          community_id: string
+          from_day: string
+          fund_id?: string
+          to_day: string
+        }
+        Returns: {
+          account_code: string
+          account_id: string
+          account_name: string
+          amount: number
+          fund_code: string
+          fund_name: string
+          inflow: number
+          is_total: boolean
+          outflow: number
+          section: string
+        }[]
+      }
+      change_allocation_key: {
+        Args: {
+          description?: string
+          exclusions?: Json
+          formula?: string
+          is_missing_zero?: boolean
+          is_normalised?: boolean
+          key_id: string
+          measure?: string
+          method?: Database["public"]["Enums"]["allocation_method"]
+          name?: string
+          parts?: Json
+          places?: Json
+          rounding?: Database["public"]["Enums"]["allocation_rounding"]
+          weights?: Json
+        }
+        Returns: number
+      }
       change_blacklist_entry: {
         Args: { ends_at: string; entry_id: string; reason?: string }
         Returns: undefined
@@ -5150,6 +6583,24 @@ export type Database = {
       change_visitor_invitation: {
         Args: { changes: Json; invitation_id: string }
         Returns: undefined
+      }
+      charge_unit: {
+        Args: {
+          account_id?: string
+          amount: number
+          charged_on?: string
+          description: string
+          due_on?: string
+          fund_id: string
+          idempotency_key?: string
+          resident_id?: string
+          unit_id: string
+        }
+        Returns: {
+          charge_id: string
+          charged_amount: number
+          liable_resident_id: string
+        }[]
       }
       check_blacklist: {
         Args: {
@@ -5191,6 +6642,10 @@ export type Database = {
       check_out_visit: {
         Args: { access_point_id?: string; visit_id: string }
         Returns: undefined
+      }
+      close_period: {
+        Args: { community_id: string; ends_on: string }
+        Returns: string
       }
       community_occupants_on: {
         Args: { community_id: string; day?: string }
@@ -5244,6 +6699,35 @@ export type Database = {
           unit_id: string
         }[]
       }
+      create_account: {
+        Args: {
+          code: string
+          description?: string
+          fund_id: string
+          name: string
+          purpose?: Database["public"]["Enums"]["account_purpose"]
+          type: Database["public"]["Enums"]["account_type"]
+        }
+        Returns: string
+      }
+      create_allocation_key: {
+        Args: {
+          community_id: string
+          description?: string
+          exclusions?: Json
+          formula?: string
+          is_missing_zero?: boolean
+          is_normalised?: boolean
+          measure?: string
+          method: Database["public"]["Enums"]["allocation_method"]
+          name: string
+          parts?: Json
+          places?: Json
+          rounding?: Database["public"]["Enums"]["allocation_rounding"]
+          weights?: Json
+        }
+        Returns: string
+      }
       create_community: {
         Args: {
           country_code: string
@@ -5254,6 +6738,16 @@ export type Database = {
           organization_id: string
           slug: string
           time_zone: string
+        }
+        Returns: string
+      }
+      create_fund: {
+        Args: {
+          code: string
+          community_id: string
+          kind: Database["public"]["Enums"]["fund_kind"]
+          name: string
+          template?: string
         }
         Returns: string
       }
@@ -5381,6 +6875,17 @@ export type Database = {
           device_key: string
         }[]
       }
+      enter_allocation_inputs: {
+        Args: {
+          community_id: string
+          ends_on: string
+          measure: string
+          note?: string
+          quantities: Json
+          starts_on: string
+        }
+        Returns: number
+      }
       erase_my_account: { Args: { confirmation: string }; Returns: Json }
       erase_personal_data: {
         Args: { reason: string; resident_id: string }
@@ -5432,6 +6937,15 @@ export type Database = {
           vehicle_id: string
         }[]
       }
+      formula_inputs: {
+        Args: {
+          ends_on: string
+          formula?: string
+          key_id: string
+          starts_on: string
+        }
+        Returns: Json
+      }
       found_community: {
         Args: {
           community_name: string
@@ -5447,6 +6961,54 @@ export type Database = {
         Returns: {
           community_id: string
           organization_id: string
+        }[]
+      }
+      fund_report: {
+        Args: {
+          community_id: string
+          from_day: string
+          fund_id?: string
+          to_day: string
+        }
+        Returns: {
+          claims: number
+          closing: number
+          expense: number
+          fund_code: string
+          fund_kind: Database["public"]["Enums"]["fund_kind"]
+          fund_name: string
+          income: number
+          is_total: boolean
+          net_assets: number
+          opening: number
+          other: number
+          transfers: number
+        }[]
+      }
+      general_ledger: {
+        Args: {
+          account_id: string
+          after_id?: string
+          from_day: string
+          subaccount_id?: string
+          to_day: string
+        }
+        Returns: {
+          balance: number
+          counter_code: string
+          counter_name: string
+          credit: number
+          debit: number
+          description: string
+          document_id: string
+          document_kind: string
+          effective_on: string
+          entry_id: string
+          kind: Database["public"]["Enums"]["entry_kind"]
+          memo: string
+          posting_id: string
+          resident_name: string
+          unit_number: string
         }[]
       }
       give_consent: { Args: { text_id: string }; Returns: string }
@@ -5496,6 +7058,18 @@ export type Database = {
           isSetofReturn: true
         }
       }
+      import_opening_balances: {
+        Args: {
+          community_id: string
+          dry_run?: boolean
+          first_row?: number
+          headers: string[]
+          mapping?: Json
+          opened_on?: string
+          rows: Json
+        }
+        Returns: Json
+      }
       import_roster: {
         Args: {
           community_id: string
@@ -5507,6 +7081,24 @@ export type Database = {
           rows: Json
         }
         Returns: Json
+      }
+      income_statement: {
+        Args: {
+          community_id: string
+          from_day: string
+          fund_id?: string
+          to_day: string
+        }
+        Returns: {
+          account_code: string
+          account_id: string
+          account_name: string
+          amount: number
+          fund_code: string
+          fund_name: string
+          is_total: boolean
+          section: Database["public"]["Enums"]["account_type"]
+        }[]
       }
       invite_member: {
         Args: {
@@ -5732,6 +7324,15 @@ export type Database = {
           taken_by_name: string
         }[]
       }
+      open_books: {
+        Args: {
+          community_id: string
+          fiscal_year_start_month?: number
+          opened_on: string
+          template?: string
+        }
+        Returns: string
+      }
       open_visitor_pass: {
         Args: { token: string }
         Returns: {
@@ -5852,6 +7453,33 @@ export type Database = {
         }
         Returns: number
       }
+      post_journal_entry: {
+        Args: {
+          community_id: string
+          description: string
+          effective_on: string
+          idempotency_key?: string
+          postings: Json
+        }
+        Returns: string
+      }
+      preview_allocation: {
+        Args: {
+          ends_on: string
+          key_id: string
+          rate?: number
+          starts_on: string
+          total?: number
+        }
+        Returns: {
+          amount: number
+          inputs: Json
+          place: number
+          unit_id: string
+          unit_number: string
+          weight: number
+        }[]
+      }
       publish_house_rules: {
         Args: { effective_on?: string; house_rules_id: string }
         Returns: number
@@ -5867,6 +7495,25 @@ export type Database = {
           alert_id: string
           medical_conditions: string
           outcome: string
+        }[]
+      }
+      receivables_aging: {
+        Args: { community_id: string; fund_id?: string; on_day?: string }
+        Returns: {
+          balance: number
+          days_1_30: number
+          days_31_60: number
+          days_61_90: number
+          days_over_90: number
+          fund: string
+          not_due: number
+          paid_ahead: number
+          receivable_fund_id: string
+          resident: string
+          resident_id: string
+          subaccount_id: string
+          unit: string
+          unit_id: string
         }[]
       }
       record_consent: {
@@ -5977,6 +7624,10 @@ export type Database = {
         Args: { guest_id: string }
         Returns: undefined
       }
+      reopen_period: {
+        Args: { period_id: string; reason: string }
+        Returns: undefined
+      }
       report_pet_incident: {
         Args: {
           community_id: string
@@ -6050,6 +7701,14 @@ export type Database = {
         Returns: undefined
       }
       resume_resident: { Args: { resident_id: string }; Returns: undefined }
+      reverse_adjustment: {
+        Args: { adjustment_id: string; effective_on?: string; reason: string }
+        Returns: string
+      }
+      reverse_journal_entry: {
+        Args: { effective_on?: string; entry_id: string; reason: string }
+        Returns: string
+      }
       review_resident_document: {
         Args: {
           document_id: string
@@ -6085,7 +7744,10 @@ export type Database = {
         }[]
       }
       roster_headers: {
-        Args: { language?: string }
+        Args: {
+          import?: Database["public"]["Enums"]["roster_import"]
+          language?: string
+        }
         Returns: {
           example: string
           field: string
@@ -6166,6 +7828,13 @@ export type Database = {
         }
         Returns: undefined
       }
+      set_allocation_key_status: {
+        Args: {
+          key_id: string
+          status: Database["public"]["Enums"]["allocation_key_status"]
+        }
+        Returns: boolean
+      }
       set_branding: {
         Args: {
           accent_color?: string
@@ -6207,6 +7876,13 @@ export type Database = {
       }
       set_guard_user: {
         Args: { guard_id: string; user_id: string }
+        Returns: undefined
+      }
+      set_ledger_account_status: {
+        Args: {
+          account_id: string
+          status: Database["public"]["Enums"]["ledger_account_status"]
+        }
         Returns: undefined
       }
       set_medical: {
@@ -6349,9 +8025,34 @@ export type Database = {
           total_ms: number
         }[]
       }
+      store_formula_weights: {
+        Args: {
+          digest: string
+          ends_on: string
+          evaluated_by?: string
+          key_id: string
+          starts_on: string
+          version: number
+          weights: Json
+        }
+        Returns: string
+      }
       suspend_resident: {
         Args: { reason: string; resident_id: string }
         Returns: undefined
+      }
+      transfer_between_funds: {
+        Args: {
+          amount: number
+          description: string
+          effective_on: string
+          from_account_id?: string
+          from_fund_id: string
+          idempotency_key?: string
+          to_account_id?: string
+          to_fund_id: string
+        }
+        Returns: string
       }
       transfer_units: {
         Args: {
@@ -6369,6 +8070,27 @@ export type Database = {
           share: number
           starts_on: string
           unit_id: string
+        }[]
+      }
+      trial_balance: {
+        Args: {
+          community_id: string
+          fund_id?: string
+          on_day: string
+          with_closing?: boolean
+        }
+        Returns: {
+          account_code: string
+          account_id: string
+          account_name: string
+          account_type: Database["public"]["Enums"]["account_type"]
+          credit: number
+          credit_total: number
+          debit: number
+          debit_total: number
+          fund_code: string
+          fund_name: string
+          is_total: boolean
         }[]
       }
       unassign_guard: {
@@ -6441,6 +8163,17 @@ export type Database = {
         Args: { expected_head?: string; since?: string }
         Returns: Json
       }
+      verify_ledger: {
+        Args: { community_id: string }
+        Returns: {
+          account_id: string
+          detail: string
+          entry_id: string
+          posting_id: string
+          problem: string
+          subaccount_id: string
+        }[]
+      }
       visit_answer: {
         Args: { visit_id: string }
         Returns: {
@@ -6492,16 +8225,64 @@ export type Database = {
       access_outcome: "granted" | "denied"
       access_point_kind: "gate" | "barrier" | "door" | "turnstile" | "elevator"
       access_point_status: "in_service" | "out_of_service"
+      account_purpose:
+        | "bank"
+        | "cash"
+        | "receivable"
+        | "prepayment"
+        | "payable"
+        | "deposits_held"
+        | "suspense"
+        | "due_from"
+        | "due_to"
+        | "fund_balance"
+        | "opening_balance"
+        | "assessment_income"
+        | "recovery_income"
+        | "other_income"
+        | "expense"
+        | "waiver_expense"
+        | "bad_debt_expense"
+        | "general"
       account_status: "active" | "inactive" | "suspended" | "banned"
+      account_type: "asset" | "liability" | "equity" | "income" | "expense"
+      adjustment_kind: "credit_note" | "waiver" | "write_off"
+      adjustment_status: "posted" | "reversed"
+      allocation_key_status: "active" | "inactive"
+      allocation_method:
+        | "shares"
+        | "per_unit"
+        | "area"
+        | "per_person"
+        | "metered"
+        | "fixed"
+        | "hybrid"
+        | "formula"
+      allocation_rounding: "largest_remainder" | "leftovers_first_in_order"
       audit_operation: "insert" | "update" | "delete" | "action"
+      charge_source: "fee" | "expense" | "other"
       consent_channel: "app" | "paper" | "mail" | "phone" | "in_person"
+      entry_kind:
+        | "manual"
+        | "opening"
+        | "charge"
+        | "expense"
+        | "payment"
+        | "adjustment"
+        | "transfer"
+        | "reversal"
+        | "closing"
+        | "reclassification"
+      fee_liability: "payer" | "occupant"
       file_status: "registered" | "stored" | "removed"
+      fund_kind: "operating" | "reserve" | "special" | "deposits"
       guard_status: "active" | "suspended" | "left"
       identity_status: "pending" | "verified" | "rejected"
       incident_severity: "minor" | "serious" | "grave"
       invitation_exception_kind: "skipped" | "added"
       invitation_guest_status: "invited" | "entered" | "cancelled"
       invitation_status: "pending" | "accepted" | "revoked" | "expired"
+      ledger_account_status: "active" | "inactive"
       occupancy_role: "owner" | "tenant" | "family" | "authorized" | "guest"
       onboarding_state:
         | "entered"
@@ -6513,6 +8294,7 @@ export type Database = {
         | "moved_out"
       pass_algorithm: "hs256" | "ed25519"
       pass_kind: "visitor" | "resident"
+      period_status: "open" | "closed"
       pet_incident_status: "open" | "resolved" | "dismissed"
       pet_kind:
         | "dog"
@@ -6532,7 +8314,14 @@ export type Database = {
       resident_document_kind: "identity" | "deed" | "lease" | "other"
       resident_document_status: "uploaded" | "verified" | "rejected" | "expired"
       resident_kind: "person" | "company"
-      roster_entity: "building" | "entrance" | "unit" | "resident" | "occupancy"
+      roster_entity:
+        | "building"
+        | "entrance"
+        | "unit"
+        | "resident"
+        | "occupancy"
+        | "balance"
+      roster_import: "roster" | "balances"
       roster_value_kind:
         | "text"
         | "number"
@@ -6545,6 +8334,7 @@ export type Database = {
         | "phone"
         | "intercom"
         | "locale"
+        | "amount"
       security_event_kind:
         | "signed_in"
         | "session_registered"
@@ -6768,16 +8558,67 @@ export const Constants = {
       access_outcome: ["granted", "denied"],
       access_point_kind: ["gate", "barrier", "door", "turnstile", "elevator"],
       access_point_status: ["in_service", "out_of_service"],
+      account_purpose: [
+        "bank",
+        "cash",
+        "receivable",
+        "prepayment",
+        "payable",
+        "deposits_held",
+        "suspense",
+        "due_from",
+        "due_to",
+        "fund_balance",
+        "opening_balance",
+        "assessment_income",
+        "recovery_income",
+        "other_income",
+        "expense",
+        "waiver_expense",
+        "bad_debt_expense",
+        "general",
+      ],
       account_status: ["active", "inactive", "suspended", "banned"],
+      account_type: ["asset", "liability", "equity", "income", "expense"],
+      adjustment_kind: ["credit_note", "waiver", "write_off"],
+      adjustment_status: ["posted", "reversed"],
+      allocation_key_status: ["active", "inactive"],
+      allocation_method: [
+        "shares",
+        "per_unit",
+        "area",
+        "per_person",
+        "metered",
+        "fixed",
+        "hybrid",
+        "formula",
+      ],
+      allocation_rounding: ["largest_remainder", "leftovers_first_in_order"],
       audit_operation: ["insert", "update", "delete", "action"],
+      charge_source: ["fee", "expense", "other"],
       consent_channel: ["app", "paper", "mail", "phone", "in_person"],
+      entry_kind: [
+        "manual",
+        "opening",
+        "charge",
+        "expense",
+        "payment",
+        "adjustment",
+        "transfer",
+        "reversal",
+        "closing",
+        "reclassification",
+      ],
+      fee_liability: ["payer", "occupant"],
       file_status: ["registered", "stored", "removed"],
+      fund_kind: ["operating", "reserve", "special", "deposits"],
       guard_status: ["active", "suspended", "left"],
       identity_status: ["pending", "verified", "rejected"],
       incident_severity: ["minor", "serious", "grave"],
       invitation_exception_kind: ["skipped", "added"],
       invitation_guest_status: ["invited", "entered", "cancelled"],
       invitation_status: ["pending", "accepted", "revoked", "expired"],
+      ledger_account_status: ["active", "inactive"],
       occupancy_role: ["owner", "tenant", "family", "authorized", "guest"],
       onboarding_state: [
         "entered",
@@ -6790,6 +8631,7 @@ export const Constants = {
       ],
       pass_algorithm: ["hs256", "ed25519"],
       pass_kind: ["visitor", "resident"],
+      period_status: ["open", "closed"],
       pet_incident_status: ["open", "resolved", "dismissed"],
       pet_kind: [
         "dog",
@@ -6810,7 +8652,15 @@ export const Constants = {
       resident_document_kind: ["identity", "deed", "lease", "other"],
       resident_document_status: ["uploaded", "verified", "rejected", "expired"],
       resident_kind: ["person", "company"],
-      roster_entity: ["building", "entrance", "unit", "resident", "occupancy"],
+      roster_entity: [
+        "building",
+        "entrance",
+        "unit",
+        "resident",
+        "occupancy",
+        "balance",
+      ],
+      roster_import: ["roster", "balances"],
       roster_value_kind: [
         "text",
         "number",
@@ -6823,6 +8673,7 @@ export const Constants = {
         "phone",
         "intercom",
         "locale",
+        "amount",
       ],
       security_event_kind: [
         "signed_in",
