@@ -68,18 +68,11 @@ function atMostSecond(what: string, floor: number, measured: number): Figure {
 
 /** Fills the books past the triggers, which would take minutes: entries of two postings each, charges and what is paid. */
 async function prepare(client: pg.Client, postings: number): Promise<{ claims: object; community: string }> {
-  const { rows } = await client.query<{ community: string; user: string }>(`
-    with place as (
-      insert into public.organizations (name, slug) values ('Bench', 'bench') returning id
-    ),
-    home as (
-      insert into public.communities (organization_id, name, slug, currency_code, time_zone, country_code)
-      select id, 'Bench', 'bench', 'EUR', 'Europe/Sofia', 'BG' from place returning id
-    ),
-    manager as (
-      insert into auth.users (id, email, email_confirmed_at) values (gen_random_uuid(), 'manager@bench.example', now()) returning id
-    )
-    select home.id as community, manager.id as user from home cross join manager`);
+  await client.query('set role postgres');
+  const { rows } = await client.query<{ community: string; user: string }>(
+    `with manager as (insert into auth.users (id, email, email_confirmed_at) values (gen_random_uuid(), 'manager@bench.example', now()) returning id)
+     select public.create_community(public.create_organization('Bench', 'bench', 'BG'), 'Bench', 'bench', 'BG', 'EUR', 'Europe/Sofia', 'bg', 100) as community, manager.id as user from manager`,
+  );
   const { community, user } = rows[0]!;
   await client.query(`select public.grant_role($1, 'manager', community_id => $2)`, [user, community]);
   await client.query(`select public.open_books($1, '2022-01-01')`, [community]);
@@ -89,7 +82,7 @@ async function prepare(client: pg.Client, postings: number): Promise<{ claims: o
      from public.funds f where f.community_id = $1`,
     [community],
   );
-  await client.query('set session_replication_role = replica');
+  await client.query('reset role; set session_replication_role = replica');
   await client.query(
     `create schema bench;
      create temporary table plan as
