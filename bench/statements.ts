@@ -31,7 +31,7 @@ export const statements: Bench = {
             cash: ask(`select * from public.cash_flow($1, '2024-12-01', '${lastDay}')`),
             fund: ask(`select * from public.fund_report($1, '2024-01-01', '${lastDay}')`),
           },
-          { rounds: quick ? 5 : 11, warmup: 2 },
+          { rounds: 5, warmup: 1 },
         );
         const among = `over ${postings.toLocaleString('en')} postings`;
         const figures = [
@@ -49,7 +49,7 @@ export const statements: Bench = {
         await withClient(urls.owner, (client) => client.query(`select public.close_period($1, y::date) from unnest(array['2022-12-31', '2023-12-31']) y`, [community]));
         const closed = await interleave(
           { floor: () => owner.query('select count(*) from bench.postings p where p.effective_on > $1', ['2023-12-31']), trial: ask(`select * from public.trial_balance($1, '${lastDay}')`) },
-          { rounds: quick ? 5 : 11, warmup: 2 },
+          { rounds: 5, warmup: 1 },
         );
         figures.push(reported('trial balance once two of the three years are closed, against counting the third', { floor: closed.floor, measured: closed.trial }));
         return figures;
