@@ -48,6 +48,7 @@ stable -- one snapshot for all checks: what is posted meanwhile is in all of the
 security definer -- whoever verifies sees every row, whatever policies hide
 set search_path = ''
 set jit = off
+set work_mem = '64MB' -- every posting is joined and summed several times
 as $$
 declare
   looked_for app.ledger_checks;
