@@ -100,6 +100,31 @@ join public.residents r on r.community_id = u.community_id and r.full_name = 'Г
 cross join lateral public.move_in(u.unit_id, jsonb_build_array(jsonb_build_object('resident_id', r.id, 'role', 'authorized'))) m
 where u.community = 'Lipa Court' and u.number = '7';
 
+-- With what the books of Lipa Court begin: what flats owed by the old ones, and what the funds had --------------------------
+
+select public.open_books(c.id, (date_trunc('year', current_date) - interval '1 year')::date)
+from public.communities c
+where c.slug = 'lipa-court' and not exists (select from public.ledgers l where l.community_id = c.id);
+
+select public.import_opening_balances(
+  (select c.id from public.communities c where c.slug = 'lipa-court'),
+  array['Unit', 'Name', 'Fund', 'Account', 'Balance'],
+  '[
+    ["2",  "Иван Петров",     null,      null,                  "118.40"],
+    ["3",  "Elena Dimova",    null,      null,                  "45.00"],
+    ["5",  "Инвест Дом ЕООД", null,      null,                  "312.75"],
+    ["8",  "Georg Weiß",      null,      null,                  "-60.00"],
+    ["5",  "Инвест Дом ЕООД", "Reserve", null,                  "90.00"],
+    [null, null,              null,      "1000 Bank",           "3250.10"],
+    [null, null,              null,      "1010 Cash",           "84.00"],
+    [null, null,              null,      "2000",                "410.00"],
+    [null, null,              null,      "3000 Fund balance",   "3340.25"],
+    [null, null,              "Reserve", "1000 Bank",           "7800.00"],
+    [null, null,              "Reserve", "3000 Fund balance",   "7890.00"]
+  ]',
+  dry_run => false
+);
+
 -- Los Encinos: a street of houses, so that there is a neighbour to keep out ---------------------------------------------
 
 select public.import_roster(

@@ -2,7 +2,7 @@
 --
 -- Purpose     In which currency, since when and in which accounts a community's money is counted.
 -- Tables      currencies, ledgers, funds, accounts, subaccounts; app.chart_templates
--- RPCs        open_books, create_fund, create_account, set_account_status
+-- RPCs        open_books, create_fund, create_account, set_ledger_account_status
 -- Invariants  A community has one set of books in its one currency, whose decimals travel with every row by composite key: neither
 --             can change once the books are open. An account belongs to one fund and its type fits its purpose. What people owe is
 --             in control accounts, whose every movement names a subaccount: unit, liable person and fund. A subaccount's balance
@@ -193,7 +193,7 @@ create unique index accounts_purpose_key on public.accounts (community_id, fund_
   where purpose not in ('bank', 'cash', 'expense', 'other_income', 'general');
 create index accounts_counter_fund_idx on public.accounts (community_id, decimals, counter_fund_id) where counter_fund_id is not null;
 
-comment on table public.accounts is 'The chart of accounts, fund by fund. Never archived: set_account_status takes one out of use.';
+comment on table public.accounts is 'The chart of accounts, fund by fund. Never archived: set_ledger_account_status takes one out of use.';
 comment on column public.accounts.code is 'Its number in the chart; unique in the fund.';
 comment on column public.accounts.name is 'What it is for.';
 comment on column public.accounts.fund_id is 'The fund whose account it is.';
@@ -669,7 +669,7 @@ comment on function public.create_account(uuid, text, text, public.account_type,
   'Adds an account to a fund''s chart and returns its id. Takes ledger.manage. Accounts between funds (due_from, due_to) are made by transfer_between_funds. '
   'Errors: permission_denied, fund_not_found, account_taken, invalid_value.';
 
-create function app.set_account_status(account uuid, status public.ledger_account_status, is_visible boolean)
+create function app.set_ledger_account_status(account uuid, status public.ledger_account_status, is_visible boolean)
 returns void
 language plpgsql
 volatile
@@ -683,20 +683,20 @@ begin
     perform app.fail(404, 'account_not_found', 'There is no account with this id.');
   end if;
   perform app.require('ledger.manage', home);
-  update public.accounts a set status = set_account_status.status where a.id = account and a.status <> set_account_status.status;
+  update public.accounts a set status = set_ledger_account_status.status where a.id = account and a.status <> set_ledger_account_status.status;
 end;
 $$;
 
-comment on function app.set_account_status(uuid, public.ledger_account_status, boolean) is 'What public.set_account_status does. Definer: API roles do not write status.';
+comment on function app.set_ledger_account_status(uuid, public.ledger_account_status, boolean) is 'What public.set_ledger_account_status does. Definer: API roles do not write status.';
 
-create function public.set_account_status(account_id uuid, status public.ledger_account_status)
+create function public.set_ledger_account_status(account_id uuid, status public.ledger_account_status)
 returns void
 language sql
 volatile
 set search_path = ''
-as $$ select app.set_account_status(account_id, status, exists (select from public.accounts a where a.id = account_id)) $$;
+as $$ select app.set_ledger_account_status(account_id, status, exists (select from public.accounts a where a.id = account_id)) $$;
 
-comment on function public.set_account_status(uuid, public.ledger_account_status) is
+comment on function public.set_ledger_account_status(uuid, public.ledger_account_status) is
   'Takes an account out of use, or back into use. An inactive account takes no new entry but closing and reversal; its balance and history stay. Takes ledger.manage. Errors: permission_denied, account_not_found.';
 
 grant execute on function
@@ -704,5 +704,5 @@ grant execute on function
   app.create_fund(uuid, text, text, public.fund_kind, text), public.create_fund(uuid, text, text, public.fund_kind, text),
   app.create_account(uuid, text, text, public.account_type, public.account_purpose, text, boolean),
   public.create_account(uuid, text, text, public.account_type, public.account_purpose, text),
-  app.set_account_status(uuid, public.ledger_account_status, boolean), public.set_account_status(uuid, public.ledger_account_status)
+  app.set_ledger_account_status(uuid, public.ledger_account_status, boolean), public.set_ledger_account_status(uuid, public.ledger_account_status)
 to authenticated, service_role;

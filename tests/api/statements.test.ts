@@ -294,7 +294,7 @@ describe('opening balances', () => {
 const sound: Cell[][] = [
   ['1', 'Ana Petrova', null, null],
   ['2', null, null, null],
-  ['2', 'Boris Iliev', 'резерва', null],
+  ['2', 'Boris Iliev', 'ремонт', null],
   ['1', 'Ana Petrova', null, 'Deposits held'],
   [null, null, 'OPER', '1000'],
   [null, null, 'RES', 'Fund balance'],
@@ -305,7 +305,7 @@ const vocabulary: Record<string, readonly Cell[]> = {
   Building: ['Main', 'main', null],
   Unit: ['1', '2', '1', '2', null],
   Name: ['Ana Petrova', 'Boris Iliev', 'BORIS ILIEV', null, null],
-  Fund: ['OPER', 'Reserve fund', 'резерва', 'ремонт', null, null],
+  Fund: ['OPER', 'Reserve fund', 'ремонт', 'roof', null, null],
   Account: [null, null, null, null, '1000', '2000 Payables', '2200', 'Deposits held', '5000'],
   Balance: [0, 5, 12.5, '120,50', '-7.25', '(3)', '1 000.00', '€ 9'],
   Debit: [null, 5, '7,5'],
