@@ -329,3 +329,53 @@ select
 from public.communities c where c.slug = 'lipa-court';
 
 select set_config('request.jwt.claims', '', true);
+
+-- Fees of Lipa Court ---------------------------------------------------------------------------------------------------
+-- Maintenance by ideal parts and the lift by area, charged for this month; the neighbours decided on a new roof in two instalments.
+
+select set_config('request.jwt.claims', '{"sub": "00000000-0000-4000-8000-000000000003", "role": "authenticated"}', true);
+
+select public.create_fee(c.id, 'Maintenance', f.id, k.id, 640, date_trunc('month', current_date)::date, description => 'General meeting of March: 640 a month, by ideal parts'),
+  public.create_fee(c.id, 'Lift', f.id, l.id, 0.18, date_trunc('month', current_date)::date, 'rate', liable => 'occupant'),
+  public.create_fee(c.id, 'New roof', r.id, k.id, 9000, current_date, kind => 'special_assessment', instalments => jsonb_build_array(
+    jsonb_build_object('due_on', current_date + 60, 'amount', 5000), jsonb_build_object('due_on', current_date + 150, 'amount', 4000)))
+from public.communities c
+join public.funds f on f.community_id = c.id and f.kind = 'operating'
+join public.funds r on r.community_id = c.id and r.kind = 'reserve'
+join public.allocation_keys k on k.community_id = c.id and k.name = 'Ideal parts'
+join public.allocation_keys l on l.community_id = c.id and l.name = 'Lift'
+where c.slug = 'lipa-court';
+
+select n.fee_id from public.communities c cross join lateral public.run_fees(c.id) n where c.slug = 'lipa-court';
+
+select set_config('request.jwt.claims', '', true);
+
+-- Expenses of Lipa Court -----------------------------------------------------------------------------------------------
+-- The lift was repaired: the accountant entered the invoice, the manager approved it, it is paid, and charged to whoever pays for a flat above the ground floor.
+-- The next invoice waits for approval.
+
+select set_config('request.jwt.claims', '{"sub": "00000000-0000-4000-8000-000000000003", "role": "authenticated"}', true);
+
+select public.create_expense_category(k.community_id, 'LIFT', 'Lift', a.id, k.id), public.create_expense_category(k.community_id, 'CLEAN', 'Cleaning', b.id)
+from public.communities c
+join public.allocation_keys k on k.community_id = c.id and k.name = 'Lift'
+join public.accounts a on a.community_id = c.id and a.code = '5400'
+join public.accounts b on b.community_id = c.id and b.code = '5100'
+where c.slug = 'lipa-court';
+
+select public.submit_expense(public.enter_expense(k.community_id, k.id, e.description, e.amount, greatest(current_date - 5, l.opened_on), e.supplier, e.invoice, current_date + 10))
+from (values
+  ('LIFT', 'Repair of the lift', 480.00, 'Лифт Сервиз ООД', '0000001204'),
+  ('CLEAN', 'Cleaning of the staircases', 215.50, 'Чист Дом ЕООД', '0000000877')
+) e (category, description, amount, supplier, invoice)
+join public.communities c on c.slug = 'lipa-court'
+join public.ledgers l on l.community_id = c.id
+join public.expense_categories k on k.community_id = c.id and k.code = e.category;
+
+select set_config('request.jwt.claims', '{"sub": "00000000-0000-4000-8000-000000000002", "role": "authenticated"}', true);
+
+select public.approve_expense(e.id), public.pay_expense(e.id, reference => 'Invoice 1204'), public.allocate_expense(e.id, current_date + 14)
+from public.expenses e join public.communities c on c.id = e.community_id
+where c.slug = 'lipa-court' and e.description = 'Repair of the lift';
+
+select set_config('request.jwt.claims', '', true);

@@ -235,6 +235,7 @@ create trigger _200_admit before insert on public.journal_entries for each row e
 create function app.tg_journal_entries__posted()
 returns trigger
 language plpgsql
+security definer -- looks for postings whoever may see them: at commit it runs as the caller
 set search_path = ''
 as $$
 begin
@@ -245,7 +246,7 @@ begin
 end;
 $$;
 
-comment on function app.tg_journal_entries__posted() is 'AFTER INSERT, at the end of the transaction: an entry without postings does not commit (422 entry_incomplete).';
+comment on function app.tg_journal_entries__posted() is 'AFTER INSERT, at the end of the transaction: an entry without postings does not commit (422 entry_incomplete). Definer: looks for postings whoever may see them.';
 
 create constraint trigger _900_posted after insert on public.journal_entries deferrable initially deferred
   for each row execute function app.tg_journal_entries__posted();

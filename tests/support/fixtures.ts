@@ -111,6 +111,7 @@ export async function createFixtures(databaseUrl: string, sql: Sql): Promise<Act
       await createCommunity(run, place);
       await furnishCommunity(run, place);
       await stateBooks(run, place);
+      await chargeFees(run, place);
       await closeMonth(run, place);
       await shareOut(run, place);
     }
@@ -385,6 +386,7 @@ async function furnishCommunity(run: Run, place: Place): Promise<void> {
   await handOutPasses(run, place);
   await keepBooks(run, place);
   await decideAtGate(run, place);
+  await spendMoney(run, place);
 
   // What was archived.
   await run(`insert into public.buildings (id, community_id, name) values ($1, $2, 'Old house')`, [named('archived building'), community]);
@@ -621,6 +623,34 @@ async function keepBooks(run: Run, place: Place): Promise<void> {
   }
 }
 
+/** Fees: a regular one, a special assessment with an instalment, one that was run, and a run whose charge is the tenant's. */
+async function chargeFees(run: Run, place: Place): Promise<void> {
+  const community = idOf(place);
+  const named = (name: string) => idOf(`${place} ${name}`);
+  await run(
+    `insert into public.fees (id, name, community_id, fund_id, decimals, account_id, allocation_key_id, kind, basis, amount, recurrence, first_on)
+     select f.id, f.name, a.community_id, a.fund_id, a.decimals, a.id, $5, f.kind::public.fee_kind, 'total', 12, f.recurrence, '2025-12-01'
+     from (values ($1::uuid, 'Maintenance', 'regular', 'FREQ=MONTHLY;BYMONTHDAY=1'), ($2::uuid, 'Roof', 'special_assessment', null), ($3::uuid, 'Keys', 'one_off', null)) f (id, name, kind, recurrence)
+     join public.accounts a on a.fund_id = $4 and a.purpose = 'assessment_income'`,
+    [named('fee'), named('assessment'), named('fee once'), named('fund'), named('key per unit')],
+  );
+  await run(
+    `insert into public.fee_instalments (id, number, community_id, fee_id, charged_on, due_on, amount) values ($1, 1, $2, $3, '2026-03-01', '2026-03-15', 12)`,
+    [named('instalment'), community, named('assessment')],
+  );
+  await run(
+    `insert into public.charges (id, description, community_id, unit_id, subaccount_id, fund_id, decimals, journal_entry_id, source, starts_on, ends_on, charged_on, due_on, amount)
+     select p.id, 'Keys', p.community_id, s.unit_id, s.id, p.fund_id, p.decimals, p.journal_entry_id, 'fee', p.effective_on, p.effective_on, p.effective_on, p.effective_on, p.amount
+     from public.postings p join public.subaccounts s on s.id = p.debit_subaccount_id where p.id = $1`,
+    [named('posting of charge entry')],
+  );
+  await run(
+    `insert into public.fee_runs (id, community_id, fee_id, starts_on, ends_on, charged_on, due_on, allocation_id, journal_entry_id, charge_count, total)
+     values ($1, $2, $3, '2025-12-01', '2025-12-01', '2025-12-01', '2025-12-01', $4, $5, 1, 12)`,
+    [named('fee run'), community, named('fee once'), named('allocation'), named('charge entry')],
+  );
+}
+
 /** The first month of the books, closed. */
 async function closeMonth(run: Run, place: Place): Promise<void> {
   const community = idOf(place);
@@ -631,6 +661,49 @@ async function closeMonth(run: Run, place: Place): Promise<void> {
     select set_config('app.rewriting', 'public.account_snapshots'::regclass::oid::text, true);
     insert into public.account_snapshots (community_id, account_id, period_id, debit_total, credit_total)
     select '${community}', t.account_id, '${named('period')}', t.debit_total, t.credit_total from app.account_totals('${community}', '2025-11-30') t;`);
+}
+
+/** What the community spends, in each state. What is shared out falls to the unit that nobody owns or lives in. */
+async function spendMoney(run: Run, place: Place): Promise<void> {
+  const community = idOf(place);
+  const named = (name: string) => idOf(`${place} ${name}`);
+  await run(`select public.open_books(c.id, current_date - 100) from public.communities c where c.id = $1 and not exists (select from public.ledgers l where l.community_id = c.id)`, [community]);
+  await run(
+    `insert into public.accounts (id, code, name, community_id, fund_id, decimals, type, purpose)
+     select $1, 'EXP', 'Expenses of the fixtures', f.community_id, f.id, f.decimals, 'expense', 'expense' from public.funds f where f.community_id = $2 and f.kind = 'operating'`,
+    [named('expense account'), community],
+  );
+  await run(`insert into public.allocation_keys (id, name, community_id, method) values ($1, 'Expenses of the fixtures', $2, 'fixed')`, [named('expense key'), community]);
+  await run(`insert into public.allocation_key_weights (community_id, allocation_key_id, unit_id, weight) values ($1, $2, $3, 1)`, [community, named('expense key'), named('empty unit')]);
+  for (const name of ['expense category', 'archived expense category']) {
+    await run(
+      `insert into public.expense_categories (id, name, code, community_id, fund_id, account_id, allocation_key_id)
+       select $1, $2, case when $2 like 'archived%' then 'OLD' else 'EXP' end, a.community_id, a.fund_id, a.id, $3 from public.accounts a where a.id = $4`,
+      [named(name), name, named('expense key'), named('expense account')],
+    );
+  }
+  await run(`update public.expense_categories set deleted_at = now() where id = $1`, [named('archived expense category')]);
+  await run(
+    `insert into public.files (id, name, community_id, purpose, bucket, content_type, size, status, stored_at)
+     select $1, 'receipt', $2, p.key, p.bucket, 'image/png', 10, 'stored', now() from public.file_purposes p where p.key = 'expenses.receipt'`,
+    [named('receipt'), community],
+  );
+  const steps = {
+    'draft expense': [],
+    'submitted expense': ['submit_expense($1)'],
+    'approved expense': ['submit_expense($1)', 'approve_expense($1)'],
+    'paid expense': ['submit_expense($1)', 'approve_expense($1)', 'pay_expense($1)'],
+    'allocated expense': ['submit_expense($1)', 'approve_expense($1)', 'allocate_expense($1, current_date + 14)'],
+  };
+  for (const [name, calls] of Object.entries(steps)) {
+    await run(
+      `insert into public.expenses (id, description, community_id, category_id, fund_id, decimals, amount, incurred_on, starts_on, ends_on)
+       select $1, $2, c.community_id, c.id, c.fund_id, f.decimals, 10, current_date, current_date, current_date
+       from public.expense_categories c join public.funds f on f.id = c.fund_id where c.id = $3`,
+      [named(name), name, named('expense category')],
+    );
+    for (const call of calls) await run(`select public.${call}`, [named(name)]);
+  }
 }
 
 /** The community's keys, and a pass of each kind; one for offline gates waits for its signature. */
