@@ -111,9 +111,9 @@ export async function createFixtures(databaseUrl: string, sql: Sql): Promise<Act
       await createCommunity(run, place);
       await furnishCommunity(run, place);
       await stateBooks(run, place);
+      await shareOut(run, place);
       await chargeFees(run, place);
       await closeMonth(run, place);
-      await shareOut(run, place);
     }
     await furnishOrganizations(run);
     await run(
