@@ -132,6 +132,16 @@ const seesVisit: Rule = any(inCommunity('visits.read'), isTheirVisit);
 const ofTenantsInvitation = (rule: Rule): Rule => (actor, row, world) =>
   rule(actor, { community_id: row.community_id, unit_id: idOf(`${placeOf(row)} unit 1`), host_resident_id: idOf(`${placeOf(row)} tenant`) }, world);
 
+// The books: their keepers see all, whoever owes or has paid sees the own account.
+const isTheirs = (actor: Actor, world: World, subaccount: unknown): boolean =>
+  actor.isActive && world.subaccounts.some(({ id, residentId }) => id === subaccount && actor.residents.some((resident) => idOf(resident) === residentId));
+const owesToFund = (column: string): Rule => (actor, row, world) => world.subaccounts.some(({ id, fundId }) => fundId === row[column] && isTheirs(actor, world, id));
+const isTheirPosting = (actor: Actor, world: World, { debit, credit }: World['postings'][number]): boolean => isTheirs(actor, world, debit) || isTheirs(actor, world, credit);
+const keepsBooksOr = (own: Rule): Rule => any(inCommunity('ledger.read'), all(involvedInCommunity(), own));
+const movesTheirAccount = (column: string): Rule => (actor, row, world) => world.postings.some((posting) => posting.id === row[column] && isTheirPosting(actor, world, posting));
+/** Of an entry that others share, the total would tell of them. */
+const isTheirEntry: Rule = (actor, row, world) => world.postings.filter(({ entryId }) => entryId === row.id).every((posting) => isTheirPosting(actor, world, posting));
+
 const seesPass = (): Rule =>
   any(inCommunity('passes.read'), all(involvedInCommunity(), asResident()), all((_actor, row) => row.invitation_id !== null, ofTenantsInvitation(isTheirVisit)));
 
@@ -540,6 +550,98 @@ export const matrix: Record<string, RelationRules> = {
       scanned_at: '2026-01-01',
       logged_at: '2026-01-01',
     }),
+  },
+  currencies: {
+    belongsTo: 'system',
+    key: ['code'],
+    select: everybody,
+    target: () => ({ code: 'EUR' }),
+    change: { decimals: 3 },
+    row: () => ({ code: 'QQQ', name: 'New', decimals: 2 }),
+  },
+  ledgers: {
+    belongsTo: 'communities',
+    select: inCommunity('ledger.read'),
+    target: (place) => ({ community_id: idOf(place) }),
+    change: { closed_through: null },
+    row: (place) => ({ id: idOf('new'), community_id: idOf(place), currency_code: 'EUR', decimals: 2, opened_on: '2026-01-01' }),
+  },
+  funds: {
+    belongsTo: 'communities',
+    select: keepsBooksOr(owesToFund('id')),
+    update: inCommunity('ledger.manage'),
+    target: inPlace('fund'),
+    change: { name: 'Changed' },
+    row: (place) => ({ id: idOf('new'), name: 'New', code: 'NEW', community_id: idOf(place), decimals: 2, kind: 'special' }),
+  },
+  // What one owes to a fund stands in its control accounts.
+  accounts: {
+    belongsTo: 'communities',
+    select: keepsBooksOr(all(inState('is_control', true), owesToFund('fund_id'))),
+    update: inCommunity('ledger.manage'),
+    target: inPlace('fund bank'),
+    change: { name: 'Changed' },
+    row: (place) => ({ id: idOf('new'), code: 'NEW', name: 'New', community_id: idOf(place), fund_id: idOf(`${place} fund`), decimals: 2, type: 'asset' }),
+  },
+  subaccounts: {
+    belongsTo: 'communities',
+    select: keepsBooksOr((actor, row, world) => isTheirs(actor, world, row.id)),
+    target: inPlace('subaccount'),
+    change: { balance: 0 },
+    row: (place) => ({
+      id: idOf('new'),
+      community_id: idOf(place),
+      fund_id: idOf(`${place} fund`),
+      account_id: idOf(`${place} fund receivable`),
+      decimals: 2,
+      unit_id: idOf(`${place} unit 1`),
+    }),
+  },
+  journal_entries: {
+    belongsTo: 'communities',
+    select: keepsBooksOr(isTheirEntry),
+    target: inPlace('charge entry'),
+    change: { total: 1 },
+    row: (place) => ({ id: idOf('new'), description: 'New', community_id: idOf(place), kind: 'manual', effective_on: '2026-02-01', posting_count: 1, total: 1 }),
+  },
+  postings: {
+    belongsTo: 'communities',
+    select: keepsBooksOr(movesTheirAccount('id')),
+    target: inPlace('posting of charge entry'),
+    change: { amount: 1 },
+    row: (place) => ({
+      id: idOf('new'),
+      journal_entry_id: idOf(`${place} journal entry`),
+      community_id: idOf(place),
+      fund_id: idOf(`${place} fund`),
+      decimals: 2,
+      effective_on: '2025-11-15',
+      debit_account_id: idOf(`${place} fund bank`),
+      credit_account_id: idOf(`${place} fund other_income`),
+      amount: 1,
+    }),
+  },
+  ledger_lines: {
+    belongsTo: 'communities',
+    key: ['posting_id', 'account_id'],
+    select: keepsBooksOr(movesTheirAccount('posting_id')),
+    target: (place) => ({ posting_id: idOf(`${place} posting of charge entry`) }),
+    change: { debit: 1 },
+    row: (place) => ({ posting_id: idOf('new'), community_id: idOf(place), debit: 1 }),
+  },
+  accounting_periods: {
+    belongsTo: 'communities',
+    select: inCommunity('ledger.read'),
+    target: inPlace('period'),
+    change: { status: 'open' },
+    row: (place) => ({ id: idOf('new'), name: 'New', community_id: idOf(place), starts_on: '2025-12-01', ends_on: '2025-12-31', closed_at: '2026-01-01' }),
+  },
+  account_snapshots: {
+    belongsTo: 'communities',
+    select: inCommunity('ledger.read'),
+    target: (place) => ({ period_id: idOf(`${place} period`), account_id: idOf(`${place} fund bank`) }),
+    change: { debit_total: 1 },
+    row: (place) => ({ id: idOf('new'), community_id: idOf(place), account_id: idOf(`${place} other fund bank`), period_id: idOf(`${place} period`), debit_total: 1, credit_total: 1 }),
   },
   blacklist_entries: {
     belongsTo: 'communities',
@@ -1445,7 +1547,8 @@ export const functions: Record<string, FunctionRules | FunctionRules[]> = {
   verify_ledger: { call: inCommunity('ledger.read'), args: (place) => ({ community_id: idOf(place) }) },
   import_opening_balances: {
     call: inCommunity('ledger.post'),
-    args: (place) => ({ community_id: idOf(place), headers: ['Account', 'Balance'], rows: [['STATED', '25']], dry_run: false }),
+    // The first month is closed: it may be asked, and would be refused.
+    args: (place) => ({ community_id: idOf(place), headers: ['Account', 'Balance'], rows: [['STATED', '25']], dry_run: true }),
   },
 
   register_vehicle: [
@@ -1585,6 +1688,30 @@ export const functions: Record<string, FunctionRules | FunctionRules[]> = {
   },
   allocate_expense: { call: inCommunity('expenses.manage'), args: (place) => ({ expense_id: idOf(`${place} approved expense`), due_on: '2099-01-01' }) },
   reverse_expense_allocation: { call: inCommunity('expenses.manage'), args: (place) => ({ expense_id: idOf(`${place} allocated expense`), reason: 'Attack' }) },
+  // They are open everywhere: who may open them, the tests of the database tell.
+  open_books: { call: nobody, args: (place) => ({ community_id: idOf(place), opened_on: '2026-01-01' }) },
+  create_fund: { call: inCommunity('ledger.manage'), args: (place) => ({ community_id: idOf(place), name: 'New', code: 'NEW', kind: 'special' }) },
+  create_account: { call: inCommunity('ledger.manage'), args: (place) => ({ fund_id: idOf(`${place} fund`), code: 'NEW', name: 'New', type: 'expense' }) },
+  set_ledger_account_status: { call: inCommunity('ledger.manage'), args: (place) => ({ account_id: idOf(`${place} fund bank`), status: 'inactive' }) },
+  post_journal_entry: {
+    call: inCommunity('ledger.post'),
+    args: (place) => ({
+      community_id: idOf(place),
+      effective_on: '2026-02-01',
+      description: 'Attack',
+      postings: [{ debit_account_id: idOf(`${place} fund bank`), credit_account_id: idOf(`${place} fund other_income`), amount: 5 }],
+    }),
+  },
+  reverse_journal_entry: [
+    { call: inCommunity('ledger.post'), args: (place) => ({ entry_id: idOf(`${place} journal entry`), reason: 'Attack' }) },
+    { call: inCommunity('ledger.post'), args: (place) => ({ entry_id: idOf(`${place} charge entry`), reason: 'Attack' }) },
+  ],
+  transfer_between_funds: {
+    call: inCommunity('ledger.post'),
+    args: (place) => ({ from_fund_id: idOf(`${place} fund`), to_fund_id: idOf(`${place} other fund`), amount: 5, effective_on: '2026-02-01', description: 'Attack' }),
+  },
+  close_period: { call: inCommunity('ledger.close'), args: (place) => ({ community_id: idOf(place), ends_on: '2025-12-31' }) },
+  reopen_period: { call: inCommunity('ledger.reopen'), args: (place) => ({ period_id: idOf(`${place} period`), reason: 'Attack' }) },
   add_blacklist_entry: { call: inCommunity('blacklist.manage'), args: (place) => ({ community_id: idOf(place), reason: 'Attack', full_name: 'Enemy' }) },
   change_blacklist_entry: { call: inCommunity('blacklist.manage'), args: (place) => ({ entry_id: idOf(`${place} blacklist entry`), ends_at: '2099-01-01' }) },
   lift_blacklist_entry: { call: inCommunity('blacklist.manage'), args: (place) => ({ entry_id: idOf(`${place} blacklist entry`), reason: 'Attack' }) },

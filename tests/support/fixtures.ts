@@ -112,6 +112,7 @@ export async function createFixtures(databaseUrl: string, sql: Sql): Promise<Act
       await furnishCommunity(run, place);
       await shareOut(run, place);
       await stateBooks(run, place);
+      await closeMonth(run, place);
     }
     await furnishOrganizations(run);
     await run(
@@ -382,6 +383,7 @@ async function furnishCommunity(run: Run, place: Place): Promise<void> {
   await buildGate(run, place);
   await expectVisitors(run, place);
   await handOutPasses(run, place);
+  await keepBooks(run, place);
   await decideAtGate(run, place);
   await spendMoney(run, place);
 
@@ -584,7 +586,6 @@ async function decideAtGate(run: Run, place: Place): Promise<void> {
 async function spendMoney(run: Run, place: Place): Promise<void> {
   const community = idOf(place);
   const named = (name: string) => idOf(`${place} ${name}`);
-  await run(`select public.open_books(c.id, current_date - 100) from public.communities c where c.id = $1 and not exists (select from public.ledgers l where l.community_id = c.id)`, [community]);
   await run(
     `insert into public.accounts (id, code, name, community_id, fund_id, decimals, type, purpose)
      select $1, 'EXP', 'Expenses of the fixtures', f.community_id, f.id, f.decimals, 'expense', 'expense' from public.funds f where f.community_id = $2 and f.kind = 'operating'`,
@@ -621,6 +622,58 @@ async function spendMoney(run: Run, place: Place): Promise<void> {
     );
     for (const call of calls) await run(`select public.${call}`, [named(name)]);
   }
+}
+
+/** The books: two funds whose accounts are called by what they are for (`fund bank`), a charge of the tenant's and an entry by hand. */
+async function keepBooks(run: Run, place: Place): Promise<void> {
+  const community = idOf(place);
+  const named = (name: string) => idOf(`${place} ${name}`);
+  await run(`select public.open_books($1, '2025-11-01')`, [community]);
+  for (const [fund, code] of [['fund', 'FIX'], ['other fund', 'FIX2']] as const) {
+    await run(`insert into public.funds (id, name, code, community_id, decimals, kind) select $1, $2, $3, l.community_id, l.decimals, 'special' from public.ledgers l where l.community_id = $4`, [
+      named(fund),
+      `The ${fund}`,
+      code,
+      community,
+    ]);
+    await run(
+      `insert into public.accounts (id, code, name, community_id, fund_id, decimals, type, purpose)
+       select case when t.purpose not in ('expense', 'general') then md5(format('vicinia test %s %s', $2::text, t.purpose))::uuid else extensions.uuidv7() end, t.code, t.name, f.community_id, f.id, f.decimals, t.type, t.purpose
+       from public.funds f join app.chart_templates t on t.template = 'condominium' and t.fund_kind = f.kind where f.id = $1`,
+      [named(fund), `${place} ${fund}`],
+    );
+  }
+  await run(
+    `insert into public.subaccounts (id, community_id, fund_id, account_id, decimals, unit_id, resident_id)
+     select $1, a.community_id, a.fund_id, a.id, a.decimals, $2, $3 from public.accounts a where a.fund_id = $4 and a.purpose = 'receivable'`,
+    [named('subaccount'), named('unit 1'), named('tenant'), named('fund')],
+  );
+  for (const [name, kind, debit, credit, subaccount] of [
+    ['journal entry', 'manual', 'bank', 'other_income', null],
+    ['charge entry', 'charge', 'receivable', 'assessment_income', named('subaccount')],
+  ]) {
+    await run(
+      `with entry as (
+         insert into public.journal_entries (id, description, community_id, kind, effective_on, posting_count, total) values ($1, 'Entry', $2, $3, '2025-11-15', 1, 12) returning id, decimals
+       )
+       insert into public.postings (id, journal_entry_id, community_id, fund_id, decimals, effective_on, debit_account_id, debit_subaccount_id, credit_account_id, amount)
+       select $4, e.id, $2, $5, e.decimals, '2025-11-15', d.id, $6, c.id, 12
+       from entry e join public.accounts d on d.fund_id = $5 and d.purpose = $7 join public.accounts c on c.fund_id = $5 and c.purpose = $8`,
+      [named(name ?? ''), community, kind, named(`posting of ${name}`), named('fund'), subaccount, debit, credit],
+    );
+  }
+}
+
+/** The first month of the books, closed. */
+async function closeMonth(run: Run, place: Place): Promise<void> {
+  const community = idOf(place);
+  const named = (name: string) => idOf(`${place} ${name}`);
+  await run(`insert into public.accounting_periods (id, name, community_id, starts_on, ends_on, closed_at) values ($1, '2025-11', $2, '2025-11-01', '2025-11-30', now())`, [named('period'), community]);
+  // In one transaction.
+  await run(`
+    select set_config('app.rewriting', 'public.account_snapshots'::regclass::oid::text, true);
+    insert into public.account_snapshots (community_id, account_id, period_id, debit_total, credit_total)
+    select '${community}', t.account_id, '${named('period')}', t.debit_total, t.credit_total from app.account_totals('${community}', '2025-11-30') t;`);
 }
 
 /** The community's keys, and a pass of each kind; one for offline gates waits for its signature. */
