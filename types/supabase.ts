@@ -1005,7 +1005,7 @@ export type Database = {
           allocation_id: string
           amount: number
           community_id: string
-          id?: string
+          id: string
           inputs: NonNullable<Json>
           place: number
           unit_id: string
@@ -2032,6 +2032,261 @@ export type Database = {
           updated_by?: string | null
         }
         Relationships: []
+      }
+      fee_instalments: {
+        Row: {
+          amount: number | null
+          charged_on: string
+          community_id: string
+          created_at: string
+          created_by: string | null
+          deleted_at: string | null
+          due_on: string
+          fee_id: string
+          id: string
+          number: number
+          percent: number | null
+          updated_at: string
+          updated_by: string | null
+        }
+        Insert: {
+          amount?: number | null
+          charged_on: string
+          community_id: string
+          created_at?: string
+          created_by?: string | null
+          deleted_at?: string | null
+          due_on: string
+          fee_id: string
+          id?: string
+          number: number
+          percent?: number | null
+          updated_at?: string
+          updated_by?: string | null
+        }
+        Update: {
+          amount?: number | null
+          charged_on?: string
+          community_id?: string
+          created_at?: string
+          created_by?: string | null
+          deleted_at?: string | null
+          due_on?: string
+          fee_id?: string
+          id?: string
+          number?: number
+          percent?: number | null
+          updated_at?: string
+          updated_by?: string | null
+        }
+        Relationships: [
+          {
+            foreignKeyName: "fee_instalments_fee_fkey"
+            columns: ["community_id", "fee_id"]
+            referencedRelation: "fees"
+            referencedColumns: ["community_id", "id"]
+          },
+        ]
+      }
+      fee_runs: {
+        Row: {
+          allocation_id: string
+          charge_count: number
+          charged_on: string
+          community_id: string
+          created_at: string
+          created_by: string | null
+          deleted_at: string | null
+          due_on: string
+          ends_on: string
+          fee_id: string
+          id: string
+          instalment_id: string | null
+          journal_entry_id: string | null
+          reversal_entry_id: string | null
+          reversal_reason: string | null
+          starts_on: string
+          status: Database["public"]["Enums"]["fee_run_status"]
+          total: number
+          updated_at: string
+          updated_by: string | null
+        }
+        Insert: {
+          allocation_id: string
+          charge_count: number
+          charged_on: string
+          community_id: string
+          created_at?: string
+          created_by?: string | null
+          deleted_at?: string | null
+          due_on: string
+          ends_on: string
+          fee_id: string
+          id?: string
+          instalment_id?: string | null
+          journal_entry_id?: string | null
+          reversal_entry_id?: string | null
+          reversal_reason?: string | null
+          starts_on: string
+          status?: Database["public"]["Enums"]["fee_run_status"]
+          total: number
+          updated_at?: string
+          updated_by?: string | null
+        }
+        Update: {
+          allocation_id?: string
+          charge_count?: number
+          charged_on?: string
+          community_id?: string
+          created_at?: string
+          created_by?: string | null
+          deleted_at?: string | null
+          due_on?: string
+          ends_on?: string
+          fee_id?: string
+          id?: string
+          instalment_id?: string | null
+          journal_entry_id?: string | null
+          reversal_entry_id?: string | null
+          reversal_reason?: string | null
+          starts_on?: string
+          status?: Database["public"]["Enums"]["fee_run_status"]
+          total?: number
+          updated_at?: string
+          updated_by?: string | null
+        }
+        Relationships: [
+          {
+            foreignKeyName: "fee_runs_allocation_fkey"
+            columns: ["community_id", "allocation_id"]
+            referencedRelation: "allocations"
+            referencedColumns: ["community_id", "id"]
+          },
+          {
+            foreignKeyName: "fee_runs_entry_fkey"
+            columns: ["community_id", "journal_entry_id"]
+            referencedRelation: "journal_entries"
+            referencedColumns: ["community_id", "id"]
+          },
+          {
+            foreignKeyName: "fee_runs_fee_fkey"
+            columns: ["community_id", "fee_id"]
+            referencedRelation: "fees"
+            referencedColumns: ["community_id", "id"]
+          },
+          {
+            foreignKeyName: "fee_runs_instalment_fkey"
+            columns: ["community_id", "fee_id", "instalment_id"]
+            referencedRelation: "fee_instalments"
+            referencedColumns: ["community_id", "fee_id", "id"]
+          },
+          {
+            foreignKeyName: "fee_runs_reversal_fkey"
+            columns: ["community_id", "reversal_entry_id"]
+            referencedRelation: "journal_entries"
+            referencedColumns: ["community_id", "id"]
+          },
+        ]
+      }
+      fees: {
+        Row: {
+          account_id: string
+          account_type: Database["public"]["Enums"]["account_type"]
+          allocation_key_id: string
+          amount: number
+          basis: Database["public"]["Enums"]["fee_basis"]
+          community_id: string
+          created_at: string
+          created_by: string | null
+          decimals: number
+          deleted_at: string | null
+          description: string | null
+          due_days: number
+          first_on: string
+          fund_id: string
+          id: string
+          is_prorated: boolean
+          kind: Database["public"]["Enums"]["fee_kind"]
+          last_on: string | null
+          liable: Database["public"]["Enums"]["fee_liability"]
+          name: string
+          recurrence: string | null
+          status: Database["public"]["Enums"]["fee_status"]
+          updated_at: string
+          updated_by: string | null
+        }
+        Insert: {
+          account_id: string
+          account_type?: never
+          allocation_key_id: string
+          amount: number
+          basis: Database["public"]["Enums"]["fee_basis"]
+          community_id: string
+          created_at?: string
+          created_by?: string | null
+          decimals: number
+          deleted_at?: string | null
+          description?: string | null
+          due_days?: number
+          first_on: string
+          fund_id: string
+          id?: string
+          is_prorated?: boolean
+          kind: Database["public"]["Enums"]["fee_kind"]
+          last_on?: string | null
+          liable?: Database["public"]["Enums"]["fee_liability"]
+          name: string
+          recurrence?: string | null
+          status?: Database["public"]["Enums"]["fee_status"]
+          updated_at?: string
+          updated_by?: string | null
+        }
+        Update: {
+          account_id?: string
+          account_type?: never
+          allocation_key_id?: string
+          amount?: number
+          basis?: Database["public"]["Enums"]["fee_basis"]
+          community_id?: string
+          created_at?: string
+          created_by?: string | null
+          decimals?: number
+          deleted_at?: string | null
+          description?: string | null
+          due_days?: number
+          first_on?: string
+          fund_id?: string
+          id?: string
+          is_prorated?: boolean
+          kind?: Database["public"]["Enums"]["fee_kind"]
+          last_on?: string | null
+          liable?: Database["public"]["Enums"]["fee_liability"]
+          name?: string
+          recurrence?: string | null
+          status?: Database["public"]["Enums"]["fee_status"]
+          updated_at?: string
+          updated_by?: string | null
+        }
+        Relationships: [
+          {
+            foreignKeyName: "fees_account_fkey"
+            columns: ["community_id", "fund_id", "account_id", "account_type"]
+            referencedRelation: "accounts"
+            referencedColumns: ["community_id", "fund_id", "id", "type"]
+          },
+          {
+            foreignKeyName: "fees_fund_fkey"
+            columns: ["community_id", "decimals", "fund_id"]
+            referencedRelation: "funds"
+            referencedColumns: ["community_id", "decimals", "id"]
+          },
+          {
+            foreignKeyName: "fees_key_fkey"
+            columns: ["community_id", "allocation_key_id"]
+            referencedRelation: "allocation_keys"
+            referencedColumns: ["community_id", "id"]
+          },
+        ]
       }
       file_purposes: {
         Row: {
@@ -6469,6 +6724,7 @@ export type Database = {
         }
         Returns: string
       }
+      allocation_line_facts: { Args: { line_id: string }; Returns: Json }
       announce_visitor: {
         Args: {
           access_point_id?: string
@@ -6741,6 +6997,27 @@ export type Database = {
         }
         Returns: string
       }
+      create_fee: {
+        Args: {
+          account_id?: string
+          allocation_key_id: string
+          amount: number
+          basis?: Database["public"]["Enums"]["fee_basis"]
+          community_id: string
+          description?: string
+          due_days?: number
+          first_on: string
+          fund_id: string
+          instalments?: Json
+          is_prorated?: boolean
+          kind?: Database["public"]["Enums"]["fee_kind"]
+          last_on?: string
+          liable?: Database["public"]["Enums"]["fee_liability"]
+          name: string
+          recurrence?: string
+        }
+        Returns: string
+      }
       create_fund: {
         Args: {
           code: string
@@ -6903,6 +7180,7 @@ export type Database = {
         Args: { community_id: string; permission: string }
         Returns: Json
       }
+      explain_allocation_line: { Args: { line_id: string }; Returns: string }
       export_personal_data: { Args: { resident_id?: string }; Returns: Json }
       extend_lease: {
         Args: { ends_on: string; lease_id: string; monthly_rent?: number }
@@ -6915,6 +7193,15 @@ export type Database = {
           is_locked: boolean
           key: string
           source: string
+        }[]
+      }
+      fee_schedule: {
+        Args: { fee_id: string; from_day: string; to_day: string }
+        Returns: {
+          due_on: string
+          ends_on: string
+          number: number
+          starts_on: string
         }[]
       }
       find_vehicle: {
@@ -7480,6 +7767,19 @@ export type Database = {
           weight: number
         }[]
       }
+      preview_fee_run: {
+        Args: { day?: string; fee_id: string }
+        Returns: {
+          amount: number
+          due_on: string
+          ends_on: string
+          full_name: string
+          resident_id: string
+          starts_on: string
+          unit: string
+          unit_id: string
+        }[]
+      }
       publish_house_rules: {
         Args: { effective_on?: string; house_rules_id: string }
         Returns: number
@@ -7705,6 +8005,10 @@ export type Database = {
         Args: { adjustment_id: string; effective_on?: string; reason: string }
         Returns: string
       }
+      reverse_fee_run: {
+        Args: { effective_on?: string; fee_run_id: string; reason: string }
+        Returns: string
+      }
       reverse_journal_entry: {
         Args: { effective_on?: string; entry_id: string; reason: string }
         Returns: string
@@ -7764,6 +8068,21 @@ export type Database = {
           community_id: string
         }
         Returns: string
+      }
+      run_fee: {
+        Args: { charged_on?: string; day?: string; fee_id: string }
+        Returns: string
+      }
+      run_fees: {
+        Args: { community_id: string; day?: string }
+        Returns: {
+          charge_count: number
+          ends_on: string
+          fee_id: string
+          fee_run_id: string
+          starts_on: string
+          total: number
+        }[]
       }
       seal_pass: {
         Args: { link_token: string; pass: string; pass_id: string }
@@ -7871,6 +8190,17 @@ export type Database = {
           is_locked?: boolean
           key: string
           organization_id?: string
+        }
+        Returns: boolean
+      }
+      set_fee_instalments: {
+        Args: { amount?: number; fee_id: string; instalments: Json }
+        Returns: undefined
+      }
+      set_fee_status: {
+        Args: {
+          fee_id: string
+          status: Database["public"]["Enums"]["fee_status"]
         }
         Returns: boolean
       }
@@ -8274,7 +8604,11 @@ export type Database = {
         | "reversal"
         | "closing"
         | "reclassification"
+      fee_basis: "total" | "rate"
+      fee_kind: "regular" | "one_off" | "special_assessment"
       fee_liability: "payer" | "occupant"
+      fee_run_status: "posted" | "reversed"
+      fee_status: "active" | "inactive"
       file_status: "registered" | "stored" | "removed"
       fund_kind: "operating" | "reserve" | "special" | "deposits"
       guard_status: "active" | "suspended" | "left"
@@ -8610,7 +8944,11 @@ export const Constants = {
         "closing",
         "reclassification",
       ],
+      fee_basis: ["total", "rate"],
+      fee_kind: ["regular", "one_off", "special_assessment"],
       fee_liability: ["payer", "occupant"],
+      fee_run_status: ["posted", "reversed"],
+      fee_status: ["active", "inactive"],
       file_status: ["registered", "stored", "removed"],
       fund_kind: ["operating", "reserve", "special", "deposits"],
       guard_status: ["active", "suspended", "left"],
