@@ -330,6 +330,26 @@ from public.communities c where c.slug = 'lipa-court';
 
 select set_config('request.jwt.claims', '', true);
 
+-- Fees of Lipa Court ---------------------------------------------------------------------------------------------------
+-- Maintenance by ideal parts and the lift by area, charged for this month; the neighbours decided on a new roof in two instalments.
+
+select set_config('request.jwt.claims', '{"sub": "00000000-0000-4000-8000-000000000003", "role": "authenticated"}', true);
+
+select public.create_fee(c.id, 'Maintenance', f.id, k.id, 640, date_trunc('month', current_date)::date, description => 'General meeting of March: 640 a month, by ideal parts'),
+  public.create_fee(c.id, 'Lift', f.id, l.id, 0.18, date_trunc('month', current_date)::date, 'rate', liable => 'occupant'),
+  public.create_fee(c.id, 'New roof', r.id, k.id, 9000, current_date, kind => 'special_assessment', instalments => jsonb_build_array(
+    jsonb_build_object('due_on', current_date + 60, 'amount', 5000), jsonb_build_object('due_on', current_date + 150, 'amount', 4000)))
+from public.communities c
+join public.funds f on f.community_id = c.id and f.kind = 'operating'
+join public.funds r on r.community_id = c.id and r.kind = 'reserve'
+join public.allocation_keys k on k.community_id = c.id and k.name = 'Ideal parts'
+join public.allocation_keys l on l.community_id = c.id and l.name = 'Lift'
+where c.slug = 'lipa-court';
+
+select n.fee_id from public.communities c cross join lateral public.run_fees(c.id) n where c.slug = 'lipa-court';
+
+select set_config('request.jwt.claims', '', true);
+
 -- Expenses of Lipa Court -----------------------------------------------------------------------------------------------
 -- The lift was repaired: the accountant entered the invoice, the manager approved it, it is paid, and charged to whoever pays for a flat above the ground floor.
 -- The next invoice waits for approval.

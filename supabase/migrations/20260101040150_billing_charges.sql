@@ -41,8 +41,8 @@ create table public.charges (
   charged_on date not null,
   due_on date not null,
   amount numeric not null,
-  constraint charges_pkey primary key (id),
-  constraint charges_community_id_key unique (community_id, id),
+  -- The community is in the key for those who refer to charges of theirs: one index less for every row.
+  constraint charges_pkey primary key (id, community_id),
   constraint charges_description_check check (length(description) between 1 and 500),
   constraint charges_ends_on_check check (ends_on >= starts_on),
   constraint charges_due_on_check check (due_on >= charged_on),
@@ -50,7 +50,7 @@ create table public.charges (
 );
 
 create index charges_subaccount_idx on public.charges (community_id, subaccount_id, due_on);
-create index charges_entry_idx on public.charges (community_id, journal_entry_id);
+create index charges_entry_idx on public.charges (journal_entry_id);
 
 comment on table public.charges is
   'What units were charged: each row the document of the posting with the same id. Append-only; written by app.post_charges. Who owes it is the resident of its subaccount. No foreign keys: the trigger _500_agrees looks for all rows at once.';
@@ -93,31 +93,29 @@ as $$
 declare
   broken uuid;
 begin
-  select n.id into broken
+  -- Aggregates and no `limit`, for which the rows would be looked up one by one.
+  select (array_agg(n.id))[1] into broken
   from new_rows n
-  left join public.postings p on p.id = n.id
+  left join (
+    select p.* from (select distinct n.journal_entry_id from new_rows n) e join public.postings p on p.journal_entry_id = e.journal_entry_id
+  ) p on p.id = n.id
   left join public.subaccounts s on s.id = n.subaccount_id
   where (p.community_id, p.journal_entry_id, p.fund_id, p.decimals, p.effective_on, p.debit_subaccount_id, p.amount, s.community_id, s.unit_id)
-    is distinct from (n.community_id, n.journal_entry_id, n.fund_id, n.decimals, n.charged_on, n.subaccount_id, n.amount, n.community_id, n.unit_id)
-  limit 1;
+    is distinct from (n.community_id, n.journal_entry_id, n.fund_id, n.decimals, n.charged_on, n.subaccount_id, n.amount, n.community_id, n.unit_id);
   if broken is not null then
     perform app.fail(422, 'charge_mismatch', format('Charge %s is not what its posting and its subaccount say.', broken), 'app.post_charges writes both.');
   end if;
-  if exists (select from new_rows n where n.allocation_line_id is not null) then
-    select n.id into broken
-    from new_rows n
-    left join public.allocation_lines l on l.id = n.allocation_line_id
-    where n.allocation_line_id is not null and (l.community_id, l.unit_id) is distinct from (n.community_id, n.unit_id)
-    limit 1;
-    if broken is not null then
-      perform app.fail(422, 'charge_mismatch', format('The allocation line of charge %s is not of its unit.', broken));
-    end if;
+  select (array_agg(n.id))[1] into broken
+  from new_rows n
+  left join public.allocation_lines l on l.id = n.allocation_line_id
+  where n.allocation_line_id is not null and (l.community_id, l.unit_id) is distinct from (n.community_id, n.unit_id);
+  if broken is not null then
+    perform app.fail(422, 'charge_mismatch', format('The allocation line of charge %s is not of its unit.', broken));
   end if;
-  select e.id into broken
+  select (array_agg(e.id))[1] into broken
   from (select n.journal_entry_id, count(*) as charges from new_rows n group by n.journal_entry_id) n
   join public.journal_entries e on e.id = n.journal_entry_id
-  where e.kind <> 'charge' or e.posting_count <> n.charges
-  limit 1;
+  where e.kind <> 'charge' or e.posting_count <> n.charges;
   if broken is not null then
     perform app.fail(422, 'charge_mismatch', format('Entry %s is no entry of charges, or has more postings than charges.', broken));
   end if;
@@ -154,6 +152,7 @@ language plpgsql
 volatile
 security definer -- writes the journal and charges, which nobody else writes
 set search_path = ''
+set work_mem = '64MB' -- what 100,000 charges take to hash
 as $$
 #variable_conflict use_column
 declare
@@ -162,6 +161,7 @@ declare
   content constant bytea := case when idempotency_key is not null
     then sha256(convert_to(row(fund, income_account, source, charged_on, due_on, description, lines, document_kind, document_id)::text, 'UTF8')) end;
   places constant smallint := (select l.decimals from public.ledgers l where l.community_id = community);
+  series constant text := left(extensions.uuidv7()::text, 28);
   line_count integer;
   whole numeric;
   earlier public.journal_entries;
@@ -185,16 +185,21 @@ begin
     return earlier.id;
   end if;
 
-  -- Postings and charges share their ids, so both come from one list.
-  with wanted as (
-    select array_agg(l.unit_id) as units, array_agg(l.resident_id) as residents from unnest(lines) l
-  ),
-  charged as materialized (
-    select extensions.uuidv7() as id, l.unit_id, s.subaccount_id, round(l.amount, places) as amount, l.allocation_line_id, l.starts_on, l.ends_on,
-      coalesce(l.description, btrim(post_charges.description)) as description
+  -- Most have an account already.
+  perform app.ensure_subaccounts(community, fund, 'receivable', w.units, w.residents)
+  from (
+    select array_agg(l.unit_id) as units, array_agg(l.resident_id) as residents
     from unnest(lines) l
-    join (select e.* from wanted w cross join lateral app.ensure_subaccounts(community, fund, 'receivable', w.units, w.residents) e) s
-      on s.unit_id = l.unit_id and s.resident_id is not distinct from l.resident_id
+    where not exists (
+      select from public.subaccounts s where s.account_id = receivable and s.unit_id = l.unit_id and s.resident_id is not distinct from l.resident_id)
+  ) w
+  where w.units is not null;
+  -- Postings and charges share their ids, so both come from one list. The ids are counted up from one: each anew would cost more than its row.
+  with charged as materialized (
+    select (series || lpad(to_hex(l.place), 8, '0'))::uuid as id, l.unit_id, s.id as subaccount_id, round(l.amount, places) as amount, l.allocation_line_id, l.starts_on, l.ends_on,
+      coalesce(l.description, btrim(post_charges.description)) as description
+    from unnest(lines) with ordinality l (unit_id, resident_id, amount, starts_on, ends_on, allocation_line_id, description, place)
+    join public.subaccounts s on s.account_id = receivable and s.unit_id = l.unit_id and s.resident_id is not distinct from l.resident_id
   ),
   posted as (
     insert into public.postings (
@@ -228,7 +233,7 @@ security definer -- writes the journal, and looks at adjustments whoever may see
 set search_path = ''
 as $$
 begin
-  perform from public.charges c where c.journal_entry_id = entry and c.community_id = (select e.community_id from public.journal_entries e where e.id = entry) order by c.id for no key update;
+  perform from public.charges c where c.journal_entry_id = entry order by c.id for no key update;
   if not found then
     perform app.fail(404, 'entry_not_found', 'There is no entry of charges with this id.');
   elsif exists (select from public.journal_entries e where e.reverses_id = entry) then
@@ -238,7 +243,7 @@ begin
     select
     from public.charges c
     join public.adjustments a on a.community_id = c.community_id and a.charge_id = c.id and a.status = 'posted'
-    where c.journal_entry_id = entry and c.community_id = (select e.community_id from public.journal_entries e where e.id = entry)) then
+    where c.journal_entry_id = entry) then
     perform app.fail(409, 'charge_adjusted', 'One of the charges was credited, waived or written off.', 'Reverse that adjustment first.');
   end if;
   return app.reverse_entry(entry, effective_on, reason);

@@ -514,3 +514,4 @@ comment on function app.check_fee_runs(uuid) is 'For verify_ledger: the charges 
 
 select app.define_ledger_check('charge_mismatch', 'app.check_charges', 'Every posting of an entry of charges has its charge, with the same amount, account, fund and day, and every charge its posting.');
 select app.define_ledger_check('fee_run_mismatch', 'app.check_fee_runs', 'The charges of a run of a fee make up its number and total, and it is reversed exactly when its entry is.');
+select app.define_ledger_document('fee_run', 'public.fee_runs', '{journal_entry_id,reversal_entry_id}');
