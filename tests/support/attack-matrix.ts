@@ -551,6 +551,40 @@ export const matrix: Record<string, RelationRules> = {
       logged_at: '2026-01-01',
     }),
   },
+  adjustments: {
+    belongsTo: 'communities',
+    select: any(inCommunity('charges.read'), all(involvedInCommunity(), ofNamed('tenant', asResident('id')))),
+    target: inPlace('adjustment'),
+    change: { amount: 1 },
+    row: (place) => ({
+      id: idOf('new'),
+      number: 99,
+      community_id: idOf(place),
+      kind: 'waiver',
+      charge_id: idOf(`${place} adjusted charge`),
+      amount: 1,
+      decimals: 2,
+      effective_on: '2026-01-01',
+      reason: 'Attack',
+      journal_entry_id: idOf(`${place} adjusted entry`),
+    }),
+  },
+  unit_accounts: {
+    belongsTo: 'communities',
+    select: keepsBooksOr((actor, row, world) => isTheirs(actor, world, row.id)),
+    columns: [{ names: ['resident'], rule: (actor, row, world) => seesResident(actor, { community_id: row.community_id, id: row.resident_id }, world) }],
+    target: inPlace('subaccount'),
+    change: { balance: 0 },
+    row: (place) => ({ id: idOf('new'), community_id: idOf(place) }),
+  },
+  // Nobody's but the own, whatever one may see besides.
+  my_accounts: {
+    belongsTo: 'communities',
+    select: all(involvedInCommunity(), (actor, row, world) => isTheirs(actor, world, row.id)),
+    target: inPlace('subaccount'),
+    change: { balance: 0 },
+    row: (place) => ({ id: idOf('new'), community_id: idOf(place) }),
+  },
   currencies: {
     belongsTo: 'system',
     key: ['code'],
@@ -1773,6 +1807,24 @@ export const functions: Record<string, FunctionRules | FunctionRules[]> = {
   },
   allocate_expense: { call: inCommunity('expenses.manage'), args: (place) => ({ expense_id: idOf(`${place} approved expense`), due_on: '2099-01-01' }) },
   reverse_expense_allocation: { call: inCommunity('expenses.manage'), args: (place) => ({ expense_id: idOf(`${place} allocated expense`), reason: 'Attack' }) },
+  adjust_charge: [
+    { call: inCommunity('charges.adjust'), args: (place) => ({ charge_id: idOf(`${place} adjusted charge`), kind: 'credit_note', reason: 'Attack', amount: 1 }) },
+    { call: inCommunity('charges.write_off'), args: (place) => ({ charge_id: idOf(`${place} adjusted charge`), kind: 'write_off', reason: 'Attack' }) },
+  ],
+  reverse_adjustment: { call: inCommunity('charges.adjust'), args: (place) => ({ adjustment_id: idOf(`${place} adjustment`), reason: 'Attack' }) },
+  account_statement: {
+    call: any(inCommunity('ledger.read'), all(involvedInCommunity(), ofNamed('tenant', asResident('id')))),
+    args: (place) => ({ subaccount_id: idOf(`${place} subaccount`) }),
+  },
+  receivables_aging: {
+    call: everybody,
+    args: (place) => ({ community_id: idOf(place) }),
+    told: {
+      of: (row) => row.subaccount_id,
+      expected: (actor, row, world) =>
+        world.subaccounts.filter(({ id, communityId, isOwing }) => communityId === row.community_id && isOwing && keepsBooksOr(() => isTheirs(actor, world, id))(actor, row, world)).map(({ id }) => id),
+    },
+  },
   // They are open everywhere: who may open them, the tests of the database tell.
   open_books: { call: nobody, args: (place) => ({ community_id: idOf(place), opened_on: '2026-01-01' }) },
   create_fund: { call: inCommunity('ledger.manage'), args: (place) => ({ community_id: idOf(place), name: 'New', code: 'NEW', kind: 'special' }) },

@@ -113,6 +113,7 @@ export async function createFixtures(databaseUrl: string, sql: Sql): Promise<Act
       await shareOut(run, place);
       await stateBooks(run, place);
       await chargeFees(run, place);
+      await adjustDebts(run, place);
       await closeMonth(run, place);
     }
     await furnishOrganizations(run);
@@ -747,6 +748,35 @@ async function stateBooks(run: Run, place: Place): Promise<void> {
     [idOf(`${place} stated account`), community],
   );
   await run(`select public.import_opening_balances($1, '{Account,Balance}', '[["STATED", 20]]', dry_run => false)`, [community]);
+}
+
+/** A charge of the tenant's of which half is forgiven; the posting has the charge's id. */
+async function adjustDebts(run: Run, place: Place): Promise<void> {
+  const community = idOf(place);
+  const named = (name: string) => idOf(`${place} ${name}`);
+  await run(
+    `with entry as (
+       insert into public.journal_entries (id, description, community_id, kind, effective_on, posting_count, total) values ($1, 'Charge', $2, 'charge', '2025-12-01', 1, 12) returning id, decimals
+     ),
+     posting as (
+       insert into public.postings (id, journal_entry_id, community_id, fund_id, decimals, effective_on, debit_account_id, debit_subaccount_id, credit_account_id, amount)
+       select $3, e.id, s.community_id, s.fund_id, e.decimals, '2025-12-01', s.account_id, s.id, app.account_for(s.community_id, s.fund_id, 'assessment_income'), 12
+       from entry e join public.subaccounts s on s.id = $4
+       returning *
+     )
+     insert into public.charges (id, description, community_id, unit_id, subaccount_id, fund_id, decimals, journal_entry_id, source, starts_on, ends_on, charged_on, due_on, amount)
+     select p.id, 'Charge', p.community_id, s.unit_id, s.id, p.fund_id, p.decimals, p.journal_entry_id, 'other', '2025-12-01', '2025-12-31', '2025-12-01', '2025-12-15', p.amount
+     from posting p join public.subaccounts s on s.id = p.debit_subaccount_id`,
+    [named('adjusted entry'), community, named('adjusted charge'), named('subaccount')],
+  );
+  await run(
+    `insert into public.adjustments (id, number, community_id, kind, charge_id, amount, decimals, effective_on, reason, journal_entry_id)
+     select $1, app.next_number($2, 'waiver'), $2, 'waiver', c.id, 6, c.decimals, '2025-12-02', 'Half of it',
+       app.post_entry($2, 'adjustment', '2025-12-02', 'Waiver', array[row(c.fund_id, app.account_for($2, c.fund_id, 'waiver_expense'), null, s.account_id, s.id, 6, null)::app.posting_line],
+         document_kind => 'adjustment', document_id => $1)
+     from public.charges c join public.subaccounts s on s.id = c.subaccount_id where c.id = $3`,
+    [named('adjustment'), community, named('adjusted charge')],
+  );
 }
 
 /** What the organizations and the site have besides communities. */

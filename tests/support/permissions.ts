@@ -13,7 +13,7 @@ export type World = {
   memberships: { userId: string; organizationId: string | null; communityId: string | null }[];
   roles: { id: string; organizationId: string | null; communityId: string | null }[];
   /** Whose account is whose, and what was posted to them. */
-  subaccounts: { id: string; fundId: string; residentId: string | null }[];
+  subaccounts: { id: string; communityId: string; fundId: string; residentId: string | null; isOwing: boolean }[];
   postings: { id: string; entryId: string; debit: string | null; credit: string | null }[];
   /** Permissions that take a second factor, which no actor has; null: on the whole site. */
   assured: { permission: string; organizationId: string | null }[];
@@ -46,7 +46,10 @@ export async function readWorld(sql: Sql): Promise<World> {
     residents: await sql(`select id, community_id as "communityId", user_id as "userId" from public.residents where deleted_at is null`),
     memberships: await sql(`select user_id as "userId", organization_id as "organizationId", community_id as "communityId" from public.memberships where deleted_at is null`),
     roles: await sql(`select id, organization_id as "organizationId", community_id as "communityId" from public.roles`),
-    subaccounts: await sql(`select id, fund_id as "fundId", resident_id as "residentId" from public.subaccounts`),
+    subaccounts: await sql(
+      `select s.id, s.community_id as "communityId", s.fund_id as "fundId", s.resident_id as "residentId", s.balance <> 0 and a.purpose = 'receivable' as "isOwing"
+       from public.subaccounts s join public.accounts a on a.id = s.account_id`,
+    ),
     postings: await sql(`select id, journal_entry_id as "entryId", debit_subaccount_id as debit, credit_subaccount_id as credit from public.postings`),
     assured: await sql(`select permission_key as permission, organization_id as "organizationId" from public.assurance_requirements`),
   };
