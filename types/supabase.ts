@@ -8139,22 +8139,14 @@ export type Database = {
         }
         Returns: undefined
       }
-      set_account_status:
-        | {
-            Args: {
-              account_id: string
-              status: Database["public"]["Enums"]["ledger_account_status"]
-            }
-            Returns: undefined
-          }
-        | {
-            Args: {
-              reason?: string
-              status: Database["public"]["Enums"]["account_status"]
-              user_id: string
-            }
-            Returns: undefined
-          }
+      set_account_status: {
+        Args: {
+          reason?: string
+          status: Database["public"]["Enums"]["account_status"]
+          user_id: string
+        }
+        Returns: undefined
+      }
       set_allocation_key_status: {
         Args: {
           key_id: string
@@ -8214,6 +8206,13 @@ export type Database = {
       }
       set_guard_user: {
         Args: { guard_id: string; user_id: string }
+        Returns: undefined
+      }
+      set_ledger_account_status: {
+        Args: {
+          account_id: string
+          status: Database["public"]["Enums"]["ledger_account_status"]
+        }
         Returns: undefined
       }
       set_medical: {
