@@ -65,6 +65,10 @@ export type ConsentChannel = "app" | "in_person" | "mail" | "paper" | "phone";
 
 export type EntryKind = "adjustment" | "charge" | "closing" | "expense" | "manual" | "opening" | "payment" | "reclassification" | "reversal" | "transfer";
 
+export type ExpenseCategoryStatus = "active" | "inactive";
+
+export type ExpenseStatus = "approved" | "cancelled" | "draft" | "paid" | "rejected" | "submitted";
+
 export type FeeBasis = "rate" | "total";
 
 export type FeeKind = "one_off" | "regular" | "special_assessment";
@@ -2461,6 +2465,232 @@ export interface Entrances {
    * What people call it: A, 1, North; unique in the building.
    */
   name: string;
+  /**
+   * When the row last changed. Set by the database.
+   */
+  updated_at: Generated<Timestamp>;
+  /**
+   * The user who last changed the row; null when no user did. A plain id: it outlives the user.
+   */
+  updated_by: string | null;
+}
+
+export interface ExpenseCategories {
+  /**
+   * The expense account it books to. Never changes: make another category instead.
+   */
+  account_id: string;
+  /**
+   * Always expense: what the key of the account demands.
+   */
+  account_type: Generated<AccountType>;
+  /**
+   * How it is shared out among the units; null: the fund bears it and nobody is charged.
+   */
+  allocation_key_id: string | null;
+  /**
+   * Short code, unique among the live categories of the community.
+   */
+  code: string;
+  /**
+   * The community the row belongs to. Never changes.
+   */
+  community_id: string;
+  /**
+   * When the row was made. Set by the database.
+   */
+  created_at: Generated<Timestamp>;
+  /**
+   * The user who made the row; null when no user did (see the audit log). A plain id: it outlives the user.
+   */
+  created_by: string | null;
+  /**
+   * When the row was archived; null while it is live.
+   */
+  deleted_at: Timestamp | null;
+  /**
+   * What belongs into it.
+   */
+  description: string | null;
+  /**
+   * The fund that bears it; the account's. Never changes.
+   */
+  fund_id: string;
+  /**
+   * The row's id, a time-ordered UUID. Never changes.
+   */
+  id: Generated<string>;
+  /**
+   * Whom a unit's share is charged to: payer or occupant (see app.liability).
+   */
+  liable: Generated<FeeLiability>;
+  /**
+   * What people call it: lift, cleaning, cold water.
+   */
+  name: string;
+  /**
+   * active, or inactive: it takes no new expense.
+   */
+  status: Generated<ExpenseCategoryStatus>;
+  /**
+   * When the row last changed. Set by the database.
+   */
+  updated_at: Generated<Timestamp>;
+  /**
+   * The user who last changed the row; null when no user did. A plain id: it outlives the user.
+   */
+  updated_by: string | null;
+}
+
+export interface Expenses {
+  /**
+   * When it was shared out.
+   */
+  allocated_at: Timestamp | null;
+  /**
+   * Who shared it out. A plain id.
+   */
+  allocated_by: string | null;
+  /**
+   * How it was shared out among the units.
+   */
+  allocation_id: string | null;
+  /**
+   * What it costs, taxes included; in the community's currency, greater than zero.
+   */
+  amount: Numeric;
+  /**
+   * When it was approved.
+   */
+  approved_at: Timestamp | null;
+  /**
+   * Who approved it. A plain id.
+   */
+  approved_by: string | null;
+  /**
+   * When it was cancelled.
+   */
+  cancelled_at: Timestamp | null;
+  /**
+   * Why it was cancelled.
+   */
+  cancelled_because: string | null;
+  /**
+   * Who cancelled it. A plain id.
+   */
+  cancelled_by: string | null;
+  /**
+   * The category: where it is booked, and how it is shared out.
+   */
+  category_id: string;
+  /**
+   * The entry by which the shares were charged.
+   */
+  charge_entry_id: string | null;
+  /**
+   * The community the row belongs to. Never changes.
+   */
+  community_id: string;
+  /**
+   * When the row was made. Set by the database.
+   */
+  created_at: Generated<Timestamp>;
+  /**
+   * The user who made the row; null when no user did (see the audit log). A plain id: it outlives the user.
+   */
+  created_by: string | null;
+  /**
+   * How many decimals the community's currency has; the amount has no more.
+   */
+  decimals: number;
+  /**
+   * When the row was archived; null while it is live.
+   */
+  deleted_at: Timestamp | null;
+  /**
+   * What it was for, in a line that every owner may read.
+   */
+  description: string;
+  /**
+   * The day by which the supplier wants to be paid.
+   */
+  due_on: Timestamp | null;
+  /**
+   * Last day of what it is for.
+   */
+  ends_on: Timestamp;
+  /**
+   * The fund that bears it; the category's.
+   */
+  fund_id: string;
+  /**
+   * The row's id, a time-ordered UUID. Never changes.
+   */
+  id: Generated<string>;
+  /**
+   * The date of the invoice: the day on which it is booked, unless the approval names another.
+   */
+  incurred_on: Timestamp;
+  /**
+   * The supplier's number of the invoice. Once for each category that the invoice is for, among what is not cancelled.
+   */
+  invoice_number: string | null;
+  /**
+   * The entry that the approval posted: the expense against what is owed to suppliers.
+   */
+  journal_entry_id: string | null;
+  /**
+   * Its number in the community, without gaps. Given by the database.
+   */
+  number: Int8;
+  /**
+   * When the payment was recorded.
+   */
+  paid_at: Timestamp | null;
+  /**
+   * Who recorded the payment. A plain id.
+   */
+  paid_by: string | null;
+  /**
+   * The day on which it was paid.
+   */
+  paid_on: Timestamp | null;
+  /**
+   * The entry that the payment posted: what is owed to suppliers against the bank.
+   */
+  payment_entry_id: string | null;
+  /**
+   * The invoice or receipt; a file of the purpose expenses.receipt, which cannot be removed as long as the expense names it.
+   */
+  receipt_file_id: string | null;
+  /**
+   * Why it was last rejected.
+   */
+  rejected_because: string | null;
+  /**
+   * The entry that took the approval's back.
+   */
+  reversal_entry_id: string | null;
+  /**
+   * First day of what it is for: by these days quantities are read, and who was liable is charged.
+   */
+  starts_on: Timestamp;
+  /**
+   * draft, submitted, approved (posted, to be paid), rejected, paid, cancelled (whatever was posted is reversed).
+   */
+  status: Generated<ExpenseStatus>;
+  /**
+   * When it was last submitted.
+   */
+  submitted_at: Timestamp | null;
+  /**
+   * Who last submitted it. A plain id.
+   */
+  submitted_by: string | null;
+  /**
+   * Who is paid.
+   */
+  supplier_name: string | null;
   /**
    * When the row last changed. Set by the database.
    */
@@ -6690,6 +6920,8 @@ export interface DB {
   directory_choices: DirectoryChoices;
   emergency_contacts: EmergencyContacts;
   entrances: Entrances;
+  expense_categories: ExpenseCategories;
+  expenses: Expenses;
   expiring_documents: ExpiringDocuments;
   expiring_leases: ExpiringLeases;
   feature_values: FeatureValues;

@@ -1927,6 +1927,251 @@ export type Database = {
           },
         ]
       }
+      expense_categories: {
+        Row: {
+          account_id: string
+          account_type: Database["public"]["Enums"]["account_type"]
+          allocation_key_id: string | null
+          code: string
+          community_id: string
+          created_at: string
+          created_by: string | null
+          deleted_at: string | null
+          description: string | null
+          fund_id: string
+          id: string
+          liable: Database["public"]["Enums"]["fee_liability"]
+          name: string
+          status: Database["public"]["Enums"]["expense_category_status"]
+          updated_at: string
+          updated_by: string | null
+        }
+        Insert: {
+          account_id: string
+          account_type?: never
+          allocation_key_id?: string | null
+          code: string
+          community_id: string
+          created_at?: string
+          created_by?: string | null
+          deleted_at?: string | null
+          description?: string | null
+          fund_id: string
+          id?: string
+          liable?: Database["public"]["Enums"]["fee_liability"]
+          name: string
+          status?: Database["public"]["Enums"]["expense_category_status"]
+          updated_at?: string
+          updated_by?: string | null
+        }
+        Update: {
+          account_id?: string
+          account_type?: never
+          allocation_key_id?: string | null
+          code?: string
+          community_id?: string
+          created_at?: string
+          created_by?: string | null
+          deleted_at?: string | null
+          description?: string | null
+          fund_id?: string
+          id?: string
+          liable?: Database["public"]["Enums"]["fee_liability"]
+          name?: string
+          status?: Database["public"]["Enums"]["expense_category_status"]
+          updated_at?: string
+          updated_by?: string | null
+        }
+        Relationships: [
+          {
+            foreignKeyName: "expense_categories_account_fkey"
+            columns: ["community_id", "fund_id", "account_id", "account_type"]
+            referencedRelation: "accounts"
+            referencedColumns: ["community_id", "fund_id", "id", "type"]
+          },
+          {
+            foreignKeyName: "expense_categories_allocation_key_fkey"
+            columns: ["community_id", "allocation_key_id"]
+            referencedRelation: "allocation_keys"
+            referencedColumns: ["community_id", "id"]
+          },
+        ]
+      }
+      expenses: {
+        Row: {
+          allocated_at: string | null
+          allocated_by: string | null
+          allocation_id: string | null
+          amount: number
+          approved_at: string | null
+          approved_by: string | null
+          cancelled_at: string | null
+          cancelled_because: string | null
+          cancelled_by: string | null
+          category_id: string
+          charge_entry_id: string | null
+          community_id: string
+          created_at: string
+          created_by: string | null
+          decimals: number
+          deleted_at: string | null
+          description: string
+          due_on: string | null
+          ends_on: string
+          fund_id: string
+          id: string
+          incurred_on: string
+          invoice_number: string | null
+          journal_entry_id: string | null
+          number: number
+          paid_at: string | null
+          paid_by: string | null
+          paid_on: string | null
+          payment_entry_id: string | null
+          receipt_file_id: string | null
+          rejected_because: string | null
+          reversal_entry_id: string | null
+          starts_on: string
+          status: Database["public"]["Enums"]["expense_status"]
+          submitted_at: string | null
+          submitted_by: string | null
+          supplier_name: string | null
+          updated_at: string
+          updated_by: string | null
+        }
+        Insert: {
+          allocated_at?: string | null
+          allocated_by?: string | null
+          allocation_id?: string | null
+          amount: number
+          approved_at?: string | null
+          approved_by?: string | null
+          cancelled_at?: string | null
+          cancelled_because?: string | null
+          cancelled_by?: string | null
+          category_id: string
+          charge_entry_id?: string | null
+          community_id: string
+          created_at?: string
+          created_by?: string | null
+          decimals: number
+          deleted_at?: string | null
+          description: string
+          due_on?: string | null
+          ends_on: string
+          fund_id: string
+          id?: string
+          incurred_on: string
+          invoice_number?: string | null
+          journal_entry_id?: string | null
+          number: number
+          paid_at?: string | null
+          paid_by?: string | null
+          paid_on?: string | null
+          payment_entry_id?: string | null
+          receipt_file_id?: string | null
+          rejected_because?: string | null
+          reversal_entry_id?: string | null
+          starts_on: string
+          status?: Database["public"]["Enums"]["expense_status"]
+          submitted_at?: string | null
+          submitted_by?: string | null
+          supplier_name?: string | null
+          updated_at?: string
+          updated_by?: string | null
+        }
+        Update: {
+          allocated_at?: string | null
+          allocated_by?: string | null
+          allocation_id?: string | null
+          amount?: number
+          approved_at?: string | null
+          approved_by?: string | null
+          cancelled_at?: string | null
+          cancelled_because?: string | null
+          cancelled_by?: string | null
+          category_id?: string
+          charge_entry_id?: string | null
+          community_id?: string
+          created_at?: string
+          created_by?: string | null
+          decimals?: number
+          deleted_at?: string | null
+          description?: string
+          due_on?: string | null
+          ends_on?: string
+          fund_id?: string
+          id?: string
+          incurred_on?: string
+          invoice_number?: string | null
+          journal_entry_id?: string | null
+          number?: number
+          paid_at?: string | null
+          paid_by?: string | null
+          paid_on?: string | null
+          payment_entry_id?: string | null
+          receipt_file_id?: string | null
+          rejected_because?: string | null
+          reversal_entry_id?: string | null
+          starts_on?: string
+          status?: Database["public"]["Enums"]["expense_status"]
+          submitted_at?: string | null
+          submitted_by?: string | null
+          supplier_name?: string | null
+          updated_at?: string
+          updated_by?: string | null
+        }
+        Relationships: [
+          {
+            foreignKeyName: "expenses_allocation_fkey"
+            columns: ["community_id", "allocation_id"]
+            referencedRelation: "allocations"
+            referencedColumns: ["community_id", "id"]
+          },
+          {
+            foreignKeyName: "expenses_category_fkey"
+            columns: ["community_id", "fund_id", "category_id"]
+            referencedRelation: "expense_categories"
+            referencedColumns: ["community_id", "fund_id", "id"]
+          },
+          {
+            foreignKeyName: "expenses_charge_entry_fkey"
+            columns: ["community_id", "charge_entry_id"]
+            referencedRelation: "journal_entries"
+            referencedColumns: ["community_id", "id"]
+          },
+          {
+            foreignKeyName: "expenses_entry_fkey"
+            columns: ["community_id", "journal_entry_id"]
+            referencedRelation: "journal_entries"
+            referencedColumns: ["community_id", "id"]
+          },
+          {
+            foreignKeyName: "expenses_fund_fkey"
+            columns: ["community_id", "decimals", "fund_id"]
+            referencedRelation: "funds"
+            referencedColumns: ["community_id", "decimals", "id"]
+          },
+          {
+            foreignKeyName: "expenses_payment_fkey"
+            columns: ["community_id", "payment_entry_id"]
+            referencedRelation: "journal_entries"
+            referencedColumns: ["community_id", "id"]
+          },
+          {
+            foreignKeyName: "expenses_receipt_fkey"
+            columns: ["community_id", "receipt_file_id"]
+            referencedRelation: "files"
+            referencedColumns: ["community_id", "id"]
+          },
+          {
+            foreignKeyName: "expenses_reversal_fkey"
+            columns: ["community_id", "reversal_entry_id"]
+            referencedRelation: "journal_entries"
+            referencedColumns: ["community_id", "id"]
+          },
+        ]
+      }
       feature_values: {
         Row: {
           community_id: string | null
@@ -6724,6 +6969,10 @@ export type Database = {
         }
         Returns: string
       }
+      allocate_expense: {
+        Args: { charged_on?: string; due_on: string; expense_id: string }
+        Returns: string
+      }
       allocation_line_facts: { Args: { line_id: string }; Returns: Json }
       announce_visitor: {
         Args: {
@@ -6747,6 +6996,10 @@ export type Database = {
       answer_visit: {
         Args: { approve: boolean; reason?: string; visit_id: string }
         Returns: Database["public"]["Enums"]["visit_status"]
+      }
+      approve_expense: {
+        Args: { effective_on?: string; expense_id: string }
+        Returns: string
       }
       archive: {
         Args: { id: string; reason?: string; table_name: string }
@@ -6789,6 +7042,10 @@ export type Database = {
           shift_name: string
           starts_at: string
         }[]
+      }
+      cancel_expense: {
+        Args: { effective_on?: string; expense_id: string; reason: string }
+        Returns: string
       }
       cancel_visitor_invitation: {
         Args: { invitation_id: string; reason?: string }
@@ -6834,6 +7091,32 @@ export type Database = {
       }
       change_blacklist_entry: {
         Args: { ends_at: string; entry_id: string; reason?: string }
+        Returns: undefined
+      }
+      change_expense: {
+        Args: {
+          amount: number
+          category_id: string
+          description: string
+          due_on?: string
+          ends_on?: string
+          expense_id: string
+          incurred_on: string
+          invoice_number?: string
+          starts_on?: string
+          supplier_name?: string
+        }
+        Returns: undefined
+      }
+      change_expense_category: {
+        Args: {
+          allocation_key_id?: string
+          category_id: string
+          code: string
+          description?: string
+          liable?: Database["public"]["Enums"]["fee_liability"]
+          name: string
+        }
         Returns: undefined
       }
       change_visitor_invitation: {
@@ -6994,6 +7277,18 @@ export type Database = {
           organization_id: string
           slug: string
           time_zone: string
+        }
+        Returns: string
+      }
+      create_expense_category: {
+        Args: {
+          account_id: string
+          allocation_key_id?: string
+          code: string
+          community_id: string
+          description?: string
+          liable?: Database["public"]["Enums"]["fee_liability"]
+          name: string
         }
         Returns: string
       }
@@ -7162,6 +7457,22 @@ export type Database = {
           starts_on: string
         }
         Returns: number
+      }
+      enter_expense: {
+        Args: {
+          amount: number
+          category_id: string
+          community_id: string
+          description: string
+          due_on?: string
+          ends_on?: string
+          incurred_on: string
+          invoice_number?: string
+          receipt_file_id?: string
+          starts_on?: string
+          supplier_name?: string
+        }
+        Returns: string
       }
       erase_my_account: { Args: { confirmation: string }; Returns: Json }
       erase_personal_data: {
@@ -7679,6 +7990,15 @@ export type Database = {
           secret: string
         }[]
       }
+      pay_expense: {
+        Args: {
+          account_id?: string
+          expense_id: string
+          paid_on?: string
+          reference?: string
+        }
+        Returns: string
+      }
       pet_history: {
         Args: { pet_id: string }
         Returns: {
@@ -7764,6 +8084,17 @@ export type Database = {
           place: number
           unit_id: string
           unit_number: string
+          weight: number
+        }[]
+      }
+      preview_expense_allocation: {
+        Args: { expense_id: string }
+        Returns: {
+          amount: number
+          ends_on: string
+          resident_id: string
+          starts_on: string
+          unit_id: string
           weight: number
         }[]
       }
@@ -7915,6 +8246,10 @@ export type Database = {
         }
         Returns: string
       }
+      reject_expense: {
+        Args: { expense_id: string; reason: string }
+        Returns: undefined
+      }
       remove_emergency_contact: {
         Args: { contact_id: string }
         Returns: undefined
@@ -7924,6 +8259,7 @@ export type Database = {
         Args: { guest_id: string }
         Returns: undefined
       }
+      reopen_expense: { Args: { expense_id: string }; Returns: undefined }
       reopen_period: {
         Args: { period_id: string; reason: string }
         Returns: undefined
@@ -8003,6 +8339,14 @@ export type Database = {
       resume_resident: { Args: { resident_id: string }; Returns: undefined }
       reverse_adjustment: {
         Args: { adjustment_id: string; effective_on?: string; reason: string }
+        Returns: string
+      }
+      reverse_expense_allocation: {
+        Args: { effective_on?: string; expense_id: string; reason: string }
+        Returns: string
+      }
+      reverse_expense_payment: {
+        Args: { effective_on?: string; expense_id: string; reason: string }
         Returns: string
       }
       reverse_fee_run: {
@@ -8173,6 +8517,17 @@ export type Database = {
           show_phone?: boolean
           show_unit?: boolean
         }
+        Returns: undefined
+      }
+      set_expense_category_status: {
+        Args: {
+          category_id: string
+          status: Database["public"]["Enums"]["expense_category_status"]
+        }
+        Returns: undefined
+      }
+      set_expense_receipt: {
+        Args: { expense_id: string; file_id: string }
         Returns: undefined
       }
       set_feature: {
@@ -8367,6 +8722,7 @@ export type Database = {
         }
         Returns: string
       }
+      submit_expense: { Args: { expense_id: string }; Returns: undefined }
       suspend_resident: {
         Args: { reason: string; resident_id: string }
         Returns: undefined
@@ -8603,6 +8959,14 @@ export type Database = {
         | "reversal"
         | "closing"
         | "reclassification"
+      expense_category_status: "active" | "inactive"
+      expense_status:
+        | "draft"
+        | "submitted"
+        | "approved"
+        | "rejected"
+        | "paid"
+        | "cancelled"
       fee_basis: "total" | "rate"
       fee_kind: "regular" | "one_off" | "special_assessment"
       fee_liability: "payer" | "occupant"
@@ -8942,6 +9306,15 @@ export const Constants = {
         "reversal",
         "closing",
         "reclassification",
+      ],
+      expense_category_status: ["active", "inactive"],
+      expense_status: [
+        "draft",
+        "submitted",
+        "approved",
+        "rejected",
+        "paid",
+        "cancelled",
       ],
       fee_basis: ["total", "rate"],
       fee_kind: ["regular", "one_off", "special_assessment"],
