@@ -332,14 +332,14 @@ as $$
   from public.journal_entries j
   left join public.expenses e on e.community_id = j.community_id and e.id = j.document_id
   where j.community_id = community and j.document_kind = 'expense' and j.kind in ('expense', 'payment')
-    and not exists (select from public.journal_entries r where r.reverses_id = j.id)
+    and not exists (select from public.journal_entries r where r.community_id = j.community_id and r.reverses_id = j.id)
     and (e.id is null or e.status = 'cancelled' or j.id is distinct from case j.kind when 'expense' then e.journal_entry_id else e.payment_entry_id end)
   union all
   -- What was cancelled, and whether its entry was taken back.
   select e.journal_entry_id, null, null, null, format('Expense %s was cancelled, and its entry was not reversed.', e.number)
   from public.expenses e
   where e.community_id = community and e.status = 'cancelled' and e.journal_entry_id is not null
-    and not exists (select from public.journal_entries r where r.reverses_id = e.journal_entry_id and r.id = e.reversal_entry_id)
+    and not exists (select from public.journal_entries r where r.community_id = e.community_id and r.reverses_id = e.journal_entry_id and r.id = e.reversal_entry_id)
 $$;
 
 comment on function app.check_expense_entries(uuid) is

@@ -58,8 +58,9 @@ begin
   into units, weights, amounts
   from app.allocation_rows(present.community_id, kind.allocation_key_id, present.amount, present.starts_on, present.ends_on) r;
   return query
-    select s.unit_id, s.resident_id, s.starts_on, s.ends_on, weights[s.place], s.amount
+    select s.unit_id, s.resident_id, s.starts_on, s.ends_on, w.weight, s.amount
     from app.split_liable(present.community_id, present.starts_on, present.ends_on, kind.liable, true, present.decimals, units, amounts) s
+    join unnest(weights) with ordinality w (weight, place) on w.place = s.place
     where s.amount <> 0
     order by s.place, s.starts_on, s.resident_id;
 end;
@@ -111,9 +112,10 @@ begin
   into units, amounts, line_ids
   from public.allocation_lines l
   where l.community_id = present.community_id and l.allocation_id = allocated;
-  select array_agg(row(s.unit_id, s.resident_id, s.amount, s.starts_on, s.ends_on, line_ids[s.place], null)::app.charge_line order by s.place, s.starts_on, s.resident_id)
+  select array_agg(row(s.unit_id, s.resident_id, s.amount, s.starts_on, s.ends_on, l.id, null)::app.charge_line order by s.place, s.starts_on, s.resident_id)
   into lines
   from app.split_liable(present.community_id, present.starts_on, present.ends_on, kind.liable, true, present.decimals, units, amounts) s
+  join unnest(line_ids) with ordinality l (id, place) on l.place = s.place
   where s.amount <> 0;
   charged := app.post_charges(
     present.community_id, present.fund_id, app.account_for(present.community_id, present.fund_id, 'recovery_income'), 'expense', day, due_on, present.description, lines,
@@ -192,34 +194,40 @@ stable
 set search_path = ''
 as $$
   -- What is shared out: the allocation's lines and the charges come to the amount, line by line.
+  with shared as materialized (
+    select e.id, e.community_id, e.number, e.amount, e.allocation_id, e.charge_entry_id
+    from public.expenses e where e.community_id = community and e.allocation_id is not null
+  ),
+  charged as materialized (
+    select c.journal_entry_id, c.allocation_line_id, sum(c.amount) as amount
+    from shared e join public.charges c on c.community_id = e.community_id and c.journal_entry_id = e.charge_entry_id
+    group by c.journal_entry_id, c.allocation_line_id
+  ),
+  lines as (
+    select e.id, sum(l.amount) as amount, bool_and(l.amount = coalesce(c.amount, 0)) as agrees
+    from shared e
+    join public.allocation_lines l on l.allocation_id = e.allocation_id and l.community_id = e.community_id
+    left join charged c on c.journal_entry_id = e.charge_entry_id and c.allocation_line_id = l.id
+    group by e.id
+  ),
+  sums as (select c.journal_entry_id, sum(c.amount) as amount from charged c group by c.journal_entry_id)
   select e.charge_entry_id, null::uuid, null::uuid, null::uuid,
-    format('Expense %s of %s was shared out as %s, its lines come to %s, and %s was charged.', e.number, e.amount, a.total, coalesce(l.amount, 0), coalesce(c.amount, 0))
-  from public.expenses e
-  left join public.allocations a on a.community_id = e.community_id and a.id = e.allocation_id
+    format('Expense %s of %s was shared out as %s, its lines come to %s, and %s was charged.', e.number, e.amount, a.total, coalesce(l.amount, 0), coalesce(s.amount, 0))
+  from shared e
+  left join public.allocations a on a.id = e.allocation_id and a.community_id = e.community_id
   left join public.journal_entries j on j.id = e.charge_entry_id
-  left join lateral (
-    select sum(l.amount) as amount, bool_and(l.amount = coalesce(c.amount, 0)) as agrees
-    from public.allocation_lines l
-    left join lateral (
-      select sum(c.amount) as amount from public.charges c
-      where c.community_id = e.community_id and c.journal_entry_id = e.charge_entry_id and c.allocation_line_id = l.id
-    ) c on true
-    where l.community_id = e.community_id and l.allocation_id = e.allocation_id
-  ) l on true
-  left join lateral (
-    select sum(c.amount) as amount from public.charges c where c.community_id = e.community_id and c.journal_entry_id = e.charge_entry_id
-  ) c on true
-  where e.community_id = community and e.allocation_id is not null
-    and (a.total is distinct from e.amount or l.amount is distinct from e.amount or l.agrees is not true or c.amount is distinct from e.amount
-      or (j.kind, j.document_kind, j.document_id, j.total) is distinct from ('charge'::public.entry_kind, 'expense'::text, e.id, e.amount)
-      or exists (select from public.journal_entries r where r.reverses_id = j.id))
+  left join lines l on l.id = e.id
+  left join sums s on s.journal_entry_id = e.charge_entry_id
+  where a.total is distinct from e.amount or l.amount is distinct from e.amount or l.agrees is not true or s.amount is distinct from e.amount
+    or (j.kind, j.document_kind, j.document_id, j.total) is distinct from ('charge'::public.entry_kind, 'expense'::text, e.id, e.amount)
+    or exists (select from public.journal_entries r where r.community_id = e.community_id and r.reverses_id = j.id)
   union all
   -- Charges in the name of an expense that stand, and of which it knows nothing: it was charged twice.
   select j.id, null, null, null, format('These charges stand in the name of expense %s, which knows nothing of them.', coalesce(e.number::text, j.document_id::text))
   from public.journal_entries j
   left join public.expenses e on e.community_id = j.community_id and e.id = j.document_id
   where j.community_id = community and j.document_kind = 'expense' and j.kind = 'charge' and j.id is distinct from e.charge_entry_id
-    and not exists (select from public.journal_entries r where r.reverses_id = j.id)
+    and not exists (select from public.journal_entries r where r.community_id = j.community_id and r.reverses_id = j.id)
 $$;
 
 comment on function app.check_expense_charges(uuid) is

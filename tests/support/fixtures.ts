@@ -584,11 +584,38 @@ async function decideAtGate(run: Run, place: Place): Promise<void> {
   await run(`update public.blacklist_entries set deleted_at = now() where id = $1`, [named('archived blacklist entry')]);
 }
 
+/** Fees: a regular one, a special assessment with an instalment, one that was run, and a run whose charge is the tenant's. */
+async function chargeFees(run: Run, place: Place): Promise<void> {
+  const community = idOf(place);
+  const named = (name: string) => idOf(`${place} ${name}`);
+  await run(
+    `insert into public.fees (id, name, community_id, fund_id, decimals, account_id, allocation_key_id, kind, basis, amount, recurrence, first_on)
+     select f.id, f.name, a.community_id, a.fund_id, a.decimals, a.id, $5, f.kind::public.fee_kind, 'total', 12, f.recurrence, '2025-12-01'
+     from (values ($1::uuid, 'Maintenance', 'regular', 'FREQ=MONTHLY;BYMONTHDAY=1'), ($2::uuid, 'Roof', 'special_assessment', null), ($3::uuid, 'Keys', 'one_off', null)) f (id, name, kind, recurrence)
+     join public.accounts a on a.fund_id = $4 and a.purpose = 'assessment_income'`,
+    [named('fee'), named('assessment'), named('fee once'), named('fund'), named('key per unit')],
+  );
+  await run(
+    `insert into public.fee_instalments (id, number, community_id, fee_id, charged_on, due_on, amount) values ($1, 1, $2, $3, '2026-03-01', '2026-03-15', 12)`,
+    [named('instalment'), community, named('assessment')],
+  );
+  await run(
+    `insert into public.charges (id, description, community_id, unit_id, subaccount_id, fund_id, decimals, journal_entry_id, source, starts_on, ends_on, charged_on, due_on, amount)
+     select p.id, 'Keys', p.community_id, s.unit_id, s.id, p.fund_id, p.decimals, p.journal_entry_id, 'fee', p.effective_on, p.effective_on, p.effective_on, p.effective_on, p.amount
+     from public.postings p join public.subaccounts s on s.id = p.debit_subaccount_id where p.id = $1`,
+    [named('posting of charge entry')],
+  );
+  await run(
+    `insert into public.fee_runs (id, community_id, fee_id, starts_on, ends_on, charged_on, due_on, allocation_id, journal_entry_id, charge_count, total)
+     values ($1, $2, $3, '2025-12-01', '2025-12-01', '2025-12-01', '2025-12-01', $4, $5, 1, 12)`,
+    [named('fee run'), community, named('fee once'), named('allocation'), named('charge entry')],
+  );
+}
+
 /** What the community spends, in each state. What is shared out falls to the unit that nobody owns or lives in. */
 async function spendMoney(run: Run, place: Place): Promise<void> {
   const community = idOf(place);
   const named = (name: string) => idOf(`${place} ${name}`);
-  await run(`select public.open_books(c.id, current_date - 100) from public.communities c where c.id = $1 and not exists (select from public.ledgers l where l.community_id = c.id)`, [community]);
   await run(
     `insert into public.accounts (id, code, name, community_id, fund_id, decimals, type, purpose)
      select $1, 'EXP', 'Expenses of the fixtures', f.community_id, f.id, f.decimals, 'expense', 'expense' from public.funds f where f.community_id = $2 and f.kind = 'operating'`,
@@ -665,34 +692,6 @@ async function keepBooks(run: Run, place: Place): Promise<void> {
       [named(name ?? ''), community, kind, named(`posting of ${name}`), named('fund'), subaccount, debit, credit],
     );
   }
-}
-
-/** Fees: a regular one, a special assessment with an instalment, one that was run, and a run whose charge is the tenant's. */
-async function chargeFees(run: Run, place: Place): Promise<void> {
-  const community = idOf(place);
-  const named = (name: string) => idOf(`${place} ${name}`);
-  await run(
-    `insert into public.fees (id, name, community_id, fund_id, decimals, account_id, allocation_key_id, kind, basis, amount, recurrence, first_on)
-     select f.id, f.name, a.community_id, a.fund_id, a.decimals, a.id, $5, f.kind::public.fee_kind, 'total', 12, f.recurrence, '2025-12-01'
-     from (values ($1::uuid, 'Maintenance', 'regular', 'FREQ=MONTHLY;BYMONTHDAY=1'), ($2::uuid, 'Roof', 'special_assessment', null), ($3::uuid, 'Keys', 'one_off', null)) f (id, name, kind, recurrence)
-     join public.accounts a on a.fund_id = $4 and a.purpose = 'assessment_income'`,
-    [named('fee'), named('assessment'), named('fee once'), named('fund'), named('key per unit')],
-  );
-  await run(
-    `insert into public.fee_instalments (id, number, community_id, fee_id, charged_on, due_on, amount) values ($1, 1, $2, $3, '2026-03-01', '2026-03-15', 12)`,
-    [named('instalment'), community, named('assessment')],
-  );
-  await run(
-    `insert into public.charges (id, description, community_id, unit_id, subaccount_id, fund_id, decimals, journal_entry_id, source, starts_on, ends_on, charged_on, due_on, amount)
-     select p.id, 'Keys', p.community_id, s.unit_id, s.id, p.fund_id, p.decimals, p.journal_entry_id, 'fee', p.effective_on, p.effective_on, p.effective_on, p.effective_on, p.amount
-     from public.postings p join public.subaccounts s on s.id = p.debit_subaccount_id where p.id = $1`,
-    [named('posting of charge entry')],
-  );
-  await run(
-    `insert into public.fee_runs (id, community_id, fee_id, starts_on, ends_on, charged_on, due_on, allocation_id, journal_entry_id, charge_count, total)
-     values ($1, $2, $3, '2025-12-01', '2025-12-01', '2025-12-01', '2025-12-01', $4, $5, 1, 12)`,
-    [named('fee run'), community, named('fee once'), named('allocation'), named('charge entry')],
-  );
 }
 
 /** The first month of the books, closed. */
