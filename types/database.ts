@@ -1338,6 +1338,10 @@ export interface AppOutbox {
    */
   community_id: string | null;
   /**
+   * Who is to be told, as it was when it happened; null once app.run_outbox has made their deliveries, or for nobody. Whoever causes an event waits for one row and not for one per consumer.
+   */
+  consumers: string[] | null;
+  /**
    * When the transaction of the change began.
    */
   created_at: Generated<Timestamp>;
@@ -4163,61 +4167,6 @@ export interface Memberships {
   user_id: string;
 }
 
-export interface MyAccounts {
-  /**
-   * The control account it is a part of.
-   */
-  account: string | null;
-  /**
-   * The control account.
-   */
-  account_id: string | null;
-  /**
-   * Above 0: is owed to the fund. Below 0: was paid ahead, or is held as a deposit.
-   */
-  balance: Numeric | null;
-  /**
-   * The community.
-   */
-  community_id: string | null;
-  /**
-   * The currency (ISO 4217).
-   */
-  currency_code: string | null;
-  /**
-   * The fund it is owed to.
-   */
-  fund: string | null;
-  /**
-   * The fund.
-   */
-  fund_id: string | null;
-  /**
-   * The subaccount, as account_statement wants it.
-   */
-  id: string | null;
-  /**
-   * Whether it is a deposit that is held, and no debt.
-   */
-  is_deposit: boolean | null;
-  /**
-   * Who owes it: the caller, somebody the caller acts for, or the caller's former record.
-   */
-  resident: string | null;
-  /**
-   * The resident.
-   */
-  resident_id: string | null;
-  /**
-   * Building and number of the unit.
-   */
-  unit: string | null;
-  /**
-   * The unit.
-   */
-  unit_id: string | null;
-}
-
 export interface Occupancies {
   /**
    * The community the row belongs to. Never changes.
@@ -6065,6 +6014,10 @@ export interface UnitAccounts {
    */
   is_deposit: boolean | null;
   /**
+   * Whether it is an account of the caller, of a record that was merged into the caller's, or of a minor whose guardian the caller is: what a manager who owns a flat asks for.
+   */
+  is_mine: boolean | null;
+  /**
    * Who owes it; null: nobody who is known.
    */
   resident: string | null;
@@ -6948,7 +6901,6 @@ export interface DB {
   ledger_lines: LedgerLines;
   ledgers: Ledgers;
   memberships: Memberships;
-  my_accounts: MyAccounts;
   occupancies: Occupancies;
   opening_exceptions: OpeningExceptions;
   opening_hours: OpeningHours;

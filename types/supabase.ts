@@ -6415,55 +6415,6 @@ export type Database = {
         }
         Relationships: []
       }
-      my_accounts: {
-        Row: {
-          account: string | null
-          account_id: string | null
-          balance: number | null
-          community_id: string | null
-          currency_code: string | null
-          fund: string | null
-          fund_id: string | null
-          id: string | null
-          is_deposit: boolean | null
-          resident: string | null
-          resident_id: string | null
-          unit: string | null
-          unit_id: string | null
-        }
-        Relationships: [
-          {
-            foreignKeyName: "subaccounts_resident_fkey"
-            columns: ["community_id", "resident_id"]
-            referencedRelation: "residents"
-            referencedColumns: ["community_id", "id"]
-          },
-          {
-            foreignKeyName: "subaccounts_resident_fkey"
-            columns: ["community_id", "resident_id"]
-            referencedRelation: "residents_overview"
-            referencedColumns: ["community_id", "resident_id"]
-          },
-          {
-            foreignKeyName: "subaccounts_unit_fkey"
-            columns: ["community_id", "unit_id"]
-            referencedRelation: "units"
-            referencedColumns: ["community_id", "id"]
-          },
-          {
-            foreignKeyName: "subaccounts_unit_fkey"
-            columns: ["community_id", "unit_id"]
-            referencedRelation: "units_overview"
-            referencedColumns: ["community_id", "unit_id"]
-          },
-          {
-            foreignKeyName: "subaccounts_unit_fkey"
-            columns: ["community_id", "unit_id"]
-            referencedRelation: "vacant_units"
-            referencedColumns: ["community_id", "unit_id"]
-          },
-        ]
-      }
       passes_overview: {
         Row: {
           community_id: string | null
@@ -6680,6 +6631,7 @@ export type Database = {
           fund_id: string | null
           id: string | null
           is_deposit: boolean | null
+          is_mine: boolean | null
           resident: string | null
           resident_id: string | null
           unit: string | null
