@@ -324,10 +324,6 @@ comment on function app.tg_subaccounts__empty() is 'BEFORE INSERT of a subaccoun
 
 create trigger _020_empty before insert on public.subaccounts for each row when (new.balance <> 0) execute function app.tg_subaccounts__empty();
 
-select app.register_personal_data('public.subaccounts', 'resident_id', 'resident', on_erase => 'keep', on_merge => 'stay',
-  exported => '{id,fund_id,account_id,unit_id,balance,created_at}',
-  kept_because => 'What is owed and was paid is kept as long as the books are; the id leads to nobody.');
-
 create function app.my_subaccounts()
 returns setof uuid
 language plpgsql
