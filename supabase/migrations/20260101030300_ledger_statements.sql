@@ -152,24 +152,26 @@ language plpgsql
 stable
 set search_path = ''
 as $$
+declare
+  money uuid[]; -- an array: the days of these accounts are looked up in their indexes
 begin
   perform app.require_books(cash_flow.community_id, from_day, to_day, cash_flow.fund_id);
+  money := array(
+    select a.id from public.accounts a
+    where a.community_id = cash_flow.community_id and a.purpose in ('bank', 'cash') and (cash_flow.fund_id is null or a.fund_id = cash_flow.fund_id));
   return query
-    with money as materialized (
-      select a.id from public.accounts a
-      where a.community_id = cash_flow.community_id and a.purpose in ('bank', 'cash') and (cash_flow.fund_id is null or a.fund_id = cash_flow.fund_id)
-    ),
+    with
     -- What moves from one bank account to another neither comes nor goes.
     moves as (
       select p.credit_account_id as counterpart, p.amount as inflow, 0::numeric as outflow
       from public.postings p
       where p.community_id = cash_flow.community_id and p.effective_on between from_day and to_day
-        and p.debit_account_id in (select m.id from money m) and p.credit_account_id not in (select m.id from money m)
+        and p.debit_account_id = any (money) and p.credit_account_id <> all (money)
       union all
       select p.debit_account_id, 0, p.amount
       from public.postings p
       where p.community_id = cash_flow.community_id and p.effective_on between from_day and to_day
-        and p.credit_account_id in (select m.id from money m) and p.debit_account_id not in (select m.id from money m)
+        and p.credit_account_id = any (money) and p.debit_account_id <> all (money)
     ),
     flows as (
       select f.code as fund_code, f.name as fund_name, a.id, a.code, a.name, sum(m.inflow) as inflow, sum(m.outflow) as outflow
@@ -179,7 +181,8 @@ begin
     stands as (
       select f.code as fund_code, f.name as fund_name, sum(m.opening) as opening, sum(m.closing) as closing
       from app.account_movements(cash_flow.community_id, from_day, to_day, cash_flow.fund_id) m
-      join money on money.id = m.account_id join public.accounts a on a.id = m.account_id join public.funds f on f.id = a.fund_id
+      join public.accounts a on a.id = m.account_id join public.funds f on f.id = a.fund_id
+      where m.account_id = any (money)
       group by f.id
     ),
     lines as (
@@ -211,6 +214,10 @@ language plpgsql
 stable
 set search_path = ''
 as $$
+declare
+  claim_accounts constant uuid[] := array(
+    select a.id from public.accounts a
+    where a.community_id = fund_report.community_id and a.counter_fund_id is not null and (fund_report.fund_id is null or a.fund_id = fund_report.fund_id));
 begin
   perform app.require_books(fund_report.community_id, from_day, to_day, fund_report.fund_id);
   return query
@@ -234,11 +241,17 @@ begin
     between_funds as (
       select p.fund_id, sum(case when d.is_claim then -p.amount else 0 end + case when c.is_claim then p.amount else 0 end) as claimed,
         sum(case when d.type = 'equity' then -p.amount when c.type = 'equity' then p.amount else 0 end) as put_down
-      from public.postings p
+      from (
+        select x.fund_id, x.debit_account_id, x.credit_account_id, x.amount
+        from public.postings x
+        where x.community_id = fund_report.community_id and x.effective_on between from_day and to_day and x.debit_account_id = any (claim_accounts)
+        union all
+        select x.fund_id, x.debit_account_id, x.credit_account_id, x.amount
+        from public.postings x
+        where x.community_id = fund_report.community_id and x.effective_on between from_day and to_day and x.credit_account_id = any (claim_accounts) and x.debit_account_id <> all (claim_accounts)
+      ) p
       join chart d on d.id = p.debit_account_id
       join chart c on c.id = p.credit_account_id
-      where p.community_id = fund_report.community_id and p.effective_on between from_day and to_day
-        and (p.debit_account_id in (select x.id from chart x where x.is_claim) or p.credit_account_id in (select x.id from chart x where x.is_claim))
       group by p.fund_id
     )
     select f.code, f.name, f.kind, coalesce(sum(s.opening), 0), coalesce(sum(s.income), 0), coalesce(sum(s.expense), 0),
