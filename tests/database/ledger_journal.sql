@@ -153,7 +153,7 @@ select throws_ok(format($$select public.reverse_journal_entry(%L, 'I do not owe 
 select tests.authenticate_as('tom');
 select throws_ok(format($$select public.reverse_journal_entry(%L, 'Why')$$, tests.kept('charge')), 'PT404', 'entry_not_found', 'to a neighbour it does not exist');
 select tests.as_studio();
-select tests.keep('document', app.post_entry(tests.id('Alder'), 'expense', '2026-02-05', 'Lamp', array[row(tests.kept('OPER')::uuid, pg_temp.acc('oper.expense'), null, pg_temp.acc('oper.payable'), null, 9, null)::app.posting_line], document_kind => 'expense', document_id => tests.id('lamp')));
+select tests.keep('document', app.post_entry(tests.id('Alder'), 'expense', '2026-02-05', 'Lamp', array[row(tests.kept('OPER')::uuid, pg_temp.acc('oper.expense'), null, pg_temp.acc('oper.payable'), null, 9, null)::app.posting_line], document_kind => 'lamp', document_id => tests.id('lamp')));
 select tests.authenticate_as('accountant');
 select throws_ok(format($$select public.reverse_journal_entry(%L, 'Why')$$, tests.kept('document')), 'PT409', 'entry_has_document', 'a document''s entry is taken back through the document');
 

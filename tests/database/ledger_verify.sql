@@ -174,7 +174,7 @@ select is(pg_temp.found_there($$delete from public.postings p using public.accou
 create table public.test_documents (id uuid primary key, community_id uuid not null, journal_entry_id uuid);
 select app.define_ledger_document('test_document', 'public.test_documents');
 set constraints all deferred;
-select tests.keep('documented', app.post_entry(tests.id('Alder'), 'charge', '2026-01-28', 'By a document', array[pg_temp.line('OPER', '1000', '4900', 3)],
+select tests.keep('documented', app.post_entry(tests.id('Alder'), 'manual', '2026-01-28', 'By a document', array[pg_temp.line('OPER', '1000', '4900', 3)],
   document_kind => 'test_document', document_id => tests.id('document')));
 insert into public.test_documents values (tests.id('document'), tests.id('Alder'), tests.kept('documented')::uuid);
 set constraints all immediate;

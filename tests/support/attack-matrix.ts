@@ -1757,22 +1757,6 @@ export const functions: Record<string, FunctionRules | FunctionRules[]> = {
     },
   ],
   reset_presence: { call: inCommunity('access.decide'), args: (place) => ({ community_id: idOf(place), subject_id: idOf(`${place} tenant`), reason: 'Attack' }) },
-  // Fees and charges. What a run answers differs from call to call, and who may look at it beforehand sees every unit.
-  charge_unit: {
-    call: inCommunity('fees.run'),
-    args: (place) => ({ unit_id: idOf(`${place} unit 1`), fund_id: idOf(`${place} fund`), amount: 5, description: 'Attack', charged_on: '2026-02-01', due_on: '2026-02-01' }),
-  },
-  create_fee: {
-    call: inCommunity('fees.manage'),
-    args: (place) => ({ community_id: idOf(place), name: 'Attack', fund_id: idOf(`${place} fund`), allocation_key_id: idOf(`${place} key per unit`), amount: 1, first_on: '2026-01-01' }),
-  },
-  set_fee_status: { call: inCommunity('fees.manage'), args: (place) => ({ fee_id: idOf(`${place} fee`), status: 'inactive' }) },
-  set_fee_instalments: { call: inCommunity('fees.manage'), args: (place) => ({ fee_id: idOf(`${place} assessment`), instalments: [] }) },
-  fee_schedule: { call: inCommunity('fees.read'), args: (place) => ({ fee_id: idOf(`${place} fee`), from_day: '2026-01-01', to_day: '2026-12-31' }) },
-  preview_fee_run: { call: inCommunity('fees.run'), args: (place) => ({ fee_id: idOf(`${place} fee`), day: '2026-02-01' }) },
-  run_fee: { call: inCommunity('fees.run'), args: (place) => ({ fee_id: idOf(`${place} fee`), day: '2026-02-01' }) },
-  run_fees: { call: inCommunity('fees.run'), args: (place) => ({ community_id: idOf(place), day: '2026-02-01' }) },
-  reverse_fee_run: { call: inCommunity('fees.run'), args: (place) => ({ fee_run_id: idOf(`${place} fee run`), reason: 'Attack', effective_on: '2026-02-01' }) },
   // Billing: expenses.
   create_expense_category: { call: inCommunity('expenses.manage'), args: (place) => ({ community_id: idOf(place), code: 'NEW', name: 'New', account_id: idOf(`${place} expense account`) }) },
   change_expense_category: { call: inCommunity('expenses.manage'), args: (place) => ({ category_id: idOf(`${place} expense category`), code: 'ATTACK', name: 'Attack' }) },
