@@ -10,6 +10,7 @@ import { audit } from './audit.ts';
 import { decisions } from './decisions.ts';
 import { fees } from './fees.ts';
 import { ids } from './ids.ts';
+import { ledger } from './ledger.ts';
 import { passes } from './passes.ts';
 import { search } from './search.ts';
 import { start } from './start.ts';
@@ -17,7 +18,7 @@ import { statements } from './statements.ts';
 import { settings, startBenchCluster } from './support/cluster.ts';
 import type { Bench, Figure } from './support/report.ts';
 
-const benches: Bench[] = [access, ids, audit, archive, search, passes, decisions, statements, fees, start];
+const benches: Bench[] = [access, ids, audit, archive, search, passes, decisions, ledger, statements, fees, start];
 
 const command = new Command('bench')
   .description('Measures Vicinia: each figure a ratio against a floor of the same run. Ends with 1 when a bound is missed.')

@@ -316,11 +316,15 @@ where c.slug = 'lipa-court' and v.status = 'active' and v.ends_at > now();
 -- By what Lipa Court shares costs out ----------------------------------------------------------------------------------
 -- Ideal parts; the lift by area, of which the ground floor pays nothing; a formula that the general meeting agreed on.
 
+select public.open_books(c.id, (date_trunc('year', current_date) - interval '1 year')::date)
+from public.communities c
+where c.slug = 'lipa-court' and not exists (select from public.ledgers l where l.community_id = c.id);
+
 select set_config('request.jwt.claims', '{"sub": "00000000-0000-4000-8000-000000000003", "role": "authenticated"}', true);
 
 select
   public.create_allocation_key(c.id, 'Ideal parts', 'shares', description => 'Article 12 of the bylaws'),
-  public.create_allocation_key(c.id, 'Lift', 'area', exclusions => '[{"floor_from": -5, "floor_to": 0, "reason": "Ground floor and below"}, {"unit_type": "parking"}]', is_missing_zero => true),
+  public.create_allocation_key(c.id, 'Lift', 'area', exclusions => '[{"floor_from": -5, "floor_to": 0, "reason": "Ground floor and below"}]'),
   public.create_allocation_key(c.id, 'Rubbish', 'formula', formula => 'persons + (is_shop ? 2 : 1)', description => 'General meeting of March: a part for each person, one for the unit, another for a shop')
 from public.communities c where c.slug = 'lipa-court';
 

@@ -124,30 +124,32 @@ set work_mem = '64MB'
 as $$
 declare
   home constant uuid := (select k.community_id from public.allocation_keys k where k.id = key);
-  asked constant text[] := array(select distinct lower(w[1]) from regexp_matches(formula_units.formula, '\m([A-Za-z][A-Za-z0-9_]*)', 'g') w);
+  asked constant text[] := array(select distinct w[1] from regexp_matches(formula_units.formula, '\m([A-Za-z][A-Za-z0-9_]*)', 'g') w);
+  flags constant text[] := array(select 'is_' || t from unnest(enum_range(null::public.unit_type)) t);
+  unasked constant text[] := array(select n from unnest(array['area', 'shares', 'floor', 'persons', 'has_elevator'] || flags) n where n <> all (asked));
 begin
   return query
     with read as materialized (
-      select m.name, q.unit_id, q.quantity
+      select a as name, q.unit_id, q.quantity
       from unnest(asked) a
-      cross join lateral (select 'meter_' || substring(a from 7) as name) m
       cross join lateral app.quantities_in(home, substring(a from 7), from_day, to_day) q
       where a like 'meter\_%'
     ),
     meters as materialized (select r.unit_id, jsonb_object_agg(r.name, r.quantity) as told from read r group by r.unit_id),
     unread as materialized (select coalesce(jsonb_object_agg(a, null), '{}') as told from unnest(asked) a where a like 'meter\_%'),
+    types as materialized (
+      select t.type, (select jsonb_object_agg(f, (f = 'is_' || t.type)::integer) from unnest(flags) f) - unasked as told
+      from unnest(enum_range(null::public.unit_type)) t (type)
+    ),
     people as materialized (select p.unit_id, p.persons from app.persons_in(home, to_day) p where 'persons' = any (asked))
-    select u.unit_id, u.place, u.number, (
-      select coalesce(jsonb_object_agg(v.key, v.value), '{}')
-      from jsonb_each(
-        jsonb_build_object(
-          'area', u.area, 'shares', u.ideal_parts, 'floor', u.floor, 'persons', coalesce(u.occupant_count, p.persons, 0),
-          'has_elevator', coalesce(e.has_elevator, false)::integer)
-        || (select jsonb_object_agg('is_' || t.type, (t.type = u.type)::integer) from unnest(enum_range(null::public.unit_type)) t (type))
-        || (select n.told from unread n) || coalesce(m.told, '{}')
-      ) v
-      where v.key = any (asked))
+    select u.unit_id, u.place, u.number,
+      jsonb_build_object(
+        'area', u.area, 'shares', u.ideal_parts, 'floor', u.floor, 'persons', coalesce(u.occupant_count, p.persons, 0),
+        'has_elevator', coalesce(e.has_elevator, false)::integer) - unasked
+      || t.told || n.told || coalesce(m.told, '{}')
     from app.units_of_key(key) u
+    cross join unread n
+    join types t on t.type = u.type
     left join public.entrances e on e.id = u.entrance_id
     left join people p on p.unit_id = u.unit_id
     left join meters m on m.unit_id = u.unit_id;
@@ -238,26 +240,30 @@ declare
   present public.allocation_keys;
   made uuid;
   many integer;
+  units uuid[];
+  told jsonb[];
+  known text;
 begin
   -- Nobody changes the key until this is stored.
   select k.* into present from public.allocation_keys k where k.id = key and k.deleted_at is null for share;
   if present.id is null then
     perform app.fail(404, 'allocation_key_not_found', 'There is no allocation key with this id.');
-  elsif present.version <> store_formula_weights.version or present.method <> 'formula' or digest is distinct from (
-    select md5(string_agg(u.unit_id::text || u.inputs::text, ',' order by u.place)) from app.formula_units(present.id, from_day, to_day, present.formula) u)
-  then
+  end if;
+  select array_agg(u.unit_id order by u.place), array_agg(u.inputs order by u.place), md5(string_agg(u.unit_id::text || u.inputs::text, ',' order by u.place))
+  into units, told, known
+  from app.formula_units(present.id, from_day, to_day, present.formula) u;
+  if present.version <> store_formula_weights.version or present.method <> 'formula' or known is distinct from digest then
     perform app.fail(409, 'formula_inputs_changed', 'The key, or a unit, was changed while the formula was evaluated.', 'Evaluate it again.');
   end if;
   insert into public.formula_evaluations (formula, community_id, allocation_key_id, version, starts_on, ends_on, unit_count, created_by)
-  values (present.formula, present.community_id, present.id, present.version, from_day, to_day, jsonb_array_length(weights), evaluated_by)
+  values (present.formula, present.community_id, present.id, present.version, from_day, to_day, cardinality(units), evaluated_by)
   returning id into made;
   insert into public.formula_weights (community_id, evaluation_id, unit_id, weight, inputs)
   select present.community_id, made, u.unit_id, w.weight, u.inputs
-  from app.formula_units(present.id, from_day, to_day, present.formula) u
-  join jsonb_to_recordset(weights) w (unit_id uuid, weight numeric) on w.unit_id = u.unit_id
-  order by u.place;
+  from unnest(units, told) u (unit_id, inputs)
+  join jsonb_to_recordset(weights) w (unit_id uuid, weight numeric) on w.unit_id = u.unit_id;
   get diagnostics many = row_count;
-  if many <> jsonb_array_length(weights) or many <> (select count(*) from app.units_of_key(present.id)) then
+  if many <> jsonb_array_length(weights) or many <> cardinality(units) then
     perform app.fail(422, 'invalid_value', 'There is not one weight for each unit.');
   end if;
   return made;

@@ -102,6 +102,26 @@ $$;
 comment on function app.require_shares_whole(public.allocation_keys, numeric) is
   'Refuses ideal parts that do not make the whole (422 shares_not_whole) unless the key normalises them. Not executable by API roles. Definer: reads the community.';
 
+create function app.shares_under(key public.allocation_keys)
+returns numeric
+language plpgsql
+stable
+security definer -- reads all units of a community
+set search_path = ''
+as $$
+begin
+  -- Of all units, which is nearly every key, without putting them in order.
+  if exists (select from public.allocation_key_places p where p.community_id = key.community_id and p.allocation_key_id = key.id and p.deleted_at is null)
+    or exists (select from public.allocation_key_exclusions e where e.community_id = key.community_id and e.allocation_key_id = key.id and e.deleted_at is null)
+  then
+    return (select sum(u.ideal_parts) from app.units_of_key(key.id) u);
+  end if;
+  return (select sum(u.ideal_parts) from public.units u where u.community_id = key.community_id and u.deleted_at is null);
+end;
+$$;
+
+comment on function app.shares_under(public.allocation_keys) is 'What the ideal parts of the units that a key concerns sum to. Not executable by API roles. Definer: reads all units of a community.';
+
 create function app.unit_weights(key uuid, from_day date, to_day date)
 returns table (unit_id uuid, weight numeric, inputs jsonb, place integer)
 language plpgsql
@@ -168,7 +188,7 @@ begin
 
   else
     if present.method = 'shares' and not present.is_normalised then
-      perform app.require_shares_whole(present, (select sum(u.ideal_parts) from app.units_of_key(present.id) u));
+      perform app.require_shares_whole(present, app.shares_under(present));
     end if;
     return query select w.unit_id, w.weight, w.inputs, w.place from app.plain_weights(present, present.method, present.measure, from_day, to_day) w;
   end if;

@@ -138,9 +138,7 @@ as $$
 declare
   wrong record;
 begin
-  select n.allocation_id, a.id as known, a.total, a.unit_count, n.amount, n.fits,
-    (select count(*) from public.allocation_lines l where l.allocation_id = n.allocation_id) as many,
-    n.weight_total is distinct from a.weight_total as is_reweighed
+  select n.allocation_id, a.total, a.unit_count, n.amount
   into wrong
   from (
     select n.community_id, n.allocation_id, count(*) as many, sum(n.amount) as amount, sum(n.weight) as weight_total, bool_and(n.amount = round(n.amount, a.decimals)) as fits
@@ -157,10 +155,8 @@ begin
       format('The lines of allocation %s sum to %s; it has %s lines that make %s.', wrong.allocation_id, wrong.amount, coalesce(wrong.unit_count, 0), coalesce(wrong.total, 0)),
       'app.allocate writes an allocation with all its lines.');
   end if;
-  if exists (
-    select from new_rows n left join public.units u on u.id = n.unit_id
-    where u.community_id is distinct from n.community_id)
-  then
+  -- Counted, so that all are joined at once: where one is looked for, the planner hopes to find it early, and looks them up one by one.
+  if (select count(*) from new_rows n join public.units u on u.id = n.unit_id and u.community_id = n.community_id) <> (select count(*) from new_rows) then
     perform app.fail(422, 'allocation_incomplete', 'A line is of a unit that the community does not have.');
   end if;
   return null;

@@ -20,7 +20,7 @@ end;
 $$;
 create function pg_temp.stored() returns text language sql as $$
   select coalesce(string_agg(format('%s %s–%s %s', u.number, extract(day from i.starts_on), extract(day from i.ends_on), trim_scale(i.quantity)), ', ' order by u.number, i.starts_on), 'nothing')
-  from public.allocation_inputs i join public.units u on u.id = i.unit_id where i.deleted_at is null
+  from public.allocation_inputs i join public.units u on u.id = i.unit_id where i.deleted_at is null and i.community_id = tests.id('Alder')
 $$;
 
 grant execute on function pg_temp.told(text, text), pg_temp.enter(date, date, jsonb[]), pg_temp.stored() to authenticated;

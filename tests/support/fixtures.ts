@@ -110,8 +110,8 @@ export async function createFixtures(databaseUrl: string, sql: Sql): Promise<Act
     for (const place of places) {
       await createCommunity(run, place);
       await furnishCommunity(run, place);
-      await shareOut(run, place);
       await stateBooks(run, place);
+      await shareOut(run, place);
       await chargeFees(run, place);
       await closeMonth(run, place);
     }
