@@ -28,22 +28,29 @@ $$;
 comment on function app.require_books(uuid, date, date, uuid) is
   'Where every statement begins: refuses whoever does not hold ledger.read (403), a community without books (409 books_not_open), a fund of another (404 fund_not_found) and days that are none (422 invalid_period).';
 
-create function app.account_movements(community uuid, from_day date, to_day date, with_closing boolean, only_fund uuid)
-returns table (account_id uuid, opening numeric, debit numeric, credit numeric, closing numeric)
-language sql
+create function app.account_movements(community uuid, from_day date, to_day date, only_fund uuid)
+returns table (account_id uuid, opening numeric, debit numeric, credit numeric, closing numeric, closing_debit numeric, closing_credit numeric)
+language plpgsql
 stable
+security definer -- counts whole books, as app.account_balances does
 set search_path = ''
 as $$
-  select m.account_id, coalesce(b.debit_total - b.credit_total, 0), m.debit_total - coalesce(b.debit_total, 0), m.credit_total - coalesce(b.credit_total, 0), m.debit_total - m.credit_total
-  from app.account_balances(community, to_day, with_closing) m
-  join public.accounts a on a.id = m.account_id and (only_fund is null or a.fund_id = only_fund)
-  left join app.account_balances(community, from_day - 1, with_closing) b on b.account_id = m.account_id
+begin
+  perform app.require('ledger.read', community);
+  return query
+    select m.account_id, coalesce(b.debit_total - b.credit_total, 0), m.debit_total - coalesce(b.debit_total, 0), m.credit_total - coalesce(b.credit_total, 0),
+      m.debit_total - m.credit_total, m.closing_debit_total - coalesce(b.closing_debit_total, 0), m.closing_credit_total - coalesce(b.closing_credit_total, 0)
+    from app.account_totals(community, to_day) m
+    join public.accounts a on a.id = m.account_id and (only_fund is null or a.fund_id = only_fund)
+    left join app.account_totals(community, from_day - 1) b on b.account_id = m.account_id;
+end;
 $$;
 
-comment on function app.account_movements(uuid, date, date, boolean, uuid) is
-  'What each account of a community, or of one of its funds, stood at before a day, what was debited and credited until another, and what it stood at then; debits less credits.';
+comment on function app.account_movements(uuid, date, date, uuid) is
+  'What each account of a community, or of one of its funds, stood at before a day (debits less credits), what was debited and credited until another, what of that by closing entries, and what it stood at then. Takes ledger.read. '
+  'Definer: counts whole books, as app.account_balances does.';
 
-grant execute on function app.require_books(uuid, date, date, uuid), app.account_movements(uuid, date, date, boolean, uuid) to authenticated, service_role;
+grant execute on function app.require_books(uuid, date, date, uuid), app.account_movements(uuid, date, date, uuid) to authenticated, service_role;
 
 -- At a day -----------------------------------------------------------------------------------------------------------
 
@@ -119,11 +126,11 @@ begin
   perform app.require_books(income_statement.community_id, from_day, to_day, income_statement.fund_id);
   return query
     with lines as (
-      select f.code as fund_code, f.name as fund_name, a.type as section, a.id, a.code, a.name, m.credit - m.debit as net
-      from app.account_movements(income_statement.community_id, from_day, to_day, false, income_statement.fund_id) m
+      select f.code as fund_code, f.name as fund_name, a.type as section, a.id, a.code, a.name, m.credit - m.closing_credit - m.debit + m.closing_debit as net
+      from app.account_movements(income_statement.community_id, from_day, to_day, income_statement.fund_id) m
       join public.accounts a on a.id = m.account_id and a.type in ('income', 'expense')
       join public.funds f on f.id = a.fund_id
-      where m.debit <> 0 or m.credit <> 0
+      where m.debit <> m.closing_debit or m.credit <> m.closing_credit
     )
     select l.fund_code, l.fund_name, l.section, l.id, l.code, l.name,
       coalesce(sum(l.net), 0) * case when grouping(l.section) = 0 and l.section = 'expense' then -1 else 1 end, grouping(l.id) = 1
@@ -171,7 +178,7 @@ begin
     ),
     stands as (
       select f.code as fund_code, f.name as fund_name, sum(m.opening) as opening, sum(m.closing) as closing
-      from app.account_movements(cash_flow.community_id, from_day, to_day, true, cash_flow.fund_id) m
+      from app.account_movements(cash_flow.community_id, from_day, to_day, cash_flow.fund_id) m
       join money on money.id = m.account_id join public.accounts a on a.id = m.account_id join public.funds f on f.id = a.fund_id
       group by f.id
     ),
@@ -216,16 +223,11 @@ begin
       select a.fund_id,
         sum(m.opening) filter (where a.type in ('asset', 'liability') and not a.is_claim) as opening,
         sum(m.closing) filter (where a.type in ('asset', 'liability') and not a.is_claim) as closing,
-        sum(m.closing) filter (where a.is_claim) as claims
-      from app.account_movements(fund_report.community_id, from_day, to_day, true, fund_report.fund_id) m join chart a on a.id = m.account_id
-      group by a.fund_id
-    ),
-    results as (
-      select a.fund_id,
-        sum(m.credit - m.debit) filter (where a.type = 'income') as income,
-        sum(m.debit - m.credit) filter (where a.type = 'expense') as expense,
-        sum(m.credit - m.debit) filter (where a.type = 'equity') as equity
-      from app.account_movements(fund_report.community_id, from_day, to_day, false, fund_report.fund_id) m join chart a on a.id = m.account_id
+        sum(m.closing) filter (where a.is_claim) as claims,
+        sum(n.net) filter (where a.type = 'income') as income, -sum(n.net) filter (where a.type = 'expense') as expense, sum(n.net) filter (where a.type = 'equity') as equity
+      from app.account_movements(fund_report.community_id, from_day, to_day, fund_report.fund_id) m
+      cross join lateral (select m.credit - m.closing_credit - m.debit + m.closing_debit as net) n
+      join chart a on a.id = m.account_id
       group by a.fund_id
     ),
     -- What is claimed of another fund left this one, what is owed to another came in. What is only put down to the fund balance has not moved yet.
@@ -239,12 +241,11 @@ begin
         and (p.debit_account_id in (select x.id from chart x where x.is_claim) or p.credit_account_id in (select x.id from chart x where x.is_claim))
       group by p.fund_id
     )
-    select f.code, f.name, f.kind, coalesce(sum(s.opening), 0), coalesce(sum(r.income), 0), coalesce(sum(r.expense), 0),
-      coalesce(sum(b.claimed + b.put_down), 0), coalesce(sum(r.equity), 0) - coalesce(sum(b.put_down), 0), coalesce(sum(s.closing), 0),
+    select f.code, f.name, f.kind, coalesce(sum(s.opening), 0), coalesce(sum(s.income), 0), coalesce(sum(s.expense), 0),
+      coalesce(sum(b.claimed + b.put_down), 0), coalesce(sum(s.equity), 0) - coalesce(sum(b.put_down), 0), coalesce(sum(s.closing), 0),
       coalesce(sum(s.claims), 0), coalesce(sum(s.closing), 0) + coalesce(sum(s.claims), 0), grouping(f.id) = 1
     from public.funds f
     left join stands s on s.fund_id = f.id
-    left join results r on r.fund_id = f.id
     left join between_funds b on b.fund_id = f.id
     where f.community_id = fund_report.community_id and (fund_report.fund_id is null or f.id = fund_report.fund_id)
     group by grouping sets ((f.id, f.code, f.name, f.kind), ())

@@ -48,6 +48,7 @@ stable -- one snapshot for all checks: what is posted meanwhile is in all of the
 security definer -- whoever verifies sees every row, whatever policies hide
 set search_path = ''
 set jit = off
+set work_mem = '64MB' -- every posting is joined and summed several times
 as $$
 declare
   looked_for app.ledger_checks;
@@ -260,19 +261,40 @@ $$;
 
 -- Accounts and subaccounts -------------------------------------------------------------------------------------------
 
-create function app.posting_sides(community uuid)
-returns table (journal_entry_id uuid, id uuid, fund_id uuid, effective_on date, account_id uuid, subaccount_id uuid, amount numeric)
+create function app.posting_places(community uuid)
+returns table (fund_id uuid, account_id uuid, subaccount_id uuid, amount numeric)
 language sql
 stable
 set search_path = ''
 as $$
-  select p.journal_entry_id, p.id, p.fund_id, p.effective_on, s.account_id, s.subaccount_id, s.amount
-  from public.postings p
-  cross join lateral (values (p.debit_account_id, p.debit_subaccount_id, p.amount), (p.credit_account_id, p.credit_subaccount_id, -p.amount)) s (account_id, subaccount_id, amount)
-  where p.community_id = community
+  select s.fund_id, s.account_id, s.subaccount_id, sum(s.amount)
+  from (
+    select p.fund_id, p.debit_account_id, p.debit_subaccount_id, p.credit_account_id, p.credit_subaccount_id, sum(p.amount) as amount
+    from public.postings p
+    where p.community_id = community
+    group by 1, 2, 3, 4, 5
+  ) m
+  cross join lateral (values (m.fund_id, m.debit_account_id, m.debit_subaccount_id, m.amount), (m.fund_id, m.credit_account_id, m.credit_subaccount_id, -m.amount)) s (fund_id, account_id, subaccount_id, amount)
+  group by 1, 2, 3
 $$;
 
-comment on function app.posting_sides(uuid) is 'The two sides of every posting of a community; a credit is negative.';
+comment on function app.posting_places(uuid) is
+  'Every fund, account and subaccount that a posting of the community names together, and what they come to: debits less credits. They are few, however many postings there are.';
+
+create function app.postings_at(community uuid, fund uuid, account uuid, subaccount uuid)
+returns table (journal_entry_id uuid, id uuid, amount numeric)
+language sql
+stable
+set search_path = ''
+as $$
+  select p.journal_entry_id, p.id, p.amount
+  from public.postings p
+  where p.community_id = community and p.fund_id = fund
+    and ((p.debit_account_id = account and p.debit_subaccount_id is not distinct from subaccount)
+      or (p.credit_account_id = account and p.credit_subaccount_id is not distinct from subaccount))
+$$;
+
+comment on function app.postings_at(uuid, uuid, uuid, uuid) is 'The postings that name this fund, account and subaccount together, for whoever has found something wrong with them.';
 
 create function app.check_accounts(community uuid)
 returns table (entry_id uuid, posting_id uuid, account_id uuid, subaccount_id uuid, detail text)
@@ -280,14 +302,18 @@ language sql
 stable
 set search_path = ''
 as $$
-  select p.journal_entry_id, p.id, p.account_id, null::uuid, case
-    when a.id is null then 'The posting names an account that does not exist.'
-    when a.community_id <> community then format('The account %s is another community''s.', a.code)
-    else format('The account %s is of another fund than the posting.', a.code)
-  end
-  from app.posting_sides(community) p
-  left join public.accounts a on a.id = p.account_id
-  where (a.community_id, a.fund_id) is distinct from (community, p.fund_id)
+  with wrong as materialized (
+    select m.fund_id, m.account_id, m.subaccount_id, case
+      when a.id is null then 'The posting names an account that does not exist.'
+      when a.community_id <> community then format('The account %s is another community''s.', a.code)
+      else format('The account %s is of another fund than the posting.', a.code)
+    end as detail
+    from app.posting_places(community) m
+    left join public.accounts a on a.id = m.account_id
+    where (a.community_id, a.fund_id) is distinct from (community, m.fund_id)
+  )
+  select p.journal_entry_id, p.id, w.account_id, null::uuid, w.detail
+  from wrong w cross join lateral app.postings_at(community, w.fund_id, w.account_id, w.subaccount_id) p
   union all
   select null, null, a.id, null, format('The account %s is of a fund of another community, or of none.', a.code)
   from public.accounts a
@@ -300,17 +326,21 @@ language sql
 stable
 set search_path = ''
 as $$
-  select p.journal_entry_id, p.id, p.account_id, p.subaccount_id, case
-    when a.is_control and p.subaccount_id is null then format('%s in the control account %s are nobody''s.', abs(p.amount), a.code)
-    when not a.is_control then format('The account %s has no subaccounts.', a.code)
-    when s.id is null then 'The posting names a subaccount that does not exist.'
-    else format('The subaccount is not of the account %s.', a.code)
-  end
-  from app.posting_sides(community) p
-  join public.accounts a on a.id = p.account_id
-  left join public.subaccounts s on s.id = p.subaccount_id
-  where a.is_control <> (p.subaccount_id is not null)
-    or (p.subaccount_id is not null and (s.community_id, s.fund_id, s.account_id) is distinct from (community, p.fund_id, p.account_id))
+  with wrong as materialized (
+    select m.fund_id, m.account_id, m.subaccount_id, case
+      when a.is_control and m.subaccount_id is null then format('What stands in the control account %s is nobody''s.', a.code)
+      when not a.is_control then format('The account %s has no subaccounts.', a.code)
+      when s.id is null then 'The posting names a subaccount that does not exist.'
+      else format('The subaccount is not of the account %s.', a.code)
+    end as detail
+    from app.posting_places(community) m
+    join public.accounts a on a.id = m.account_id
+    left join public.subaccounts s on s.id = m.subaccount_id
+    where a.is_control <> (m.subaccount_id is not null)
+      or (m.subaccount_id is not null and (s.community_id, s.fund_id, s.account_id) is distinct from (community, m.fund_id, m.account_id))
+  )
+  select p.journal_entry_id, p.id, w.account_id, w.subaccount_id, w.detail
+  from wrong w cross join lateral app.postings_at(community, w.fund_id, w.account_id, w.subaccount_id) p
   union all
   select null, null, s.account_id, s.id, 'The subaccount is of no control account, unit or person of this community.'
   from public.subaccounts s
@@ -340,7 +370,7 @@ as $$
   select null::uuid, null::uuid, s.account_id, s.id, format('The balance is %s, the postings sum to %s.', s.balance, coalesce(p.balance, 0))
   from public.subaccounts s
   left join (
-    select x.subaccount_id, sum(x.amount) as balance from app.posting_sides(community) x where x.subaccount_id is not null group by x.subaccount_id
+    select m.subaccount_id, sum(m.amount) as balance from app.posting_places(community) m where m.subaccount_id is not null group by m.subaccount_id
   ) p on p.subaccount_id = s.id
   where s.community_id = community and s.balance <> coalesce(p.balance, 0)
 $$;
@@ -407,14 +437,17 @@ language sql
 stable
 set search_path = ''
 as $$
+  with claims as materialized (
+    select a.id, case a.purpose when 'due_from' then a.fund_id else a.counter_fund_id end as claims, case a.purpose when 'due_from' then a.counter_fund_id else a.fund_id end as owes
+    from public.accounts a
+    where a.community_id = community and a.counter_fund_id is not null
+  )
   select p.journal_entry_id, null::uuid, (array_agg(p.account_id))[1], null::uuid,
     format('What %s claims of %s differs by %s from what is owed.', min(c.name), min(d.name), sum(p.amount))
   from (
-    select x.journal_entry_id, x.account_id, x.amount,
-      case a.purpose when 'due_from' then a.fund_id else a.counter_fund_id end as claims,
-      case a.purpose when 'due_from' then a.counter_fund_id else a.fund_id end as owes
-    from app.posting_sides(community) x
-    join public.accounts a on a.id = x.account_id and a.counter_fund_id is not null
+    select x.journal_entry_id, k.id as account_id, x.amount, k.claims, k.owes from claims k join public.postings x on x.debit_account_id = k.id and x.community_id = community
+    union all
+    select x.journal_entry_id, k.id, -x.amount, k.claims, k.owes from claims k join public.postings x on x.credit_account_id = k.id and x.community_id = community
   ) p
   left join public.funds c on c.id = p.claims
   left join public.funds d on d.id = p.owes
