@@ -39,7 +39,7 @@ beforeAll(async () => {
 });
 afterAll(() => stack.stop());
 
-type Posting = { debit_account_id?: string; debit_subaccount_id?: string; credit_account_id?: string; credit_subaccount_id?: string; amount: number | string };
+type Posting = Partial<Record<'debit_account_id' | 'debit_subaccount_id' | 'credit_account_id' | 'credit_subaccount_id', string | undefined>> & { amount: number | string };
 
 const income = (amount: number | string): Posting[] => [{ debit_account_id: account['oper.bank'], credit_account_id: account['oper.other_income'], amount }];
 const charge = (subaccount: string | undefined, amount: number): Posting => ({
