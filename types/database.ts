@@ -65,6 +65,20 @@ export type ConsentChannel = "app" | "in_person" | "mail" | "paper" | "phone";
 
 export type EntryKind = "adjustment" | "charge" | "closing" | "expense" | "manual" | "opening" | "payment" | "reclassification" | "reversal" | "transfer";
 
+export type ExpenseCategoryStatus = "active" | "inactive";
+
+export type ExpenseStatus = "approved" | "cancelled" | "draft" | "paid" | "rejected" | "submitted";
+
+export type FeeBasis = "rate" | "total";
+
+export type FeeKind = "one_off" | "regular" | "special_assessment";
+
+export type FeeLiability = "occupant" | "payer";
+
+export type FeeRunStatus = "posted" | "reversed";
+
+export type FeeStatus = "active" | "inactive";
+
 export type FileStatus = "registered" | "removed" | "stored";
 
 export type FundKind = "deposits" | "operating" | "reserve" | "special";
@@ -1120,11 +1134,11 @@ export interface AllocationLines {
    */
   community_id: string;
   /**
-   * The row's id, a time-ordered UUID. Never changes.
+   * The line's id: that of the allocation, with the line's place in its last 32 bits. Made so because a new UUID for each of 100,000 lines costs more than all the rest of a line.
    */
-  id: Generated<string>;
+  id: string;
   /**
-   * What the weight follows from: {"shares": 12.5}, {"area": 54.25}, {"persons": 3}, {"quantity": 17.4}, {"weight": 2}, {"parts": [54.25, 3]} in the order of the parts of a hybrid, or the values of a formula.
+   * What the weight follows from, where it is not the very thing that the method goes by: {"parts": [54.25, 3]} in the order of the parts of a hybrid, the values of a formula, {"unknown": true} where nobody knew it and the key says zero. Else {}.
    */
   inputs: Json;
   /**
@@ -2461,6 +2475,232 @@ export interface Entrances {
   updated_by: string | null;
 }
 
+export interface ExpenseCategories {
+  /**
+   * The expense account it books to. Never changes: make another category instead.
+   */
+  account_id: string;
+  /**
+   * Always expense: what the key of the account demands.
+   */
+  account_type: Generated<AccountType>;
+  /**
+   * How it is shared out among the units; null: the fund bears it and nobody is charged.
+   */
+  allocation_key_id: string | null;
+  /**
+   * Short code, unique among the live categories of the community.
+   */
+  code: string;
+  /**
+   * The community the row belongs to. Never changes.
+   */
+  community_id: string;
+  /**
+   * When the row was made. Set by the database.
+   */
+  created_at: Generated<Timestamp>;
+  /**
+   * The user who made the row; null when no user did (see the audit log). A plain id: it outlives the user.
+   */
+  created_by: string | null;
+  /**
+   * When the row was archived; null while it is live.
+   */
+  deleted_at: Timestamp | null;
+  /**
+   * What belongs into it.
+   */
+  description: string | null;
+  /**
+   * The fund that bears it; the account's. Never changes.
+   */
+  fund_id: string;
+  /**
+   * The row's id, a time-ordered UUID. Never changes.
+   */
+  id: Generated<string>;
+  /**
+   * Whom a unit's share is charged to: payer or occupant (see app.liability).
+   */
+  liable: Generated<FeeLiability>;
+  /**
+   * What people call it: lift, cleaning, cold water.
+   */
+  name: string;
+  /**
+   * active, or inactive: it takes no new expense.
+   */
+  status: Generated<ExpenseCategoryStatus>;
+  /**
+   * When the row last changed. Set by the database.
+   */
+  updated_at: Generated<Timestamp>;
+  /**
+   * The user who last changed the row; null when no user did. A plain id: it outlives the user.
+   */
+  updated_by: string | null;
+}
+
+export interface Expenses {
+  /**
+   * When it was shared out.
+   */
+  allocated_at: Timestamp | null;
+  /**
+   * Who shared it out. A plain id.
+   */
+  allocated_by: string | null;
+  /**
+   * How it was shared out among the units.
+   */
+  allocation_id: string | null;
+  /**
+   * What it costs, taxes included; in the community's currency, greater than zero.
+   */
+  amount: Numeric;
+  /**
+   * When it was approved.
+   */
+  approved_at: Timestamp | null;
+  /**
+   * Who approved it. A plain id.
+   */
+  approved_by: string | null;
+  /**
+   * When it was cancelled.
+   */
+  cancelled_at: Timestamp | null;
+  /**
+   * Why it was cancelled.
+   */
+  cancelled_because: string | null;
+  /**
+   * Who cancelled it. A plain id.
+   */
+  cancelled_by: string | null;
+  /**
+   * The category: where it is booked, and how it is shared out.
+   */
+  category_id: string;
+  /**
+   * The entry by which the shares were charged.
+   */
+  charge_entry_id: string | null;
+  /**
+   * The community the row belongs to. Never changes.
+   */
+  community_id: string;
+  /**
+   * When the row was made. Set by the database.
+   */
+  created_at: Generated<Timestamp>;
+  /**
+   * The user who made the row; null when no user did (see the audit log). A plain id: it outlives the user.
+   */
+  created_by: string | null;
+  /**
+   * How many decimals the community's currency has; the amount has no more.
+   */
+  decimals: number;
+  /**
+   * When the row was archived; null while it is live.
+   */
+  deleted_at: Timestamp | null;
+  /**
+   * What it was for, in a line that every owner may read.
+   */
+  description: string;
+  /**
+   * The day by which the supplier wants to be paid.
+   */
+  due_on: Timestamp | null;
+  /**
+   * Last day of what it is for.
+   */
+  ends_on: Timestamp;
+  /**
+   * The fund that bears it; the category's.
+   */
+  fund_id: string;
+  /**
+   * The row's id, a time-ordered UUID. Never changes.
+   */
+  id: Generated<string>;
+  /**
+   * The date of the invoice: the day on which it is booked, unless the approval names another.
+   */
+  incurred_on: Timestamp;
+  /**
+   * The supplier's number of the invoice. Once for each category that the invoice is for, among what is not cancelled.
+   */
+  invoice_number: string | null;
+  /**
+   * The entry that the approval posted: the expense against what is owed to suppliers.
+   */
+  journal_entry_id: string | null;
+  /**
+   * Its number in the community, without gaps. Given by the database.
+   */
+  number: Int8;
+  /**
+   * When the payment was recorded.
+   */
+  paid_at: Timestamp | null;
+  /**
+   * Who recorded the payment. A plain id.
+   */
+  paid_by: string | null;
+  /**
+   * The day on which it was paid.
+   */
+  paid_on: Timestamp | null;
+  /**
+   * The entry that the payment posted: what is owed to suppliers against the bank.
+   */
+  payment_entry_id: string | null;
+  /**
+   * The invoice or receipt; a file of the purpose expenses.receipt, which cannot be removed as long as the expense names it.
+   */
+  receipt_file_id: string | null;
+  /**
+   * Why it was last rejected.
+   */
+  rejected_because: string | null;
+  /**
+   * The entry that took the approval's back.
+   */
+  reversal_entry_id: string | null;
+  /**
+   * First day of what it is for: by these days quantities are read, and who was liable is charged.
+   */
+  starts_on: Timestamp;
+  /**
+   * draft, submitted, approved (posted, to be paid), rejected, paid, cancelled (whatever was posted is reversed).
+   */
+  status: Generated<ExpenseStatus>;
+  /**
+   * When it was last submitted.
+   */
+  submitted_at: Timestamp | null;
+  /**
+   * Who last submitted it. A plain id.
+   */
+  submitted_by: string | null;
+  /**
+   * Who is paid.
+   */
+  supplier_name: string | null;
+  /**
+   * When the row last changed. Set by the database.
+   */
+  updated_at: Generated<Timestamp>;
+  /**
+   * The user who last changed the row; null when no user did. A plain id: it outlives the user.
+   */
+  updated_by: string | null;
+}
+
 export interface ExpiringDocuments {
   /**
    * Name of the community.
@@ -2639,6 +2879,243 @@ export interface FeatureValues {
    * The organization it is switched for, with all its communities.
    */
   organization_id: string | null;
+  /**
+   * When the row last changed. Set by the database.
+   */
+  updated_at: Generated<Timestamp>;
+  /**
+   * The user who last changed the row; null when no user did. A plain id: it outlives the user.
+   */
+  updated_by: string | null;
+}
+
+export interface FeeInstalments {
+  /**
+   * Of a total: what all units are charged together.
+   */
+  amount: Numeric | null;
+  /**
+   * The day on which it is charged, to who is liable on that day.
+   */
+  charged_on: Timestamp;
+  /**
+   * The community the row belongs to. Never changes.
+   */
+  community_id: string;
+  /**
+   * When the row was made. Set by the database.
+   */
+  created_at: Generated<Timestamp>;
+  /**
+   * The user who made the row; null when no user did (see the audit log). A plain id: it outlives the user.
+   */
+  created_by: string | null;
+  /**
+   * When the row was archived; null while it is live.
+   */
+  deleted_at: Timestamp | null;
+  /**
+   * The day by which it is to be paid.
+   */
+  due_on: Timestamp;
+  /**
+   * The special assessment.
+   */
+  fee_id: string;
+  /**
+   * The row's id, a time-ordered UUID. Never changes.
+   */
+  id: Generated<string>;
+  /**
+   * First, second …
+   */
+  number: number;
+  /**
+   * Of a rate: which part of what the units are charged.
+   */
+  percent: Numeric | null;
+  /**
+   * When the row last changed. Set by the database.
+   */
+  updated_at: Generated<Timestamp>;
+  /**
+   * The user who last changed the row; null when no user did. A plain id: it outlives the user.
+   */
+  updated_by: string | null;
+}
+
+export interface FeeRuns {
+  /**
+   * How it was shared out among the units. The instalments of an assessment have one in common.
+   */
+  allocation_id: string;
+  /**
+   * How many charges.
+   */
+  charge_count: number;
+  /**
+   * The day in the books.
+   */
+  charged_on: Timestamp;
+  /**
+   * The community the row belongs to. Never changes.
+   */
+  community_id: string;
+  /**
+   * When the row was made. Set by the database.
+   */
+  created_at: Generated<Timestamp>;
+  /**
+   * The user who made the row; null when no user did (see the audit log). A plain id: it outlives the user.
+   */
+  created_by: string | null;
+  /**
+   * When the row was archived; null while it is live.
+   */
+  deleted_at: Timestamp | null;
+  /**
+   * The day by which it is to be paid.
+   */
+  due_on: Timestamp;
+  /**
+   * The last day of the period.
+   */
+  ends_on: Timestamp;
+  /**
+   * The fee.
+   */
+  fee_id: string;
+  /**
+   * The row's id, a time-ordered UUID. Never changes.
+   */
+  id: Generated<string>;
+  /**
+   * The instalment of a special assessment.
+   */
+  instalment_id: string | null;
+  /**
+   * The entry, whose charges are those of the run; null where nobody owes anything.
+   */
+  journal_entry_id: string | null;
+  /**
+   * The entry that took it back.
+   */
+  reversal_entry_id: string | null;
+  /**
+   * Why it was taken back.
+   */
+  reversal_reason: string | null;
+  /**
+   * The first day of the period.
+   */
+  starts_on: Timestamp;
+  /**
+   * posted, or reversed: then it may be run again.
+   */
+  status: Generated<FeeRunStatus>;
+  /**
+   * What they sum to.
+   */
+  total: Numeric;
+  /**
+   * When the row last changed. Set by the database.
+   */
+  updated_at: Generated<Timestamp>;
+  /**
+   * The user who last changed the row; null when no user did. A plain id: it outlives the user.
+   */
+  updated_by: string | null;
+}
+
+export interface Fees {
+  /**
+   * The account of income it is credited to; of the same fund.
+   */
+  account_id: string;
+  /**
+   * income: the key by which no other account is named.
+   */
+  account_type: Generated<AccountType>;
+  /**
+   * The key by which it is shared out, or which weighs the units: shares (by coefficient), per_unit (fixed), area, per_person, hybrid …
+   */
+  allocation_key_id: string;
+  /**
+   * Of each period; of a special assessment the whole. The rate may have up to 8 decimals.
+   */
+  amount: Numeric;
+  /**
+   * total: amount is shared out by the key. rate: amount is for each 1 of weight. Never changes.
+   */
+  basis: FeeBasis;
+  /**
+   * The community the row belongs to. Never changes.
+   */
+  community_id: string;
+  /**
+   * When the row was made. Set by the database.
+   */
+  created_at: Generated<Timestamp>;
+  /**
+   * The user who made the row; null when no user did (see the audit log). A plain id: it outlives the user.
+   */
+  created_by: string | null;
+  /**
+   * Decimals of the books, by key.
+   */
+  decimals: number;
+  /**
+   * When the row was archived; null while it is live.
+   */
+  deleted_at: Timestamp | null;
+  /**
+   * Why it is so: the decision of the general meeting.
+   */
+  description: string | null;
+  /**
+   * How many days after a period has begun it is to be paid.
+   */
+  due_days: Generated<number>;
+  /**
+   * The first day on which it may come round; what is charged once is charged on it.
+   */
+  first_on: Timestamp;
+  /**
+   * The fund it is owed to. Never changes.
+   */
+  fund_id: string;
+  /**
+   * The row's id, a time-ordered UUID. Never changes.
+   */
+  id: Generated<string>;
+  /**
+   * Whether who was liable for a part of the period owes that part. Otherwise who is liable on its first day owes all.
+   */
+  is_prorated: Generated<boolean>;
+  /**
+   * regular, one_off, special_assessment. Never changes.
+   */
+  kind: FeeKind;
+  /**
+   * No period begins later; of what is charged once, the last day that it is for. Null: until further notice.
+   */
+  last_on: Timestamp | null;
+  /**
+   * payer: the appointed payer, else the owners. occupant: the tenants who live there, else the payer.
+   */
+  liable: Generated<FeeLiability>;
+  /**
+   * What statements of account say: Maintenance, Lift, New roof. Unique in the community.
+   */
+  name: string;
+  /**
+   * When a regular fee comes round: FREQ=MONTHLY;BYMONTHDAY=1. Each of its days begins a period, which lasts until the day before the next.
+   */
+  recurrence: string | null;
+  /**
+   * inactive: is charged no more. Set by set_fee_status.
+   */
+  status: Generated<FeeStatus>;
   /**
    * When the row last changed. Set by the database.
    */
@@ -6443,10 +6920,15 @@ export interface DB {
   directory_choices: DirectoryChoices;
   emergency_contacts: EmergencyContacts;
   entrances: Entrances;
+  expense_categories: ExpenseCategories;
+  expenses: Expenses;
   expiring_documents: ExpiringDocuments;
   expiring_leases: ExpiringLeases;
   feature_values: FeatureValues;
   features: Features;
+  fee_instalments: FeeInstalments;
+  fee_runs: FeeRuns;
+  fees: Fees;
   file_purposes: FilePurposes;
   files: Files;
   formula_evaluations: FormulaEvaluations;

@@ -1005,7 +1005,7 @@ export type Database = {
           allocation_id: string
           amount: number
           community_id: string
-          id?: string
+          id: string
           inputs: NonNullable<Json>
           place: number
           unit_id: string
@@ -1927,6 +1927,251 @@ export type Database = {
           },
         ]
       }
+      expense_categories: {
+        Row: {
+          account_id: string
+          account_type: Database["public"]["Enums"]["account_type"]
+          allocation_key_id: string | null
+          code: string
+          community_id: string
+          created_at: string
+          created_by: string | null
+          deleted_at: string | null
+          description: string | null
+          fund_id: string
+          id: string
+          liable: Database["public"]["Enums"]["fee_liability"]
+          name: string
+          status: Database["public"]["Enums"]["expense_category_status"]
+          updated_at: string
+          updated_by: string | null
+        }
+        Insert: {
+          account_id: string
+          account_type?: never
+          allocation_key_id?: string | null
+          code: string
+          community_id: string
+          created_at?: string
+          created_by?: string | null
+          deleted_at?: string | null
+          description?: string | null
+          fund_id: string
+          id?: string
+          liable?: Database["public"]["Enums"]["fee_liability"]
+          name: string
+          status?: Database["public"]["Enums"]["expense_category_status"]
+          updated_at?: string
+          updated_by?: string | null
+        }
+        Update: {
+          account_id?: string
+          account_type?: never
+          allocation_key_id?: string | null
+          code?: string
+          community_id?: string
+          created_at?: string
+          created_by?: string | null
+          deleted_at?: string | null
+          description?: string | null
+          fund_id?: string
+          id?: string
+          liable?: Database["public"]["Enums"]["fee_liability"]
+          name?: string
+          status?: Database["public"]["Enums"]["expense_category_status"]
+          updated_at?: string
+          updated_by?: string | null
+        }
+        Relationships: [
+          {
+            foreignKeyName: "expense_categories_account_fkey"
+            columns: ["community_id", "fund_id", "account_id", "account_type"]
+            referencedRelation: "accounts"
+            referencedColumns: ["community_id", "fund_id", "id", "type"]
+          },
+          {
+            foreignKeyName: "expense_categories_allocation_key_fkey"
+            columns: ["community_id", "allocation_key_id"]
+            referencedRelation: "allocation_keys"
+            referencedColumns: ["community_id", "id"]
+          },
+        ]
+      }
+      expenses: {
+        Row: {
+          allocated_at: string | null
+          allocated_by: string | null
+          allocation_id: string | null
+          amount: number
+          approved_at: string | null
+          approved_by: string | null
+          cancelled_at: string | null
+          cancelled_because: string | null
+          cancelled_by: string | null
+          category_id: string
+          charge_entry_id: string | null
+          community_id: string
+          created_at: string
+          created_by: string | null
+          decimals: number
+          deleted_at: string | null
+          description: string
+          due_on: string | null
+          ends_on: string
+          fund_id: string
+          id: string
+          incurred_on: string
+          invoice_number: string | null
+          journal_entry_id: string | null
+          number: number
+          paid_at: string | null
+          paid_by: string | null
+          paid_on: string | null
+          payment_entry_id: string | null
+          receipt_file_id: string | null
+          rejected_because: string | null
+          reversal_entry_id: string | null
+          starts_on: string
+          status: Database["public"]["Enums"]["expense_status"]
+          submitted_at: string | null
+          submitted_by: string | null
+          supplier_name: string | null
+          updated_at: string
+          updated_by: string | null
+        }
+        Insert: {
+          allocated_at?: string | null
+          allocated_by?: string | null
+          allocation_id?: string | null
+          amount: number
+          approved_at?: string | null
+          approved_by?: string | null
+          cancelled_at?: string | null
+          cancelled_because?: string | null
+          cancelled_by?: string | null
+          category_id: string
+          charge_entry_id?: string | null
+          community_id: string
+          created_at?: string
+          created_by?: string | null
+          decimals: number
+          deleted_at?: string | null
+          description: string
+          due_on?: string | null
+          ends_on: string
+          fund_id: string
+          id?: string
+          incurred_on: string
+          invoice_number?: string | null
+          journal_entry_id?: string | null
+          number: number
+          paid_at?: string | null
+          paid_by?: string | null
+          paid_on?: string | null
+          payment_entry_id?: string | null
+          receipt_file_id?: string | null
+          rejected_because?: string | null
+          reversal_entry_id?: string | null
+          starts_on: string
+          status?: Database["public"]["Enums"]["expense_status"]
+          submitted_at?: string | null
+          submitted_by?: string | null
+          supplier_name?: string | null
+          updated_at?: string
+          updated_by?: string | null
+        }
+        Update: {
+          allocated_at?: string | null
+          allocated_by?: string | null
+          allocation_id?: string | null
+          amount?: number
+          approved_at?: string | null
+          approved_by?: string | null
+          cancelled_at?: string | null
+          cancelled_because?: string | null
+          cancelled_by?: string | null
+          category_id?: string
+          charge_entry_id?: string | null
+          community_id?: string
+          created_at?: string
+          created_by?: string | null
+          decimals?: number
+          deleted_at?: string | null
+          description?: string
+          due_on?: string | null
+          ends_on?: string
+          fund_id?: string
+          id?: string
+          incurred_on?: string
+          invoice_number?: string | null
+          journal_entry_id?: string | null
+          number?: number
+          paid_at?: string | null
+          paid_by?: string | null
+          paid_on?: string | null
+          payment_entry_id?: string | null
+          receipt_file_id?: string | null
+          rejected_because?: string | null
+          reversal_entry_id?: string | null
+          starts_on?: string
+          status?: Database["public"]["Enums"]["expense_status"]
+          submitted_at?: string | null
+          submitted_by?: string | null
+          supplier_name?: string | null
+          updated_at?: string
+          updated_by?: string | null
+        }
+        Relationships: [
+          {
+            foreignKeyName: "expenses_allocation_fkey"
+            columns: ["community_id", "allocation_id"]
+            referencedRelation: "allocations"
+            referencedColumns: ["community_id", "id"]
+          },
+          {
+            foreignKeyName: "expenses_category_fkey"
+            columns: ["community_id", "fund_id", "category_id"]
+            referencedRelation: "expense_categories"
+            referencedColumns: ["community_id", "fund_id", "id"]
+          },
+          {
+            foreignKeyName: "expenses_charge_entry_fkey"
+            columns: ["community_id", "charge_entry_id"]
+            referencedRelation: "journal_entries"
+            referencedColumns: ["community_id", "id"]
+          },
+          {
+            foreignKeyName: "expenses_entry_fkey"
+            columns: ["community_id", "journal_entry_id"]
+            referencedRelation: "journal_entries"
+            referencedColumns: ["community_id", "id"]
+          },
+          {
+            foreignKeyName: "expenses_fund_fkey"
+            columns: ["community_id", "decimals", "fund_id"]
+            referencedRelation: "funds"
+            referencedColumns: ["community_id", "decimals", "id"]
+          },
+          {
+            foreignKeyName: "expenses_payment_fkey"
+            columns: ["community_id", "payment_entry_id"]
+            referencedRelation: "journal_entries"
+            referencedColumns: ["community_id", "id"]
+          },
+          {
+            foreignKeyName: "expenses_receipt_fkey"
+            columns: ["community_id", "receipt_file_id"]
+            referencedRelation: "files"
+            referencedColumns: ["community_id", "id"]
+          },
+          {
+            foreignKeyName: "expenses_reversal_fkey"
+            columns: ["community_id", "reversal_entry_id"]
+            referencedRelation: "journal_entries"
+            referencedColumns: ["community_id", "id"]
+          },
+        ]
+      }
       feature_values: {
         Row: {
           community_id: string | null
@@ -2032,6 +2277,261 @@ export type Database = {
           updated_by?: string | null
         }
         Relationships: []
+      }
+      fee_instalments: {
+        Row: {
+          amount: number | null
+          charged_on: string
+          community_id: string
+          created_at: string
+          created_by: string | null
+          deleted_at: string | null
+          due_on: string
+          fee_id: string
+          id: string
+          number: number
+          percent: number | null
+          updated_at: string
+          updated_by: string | null
+        }
+        Insert: {
+          amount?: number | null
+          charged_on: string
+          community_id: string
+          created_at?: string
+          created_by?: string | null
+          deleted_at?: string | null
+          due_on: string
+          fee_id: string
+          id?: string
+          number: number
+          percent?: number | null
+          updated_at?: string
+          updated_by?: string | null
+        }
+        Update: {
+          amount?: number | null
+          charged_on?: string
+          community_id?: string
+          created_at?: string
+          created_by?: string | null
+          deleted_at?: string | null
+          due_on?: string
+          fee_id?: string
+          id?: string
+          number?: number
+          percent?: number | null
+          updated_at?: string
+          updated_by?: string | null
+        }
+        Relationships: [
+          {
+            foreignKeyName: "fee_instalments_fee_fkey"
+            columns: ["community_id", "fee_id"]
+            referencedRelation: "fees"
+            referencedColumns: ["community_id", "id"]
+          },
+        ]
+      }
+      fee_runs: {
+        Row: {
+          allocation_id: string
+          charge_count: number
+          charged_on: string
+          community_id: string
+          created_at: string
+          created_by: string | null
+          deleted_at: string | null
+          due_on: string
+          ends_on: string
+          fee_id: string
+          id: string
+          instalment_id: string | null
+          journal_entry_id: string | null
+          reversal_entry_id: string | null
+          reversal_reason: string | null
+          starts_on: string
+          status: Database["public"]["Enums"]["fee_run_status"]
+          total: number
+          updated_at: string
+          updated_by: string | null
+        }
+        Insert: {
+          allocation_id: string
+          charge_count: number
+          charged_on: string
+          community_id: string
+          created_at?: string
+          created_by?: string | null
+          deleted_at?: string | null
+          due_on: string
+          ends_on: string
+          fee_id: string
+          id?: string
+          instalment_id?: string | null
+          journal_entry_id?: string | null
+          reversal_entry_id?: string | null
+          reversal_reason?: string | null
+          starts_on: string
+          status?: Database["public"]["Enums"]["fee_run_status"]
+          total: number
+          updated_at?: string
+          updated_by?: string | null
+        }
+        Update: {
+          allocation_id?: string
+          charge_count?: number
+          charged_on?: string
+          community_id?: string
+          created_at?: string
+          created_by?: string | null
+          deleted_at?: string | null
+          due_on?: string
+          ends_on?: string
+          fee_id?: string
+          id?: string
+          instalment_id?: string | null
+          journal_entry_id?: string | null
+          reversal_entry_id?: string | null
+          reversal_reason?: string | null
+          starts_on?: string
+          status?: Database["public"]["Enums"]["fee_run_status"]
+          total?: number
+          updated_at?: string
+          updated_by?: string | null
+        }
+        Relationships: [
+          {
+            foreignKeyName: "fee_runs_allocation_fkey"
+            columns: ["community_id", "allocation_id"]
+            referencedRelation: "allocations"
+            referencedColumns: ["community_id", "id"]
+          },
+          {
+            foreignKeyName: "fee_runs_entry_fkey"
+            columns: ["community_id", "journal_entry_id"]
+            referencedRelation: "journal_entries"
+            referencedColumns: ["community_id", "id"]
+          },
+          {
+            foreignKeyName: "fee_runs_fee_fkey"
+            columns: ["community_id", "fee_id"]
+            referencedRelation: "fees"
+            referencedColumns: ["community_id", "id"]
+          },
+          {
+            foreignKeyName: "fee_runs_instalment_fkey"
+            columns: ["community_id", "fee_id", "instalment_id"]
+            referencedRelation: "fee_instalments"
+            referencedColumns: ["community_id", "fee_id", "id"]
+          },
+          {
+            foreignKeyName: "fee_runs_reversal_fkey"
+            columns: ["community_id", "reversal_entry_id"]
+            referencedRelation: "journal_entries"
+            referencedColumns: ["community_id", "id"]
+          },
+        ]
+      }
+      fees: {
+        Row: {
+          account_id: string
+          account_type: Database["public"]["Enums"]["account_type"]
+          allocation_key_id: string
+          amount: number
+          basis: Database["public"]["Enums"]["fee_basis"]
+          community_id: string
+          created_at: string
+          created_by: string | null
+          decimals: number
+          deleted_at: string | null
+          description: string | null
+          due_days: number
+          first_on: string
+          fund_id: string
+          id: string
+          is_prorated: boolean
+          kind: Database["public"]["Enums"]["fee_kind"]
+          last_on: string | null
+          liable: Database["public"]["Enums"]["fee_liability"]
+          name: string
+          recurrence: string | null
+          status: Database["public"]["Enums"]["fee_status"]
+          updated_at: string
+          updated_by: string | null
+        }
+        Insert: {
+          account_id: string
+          account_type?: never
+          allocation_key_id: string
+          amount: number
+          basis: Database["public"]["Enums"]["fee_basis"]
+          community_id: string
+          created_at?: string
+          created_by?: string | null
+          decimals: number
+          deleted_at?: string | null
+          description?: string | null
+          due_days?: number
+          first_on: string
+          fund_id: string
+          id?: string
+          is_prorated?: boolean
+          kind: Database["public"]["Enums"]["fee_kind"]
+          last_on?: string | null
+          liable?: Database["public"]["Enums"]["fee_liability"]
+          name: string
+          recurrence?: string | null
+          status?: Database["public"]["Enums"]["fee_status"]
+          updated_at?: string
+          updated_by?: string | null
+        }
+        Update: {
+          account_id?: string
+          account_type?: never
+          allocation_key_id?: string
+          amount?: number
+          basis?: Database["public"]["Enums"]["fee_basis"]
+          community_id?: string
+          created_at?: string
+          created_by?: string | null
+          decimals?: number
+          deleted_at?: string | null
+          description?: string | null
+          due_days?: number
+          first_on?: string
+          fund_id?: string
+          id?: string
+          is_prorated?: boolean
+          kind?: Database["public"]["Enums"]["fee_kind"]
+          last_on?: string | null
+          liable?: Database["public"]["Enums"]["fee_liability"]
+          name?: string
+          recurrence?: string | null
+          status?: Database["public"]["Enums"]["fee_status"]
+          updated_at?: string
+          updated_by?: string | null
+        }
+        Relationships: [
+          {
+            foreignKeyName: "fees_account_fkey"
+            columns: ["community_id", "fund_id", "account_id", "account_type"]
+            referencedRelation: "accounts"
+            referencedColumns: ["community_id", "fund_id", "id", "type"]
+          },
+          {
+            foreignKeyName: "fees_fund_fkey"
+            columns: ["community_id", "decimals", "fund_id"]
+            referencedRelation: "funds"
+            referencedColumns: ["community_id", "decimals", "id"]
+          },
+          {
+            foreignKeyName: "fees_key_fkey"
+            columns: ["community_id", "allocation_key_id"]
+            referencedRelation: "allocation_keys"
+            referencedColumns: ["community_id", "id"]
+          },
+        ]
       }
       file_purposes: {
         Row: {
@@ -6469,6 +6969,11 @@ export type Database = {
         }
         Returns: string
       }
+      allocate_expense: {
+        Args: { charged_on?: string; due_on: string; expense_id: string }
+        Returns: string
+      }
+      allocation_line_facts: { Args: { line_id: string }; Returns: Json }
       announce_visitor: {
         Args: {
           access_point_id?: string
@@ -6491,6 +6996,10 @@ export type Database = {
       answer_visit: {
         Args: { approve: boolean; reason?: string; visit_id: string }
         Returns: Database["public"]["Enums"]["visit_status"]
+      }
+      approve_expense: {
+        Args: { effective_on?: string; expense_id: string }
+        Returns: string
       }
       archive: {
         Args: { id: string; reason?: string; table_name: string }
@@ -6533,6 +7042,10 @@ export type Database = {
           shift_name: string
           starts_at: string
         }[]
+      }
+      cancel_expense: {
+        Args: { effective_on?: string; expense_id: string; reason: string }
+        Returns: string
       }
       cancel_visitor_invitation: {
         Args: { invitation_id: string; reason?: string }
@@ -6578,6 +7091,32 @@ export type Database = {
       }
       change_blacklist_entry: {
         Args: { ends_at: string; entry_id: string; reason?: string }
+        Returns: undefined
+      }
+      change_expense: {
+        Args: {
+          amount: number
+          category_id: string
+          description: string
+          due_on?: string
+          ends_on?: string
+          expense_id: string
+          incurred_on: string
+          invoice_number?: string
+          starts_on?: string
+          supplier_name?: string
+        }
+        Returns: undefined
+      }
+      change_expense_category: {
+        Args: {
+          allocation_key_id?: string
+          category_id: string
+          code: string
+          description?: string
+          liable?: Database["public"]["Enums"]["fee_liability"]
+          name: string
+        }
         Returns: undefined
       }
       change_visitor_invitation: {
@@ -6741,6 +7280,39 @@ export type Database = {
         }
         Returns: string
       }
+      create_expense_category: {
+        Args: {
+          account_id: string
+          allocation_key_id?: string
+          code: string
+          community_id: string
+          description?: string
+          liable?: Database["public"]["Enums"]["fee_liability"]
+          name: string
+        }
+        Returns: string
+      }
+      create_fee: {
+        Args: {
+          account_id?: string
+          allocation_key_id: string
+          amount: number
+          basis?: Database["public"]["Enums"]["fee_basis"]
+          community_id: string
+          description?: string
+          due_days?: number
+          first_on: string
+          fund_id: string
+          instalments?: Json
+          is_prorated?: boolean
+          kind?: Database["public"]["Enums"]["fee_kind"]
+          last_on?: string
+          liable?: Database["public"]["Enums"]["fee_liability"]
+          name: string
+          recurrence?: string
+        }
+        Returns: string
+      }
       create_fund: {
         Args: {
           code: string
@@ -6886,6 +7458,22 @@ export type Database = {
         }
         Returns: number
       }
+      enter_expense: {
+        Args: {
+          amount: number
+          category_id: string
+          community_id: string
+          description: string
+          due_on?: string
+          ends_on?: string
+          incurred_on: string
+          invoice_number?: string
+          receipt_file_id?: string
+          starts_on?: string
+          supplier_name?: string
+        }
+        Returns: string
+      }
       erase_my_account: { Args: { confirmation: string }; Returns: Json }
       erase_personal_data: {
         Args: { reason: string; resident_id: string }
@@ -6903,6 +7491,7 @@ export type Database = {
         Args: { community_id: string; permission: string }
         Returns: Json
       }
+      explain_allocation_line: { Args: { line_id: string }; Returns: string }
       export_personal_data: { Args: { resident_id?: string }; Returns: Json }
       extend_lease: {
         Args: { ends_on: string; lease_id: string; monthly_rent?: number }
@@ -6915,6 +7504,15 @@ export type Database = {
           is_locked: boolean
           key: string
           source: string
+        }[]
+      }
+      fee_schedule: {
+        Args: { fee_id: string; from_day: string; to_day: string }
+        Returns: {
+          due_on: string
+          ends_on: string
+          number: number
+          starts_on: string
         }[]
       }
       find_vehicle: {
@@ -7392,6 +7990,15 @@ export type Database = {
           secret: string
         }[]
       }
+      pay_expense: {
+        Args: {
+          account_id?: string
+          expense_id: string
+          paid_on?: string
+          reference?: string
+        }
+        Returns: string
+      }
       pet_history: {
         Args: { pet_id: string }
         Returns: {
@@ -7478,6 +8085,30 @@ export type Database = {
           unit_id: string
           unit_number: string
           weight: number
+        }[]
+      }
+      preview_expense_allocation: {
+        Args: { expense_id: string }
+        Returns: {
+          amount: number
+          ends_on: string
+          resident_id: string
+          starts_on: string
+          unit_id: string
+          weight: number
+        }[]
+      }
+      preview_fee_run: {
+        Args: { day?: string; fee_id: string }
+        Returns: {
+          amount: number
+          due_on: string
+          ends_on: string
+          full_name: string
+          resident_id: string
+          starts_on: string
+          unit: string
+          unit_id: string
         }[]
       }
       publish_house_rules: {
@@ -7615,6 +8246,10 @@ export type Database = {
         }
         Returns: string
       }
+      reject_expense: {
+        Args: { expense_id: string; reason: string }
+        Returns: undefined
+      }
       remove_emergency_contact: {
         Args: { contact_id: string }
         Returns: undefined
@@ -7624,6 +8259,7 @@ export type Database = {
         Args: { guest_id: string }
         Returns: undefined
       }
+      reopen_expense: { Args: { expense_id: string }; Returns: undefined }
       reopen_period: {
         Args: { period_id: string; reason: string }
         Returns: undefined
@@ -7705,6 +8341,18 @@ export type Database = {
         Args: { adjustment_id: string; effective_on?: string; reason: string }
         Returns: string
       }
+      reverse_expense_allocation: {
+        Args: { effective_on?: string; expense_id: string; reason: string }
+        Returns: string
+      }
+      reverse_expense_payment: {
+        Args: { effective_on?: string; expense_id: string; reason: string }
+        Returns: string
+      }
+      reverse_fee_run: {
+        Args: { effective_on?: string; fee_run_id: string; reason: string }
+        Returns: string
+      }
       reverse_journal_entry: {
         Args: { effective_on?: string; entry_id: string; reason: string }
         Returns: string
@@ -7764,6 +8412,21 @@ export type Database = {
           community_id: string
         }
         Returns: string
+      }
+      run_fee: {
+        Args: { charged_on?: string; day?: string; fee_id: string }
+        Returns: string
+      }
+      run_fees: {
+        Args: { community_id: string; day?: string }
+        Returns: {
+          charge_count: number
+          ends_on: string
+          fee_id: string
+          fee_run_id: string
+          starts_on: string
+          total: number
+        }[]
       }
       seal_pass: {
         Args: { link_token: string; pass: string; pass_id: string }
@@ -7856,6 +8519,17 @@ export type Database = {
         }
         Returns: undefined
       }
+      set_expense_category_status: {
+        Args: {
+          category_id: string
+          status: Database["public"]["Enums"]["expense_category_status"]
+        }
+        Returns: undefined
+      }
+      set_expense_receipt: {
+        Args: { expense_id: string; file_id: string }
+        Returns: undefined
+      }
       set_feature: {
         Args: {
           community_id?: string
@@ -7863,6 +8537,17 @@ export type Database = {
           is_locked?: boolean
           key: string
           organization_id?: string
+        }
+        Returns: boolean
+      }
+      set_fee_instalments: {
+        Args: { amount?: number; fee_id: string; instalments: Json }
+        Returns: undefined
+      }
+      set_fee_status: {
+        Args: {
+          fee_id: string
+          status: Database["public"]["Enums"]["fee_status"]
         }
         Returns: boolean
       }
@@ -8037,6 +8722,7 @@ export type Database = {
         }
         Returns: string
       }
+      submit_expense: { Args: { expense_id: string }; Returns: undefined }
       suspend_resident: {
         Args: { reason: string; resident_id: string }
         Returns: undefined
@@ -8273,7 +8959,19 @@ export type Database = {
         | "reversal"
         | "closing"
         | "reclassification"
+      expense_category_status: "active" | "inactive"
+      expense_status:
+        | "draft"
+        | "submitted"
+        | "approved"
+        | "rejected"
+        | "paid"
+        | "cancelled"
+      fee_basis: "total" | "rate"
+      fee_kind: "regular" | "one_off" | "special_assessment"
       fee_liability: "payer" | "occupant"
+      fee_run_status: "posted" | "reversed"
+      fee_status: "active" | "inactive"
       file_status: "registered" | "stored" | "removed"
       fund_kind: "operating" | "reserve" | "special" | "deposits"
       guard_status: "active" | "suspended" | "left"
@@ -8609,7 +9307,20 @@ export const Constants = {
         "closing",
         "reclassification",
       ],
+      expense_category_status: ["active", "inactive"],
+      expense_status: [
+        "draft",
+        "submitted",
+        "approved",
+        "rejected",
+        "paid",
+        "cancelled",
+      ],
+      fee_basis: ["total", "rate"],
+      fee_kind: ["regular", "one_off", "special_assessment"],
       fee_liability: ["payer", "occupant"],
+      fee_run_status: ["posted", "reversed"],
+      fee_status: ["active", "inactive"],
       file_status: ["registered", "stored", "removed"],
       fund_kind: ["operating", "reserve", "special", "deposits"],
       guard_status: ["active", "suspended", "left"],
