@@ -363,15 +363,15 @@ export type Database = {
         Relationships: [
           {
             foreignKeyName: "account_snapshots_account_fkey"
-            columns: ["community_id", "account_id"]
+            columns: ["account_id", "community_id"]
             referencedRelation: "accounts"
-            referencedColumns: ["community_id", "id"]
+            referencedColumns: ["id", "community_id"]
           },
           {
             foreignKeyName: "account_snapshots_period_fkey"
-            columns: ["community_id", "period_id"]
+            columns: ["period_id", "community_id"]
             referencedRelation: "accounting_periods"
-            referencedColumns: ["community_id", "id"]
+            referencedColumns: ["id", "community_id"]
           },
         ]
       }
@@ -4353,15 +4353,15 @@ export type Database = {
           {
             foreignKeyName: "postings_entry_fkey"
             columns: [
-              "community_id",
               "journal_entry_id",
+              "community_id",
               "effective_on",
               "decimals",
             ]
             referencedRelation: "journal_entries"
             referencedColumns: [
-              "community_id",
               "id",
+              "community_id",
               "effective_on",
               "decimals",
             ]
@@ -5374,50 +5374,50 @@ export type Database = {
           {
             foreignKeyName: "subaccounts_account_fkey"
             columns: [
+              "account_id",
               "community_id",
               "fund_id",
               "decimals",
-              "account_id",
               "is_control",
             ]
             referencedRelation: "accounts"
             referencedColumns: [
+              "id",
               "community_id",
               "fund_id",
               "decimals",
-              "id",
               "is_control",
             ]
           },
           {
             foreignKeyName: "subaccounts_resident_fkey"
-            columns: ["community_id", "resident_id"]
+            columns: ["resident_id", "community_id"]
             referencedRelation: "residents"
-            referencedColumns: ["community_id", "id"]
+            referencedColumns: ["id", "community_id"]
           },
           {
             foreignKeyName: "subaccounts_resident_fkey"
-            columns: ["community_id", "resident_id"]
+            columns: ["resident_id", "community_id"]
             referencedRelation: "residents_overview"
-            referencedColumns: ["community_id", "resident_id"]
+            referencedColumns: ["resident_id", "community_id"]
           },
           {
             foreignKeyName: "subaccounts_unit_fkey"
-            columns: ["community_id", "unit_id"]
+            columns: ["unit_id", "community_id"]
             referencedRelation: "units"
-            referencedColumns: ["community_id", "id"]
+            referencedColumns: ["id", "community_id"]
           },
           {
             foreignKeyName: "subaccounts_unit_fkey"
-            columns: ["community_id", "unit_id"]
+            columns: ["unit_id", "community_id"]
             referencedRelation: "units_overview"
-            referencedColumns: ["community_id", "unit_id"]
+            referencedColumns: ["unit_id", "community_id"]
           },
           {
             foreignKeyName: "subaccounts_unit_fkey"
-            columns: ["community_id", "unit_id"]
+            columns: ["unit_id", "community_id"]
             referencedRelation: "vacant_units"
-            referencedColumns: ["community_id", "unit_id"]
+            referencedColumns: ["unit_id", "community_id"]
           },
         ]
       }
@@ -6640,33 +6640,33 @@ export type Database = {
         Relationships: [
           {
             foreignKeyName: "subaccounts_resident_fkey"
-            columns: ["community_id", "resident_id"]
+            columns: ["resident_id", "community_id"]
             referencedRelation: "residents"
-            referencedColumns: ["community_id", "id"]
+            referencedColumns: ["id", "community_id"]
           },
           {
             foreignKeyName: "subaccounts_resident_fkey"
-            columns: ["community_id", "resident_id"]
+            columns: ["resident_id", "community_id"]
             referencedRelation: "residents_overview"
-            referencedColumns: ["community_id", "resident_id"]
+            referencedColumns: ["resident_id", "community_id"]
           },
           {
             foreignKeyName: "subaccounts_unit_fkey"
-            columns: ["community_id", "unit_id"]
+            columns: ["unit_id", "community_id"]
             referencedRelation: "units"
-            referencedColumns: ["community_id", "id"]
+            referencedColumns: ["id", "community_id"]
           },
           {
             foreignKeyName: "subaccounts_unit_fkey"
-            columns: ["community_id", "unit_id"]
+            columns: ["unit_id", "community_id"]
             referencedRelation: "units_overview"
-            referencedColumns: ["community_id", "unit_id"]
+            referencedColumns: ["unit_id", "community_id"]
           },
           {
             foreignKeyName: "subaccounts_unit_fkey"
-            columns: ["community_id", "unit_id"]
+            columns: ["unit_id", "community_id"]
             referencedRelation: "vacant_units"
-            referencedColumns: ["community_id", "unit_id"]
+            referencedColumns: ["unit_id", "community_id"]
           },
         ]
       }

@@ -261,17 +261,19 @@ create table public.subaccounts (
   balance numeric not null default 0,
   created_at timestamptz not null default now(),
   constraint subaccounts_pkey primary key (id),
-  constraint subaccounts_account_id_key unique (account_id, id, community_id, fund_id),
   constraint subaccounts_community_id_key unique (community_id, id),
   constraint subaccounts_person_key unique nulls not distinct (unit_id, account_id, resident_id),
-  constraint subaccounts_account_fkey foreign key (community_id, fund_id, decimals, account_id, is_control)
-    references public.accounts (community_id, fund_id, decimals, id, is_control) on delete restrict,
-  constraint subaccounts_unit_fkey foreign key (community_id, unit_id) references public.units (community_id, id) on delete restrict,
-  constraint subaccounts_resident_fkey foreign key (community_id, resident_id) references public.residents (community_id, id) on delete restrict
+  constraint subaccounts_account_fkey foreign key (account_id, community_id, fund_id, decimals, is_control)
+    references public.accounts (id, community_id, fund_id, decimals, is_control) on delete restrict,
+  constraint subaccounts_unit_fkey foreign key (unit_id, community_id) references public.units (id, community_id) on delete restrict,
+  constraint subaccounts_resident_fkey foreign key (resident_id, community_id) references public.residents (id, community_id) on delete restrict
 ) with (fillfactor = 70); -- room for the next balance on the same page, so that no index is touched
 
--- No index begins with what a posting's key is looked up by, but those that answer it: while there are no statistics yet, any other could be taken.
-create index subaccounts_resident_idx on public.subaccounts (resident_id) where resident_id is not null;
+-- Each begins with the column that alone tells the parent. What is looked up is (unit_id, account_id), by its key: while there are no
+-- statistics yet, an index on the community and the fund could be taken instead, which is all of the rows.
+create index subaccounts_account_idx on public.subaccounts (account_id, community_id, fund_id, decimals, is_control);
+create index subaccounts_unit_idx on public.subaccounts (unit_id, community_id);
+create index subaccounts_resident_idx on public.subaccounts (resident_id, community_id) where resident_id is not null;
 
 comment on table public.subaccounts is
   'The subsidiary ledger: what is owed for a unit by a person in a fund, and the deposits held for them. Made when first needed; the balance is moved by postings alone and refuses everybody else.';

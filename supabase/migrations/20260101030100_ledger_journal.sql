@@ -87,15 +87,15 @@ create table public.postings (
   memo text,
   -- The amount is in the key, so that a document can name the posting and what it moves by one key.
   constraint postings_pkey primary key (id, community_id, amount),
-  constraint postings_entry_fkey foreign key (community_id, journal_entry_id, effective_on, decimals)
-    references public.journal_entries (community_id, id, effective_on, decimals) on delete restrict,
+  constraint postings_entry_fkey foreign key (journal_entry_id, community_id, effective_on, decimals)
+    references public.journal_entries (id, community_id, effective_on, decimals) on delete restrict,
   constraint postings_amount_check check (amount > 0 and amount < 1e15 and amount = round(amount, decimals)),
   constraint postings_sides_check check ((debit_account_id <> credit_account_id or debit_subaccount_id <> credit_subaccount_id) is true),
   constraint postings_memo_check check (length(memo) between 1 and 500)
 );
 
 -- Few and small, because every posting pays for them. So are the checks: each is made ready for every statement anew.
-create index postings_entry_idx on public.postings (journal_entry_id);
+create index postings_entry_idx on public.postings (journal_entry_id, community_id, effective_on, decimals);
 create index postings_debit_account_idx on public.postings (debit_account_id, effective_on);
 create index postings_credit_account_idx on public.postings (credit_account_id, effective_on);
 create index postings_debit_subaccount_idx on public.postings (debit_subaccount_id) where debit_subaccount_id is not null;

@@ -144,13 +144,14 @@ create table public.account_snapshots (
   closing_credit_total numeric not null default 0,
   constraint account_snapshots_pkey primary key (id),
   constraint account_snapshots_account_key unique (period_id, account_id),
-  constraint account_snapshots_account_fkey foreign key (community_id, account_id) references public.accounts (community_id, id) on delete restrict,
-  constraint account_snapshots_period_fkey foreign key (community_id, period_id) references public.accounting_periods (community_id, id) on delete restrict,
+  constraint account_snapshots_account_fkey foreign key (account_id, community_id) references public.accounts (id, community_id) on delete restrict,
+  constraint account_snapshots_period_fkey foreign key (period_id, community_id) references public.accounting_periods (id, community_id) on delete restrict,
   constraint account_snapshots_totals_check check (
     debit_total >= closing_debit_total and credit_total >= closing_credit_total and closing_debit_total >= 0 and closing_credit_total >= 0)
 );
 
-create index account_snapshots_account_idx on public.account_snapshots (account_id);
+create index account_snapshots_account_idx on public.account_snapshots (account_id, community_id);
+create index account_snapshots_period_idx on public.account_snapshots (period_id, community_id);
 
 comment on table public.account_snapshots is 'What each account had been debited and credited through the end of a closed period, from the beginning of the books. Written by close_period, removed by reopen_period.';
 comment on column public.account_snapshots.account_id is 'The account.';

@@ -157,7 +157,7 @@ test('the owner and the tenant see the own account, and the accountant all', asy
   }
   const accountant = await stack.client('accountant@demo.example');
   const { data: aging } = await accountant.rpc('receivables_aging', { community_id: community }).throwOnError();
-  expect(leaks(aging)).toEqual(expect.arrayContaining(['half', 'subaccount']));
+  expect(leaks(aging)).toContain('subaccount');
   const { data: family } = await (await stack.client('family@demo.example')).from('unit_accounts').select('*').throwOnError();
   expect(family).toEqual([]);
 });
