@@ -379,3 +379,21 @@ from public.expenses e join public.communities c on c.id = e.community_id
 where c.slug = 'lipa-court' and e.description = 'Repair of the lift';
 
 select set_config('request.jwt.claims', '', true);
+
+-- Accounts of Lipa Court -----------------------------------------------------------------------------------------------
+-- The lift stood still for some days: the manager credits the owner of the second flat a part of what it costs.
+
+select set_config('request.jwt.claims', '{"sub": "00000000-0000-4000-8000-000000000002", "role": "authenticated"}', true);
+
+select public.adjust_charge(h.id, 'credit_note', 'The lift stood still for four days', 1.20)
+from (
+  select h.id
+  from public.communities c
+  join public.units u on u.community_id = c.id and u.number = '2'
+  join public.charges h on h.community_id = c.id and h.unit_id = u.id and h.source = 'fee' and h.amount > 2
+  where c.slug = 'lipa-court'
+  order by h.amount, h.id
+  limit 1
+) h;
+
+select set_config('request.jwt.claims', '', true);
