@@ -47,6 +47,8 @@ create table public.journal_entries (
 create unique index journal_entries_reverses_key on public.journal_entries (community_id, reverses_id) where reverses_id is not null;
 create unique index journal_entries_idempotency_key on public.journal_entries (community_id, idempotency_key) where idempotency_key is not null;
 create index journal_entries_document_idx on public.journal_entries (document_id) where document_id is not null;
+-- Few among all: what statements leave out is found without reading the others.
+create index journal_entries_closing_idx on public.journal_entries (community_id, effective_on) where kind in ('closing', 'reversal');
 
 comment on table public.journal_entries is
   'The journal: one row per entry. Append-only; what it moves stands in postings, what it looks like in debits and credits in ledger_lines. '

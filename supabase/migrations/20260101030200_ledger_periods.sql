@@ -219,8 +219,8 @@ begin
       from public.journal_entries e
       join public.postings p on p.journal_entry_id = e.id
       where e.community_id = community and e.effective_on > coalesce(base.ends_on, '-infinity') and e.effective_on <= on_day
-        and (e.kind = 'closing'
-          or (e.kind = 'reversal' and exists (select from public.journal_entries r where r.id = e.reverses_id and r.kind = 'closing')))
+        and e.kind in ('closing', 'reversal')
+        and (e.kind = 'closing' or exists (select from public.journal_entries r where r.id = e.reverses_id and r.kind = 'closing'))
       group by p.debit_account_id, p.credit_account_id
     )
     select t.account_id, sum(t.debit), sum(t.credit), sum(t.closing_debit), sum(t.closing_credit)
