@@ -43,6 +43,24 @@ comment on function app.fail_check(text, text) is
 -- In PL/pgSQL although one expression does it: a SQL function with a search_path is not inlined but planned anew by every
 -- statement that writes a row, which takes 50 µs a check. PL/pgSQL keeps its plans.
 
+create function app.checked_reason(reason text, most integer default 2000)
+returns text
+language plpgsql
+immutable
+set search_path = ''
+as $$
+begin
+  if coalesce(btrim(reason), '') = '' then
+    perform app.fail(422, 'reason_required', 'This is done for a reason, which is kept.', 'Name no person in it: it stays.');
+  elsif length(reason) > most then
+    perform app.fail(422, 'invalid_value', format('The reason is longer than %s characters.', most));
+  end if;
+  return btrim(reason);
+end;
+$$;
+
+comment on function app.checked_reason(text, integer) is 'The reason, trimmed; refuses none (422 reason_required) and one that is too long (422 invalid_value). Not executable by API roles.';
+
 create function app.is_email(value text)
 returns boolean
 language plpgsql

@@ -131,24 +131,6 @@ $$;
 
 comment on function app.refuse_held(app.person) is 'Refuses (409 retention_hold) with the reason and the day of the hold that lasts longest. Not executable by API roles.';
 
-create function app.checked_reason(reason text)
-returns text
-language plpgsql
-immutable
-set search_path = ''
-as $$
-begin
-  if coalesce(btrim(reason), '') = '' then
-    perform app.fail(422, 'reason_required', 'This is done for a reason, which the audit log keeps.', 'Name no person in it: it stays.');
-  elsif length(reason) > 2000 then
-    perform app.fail(422, 'invalid_value', 'The reason is longer than 2000 characters.');
-  end if;
-  return btrim(reason);
-end;
-$$;
-
-comment on function app.checked_reason(text) is 'The reason, trimmed; refuses none (422 reason_required) and one that is too long. Not executable by API roles.';
-
 -- Exporting ----------------------------------------------------------------------------------------------------------
 
 create function app.export_personal_data(resident uuid)

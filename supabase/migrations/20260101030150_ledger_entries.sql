@@ -123,6 +123,16 @@ comment on function app.post_entry(uuid, public.entry_kind, date, text, app.post
 
 -- Reversing ----------------------------------------------------------------------------------------------------------
 
+create function app.reversal_day(entry uuid, wanted date)
+returns date
+language sql
+stable
+set search_path = ''
+return coalesce(wanted, (select greatest(j.effective_on, app.today_in(j.community_id)) from public.journal_entries j where j.id = entry));
+
+comment on function app.reversal_day(uuid, date) is
+  'The day on which an entry is taken back: the wanted one, or else today, or the entry''s own if that is still to come. Not executable by API roles.';
+
 create function app.reverse_entry(entry uuid, effective_on date, reason text)
 returns uuid
 language plpgsql
@@ -251,7 +261,7 @@ begin
   if known.document_kind is not null then
     perform app.fail(409, 'entry_has_document', format('This entry belongs to a document (%s).', known.document_kind), 'Take the document back.');
   end if;
-  return app.reverse_entry(entry, coalesce(reverse_journal_entry.effective_on, greatest(known.effective_on, app.today_in(known.community_id))), reason);
+  return app.reverse_entry(entry, app.reversal_day(entry, reverse_journal_entry.effective_on), reason);
 exception when check_violation then
   get stacked diagnostics refused = constraint_name;
   perform app.fail_posting(refused);
@@ -265,7 +275,7 @@ returns uuid
 language sql
 volatile
 set search_path = ''
-as $$ select app.reverse_journal_entry(entry_id, effective_on, reason, exists (select from public.journal_entries e where e.id = entry_id)) $$;
+as $$ select app.reverse_journal_entry(entry_id, effective_on, reason, app.sees_row('journal_entries', entry_id)) $$;
 
 comment on function public.reverse_journal_entry(uuid, text, date) is
   'Takes an entry back: posts its mirror, today or on a day of an open period, and returns that entry''s id. Once; what a document posted is taken back through the document. Takes ledger.post. '

@@ -431,7 +431,7 @@ returns void
 language sql
 volatile
 set search_path = ''
-as $$ select app.reopen_period(period_id, reason, exists (select from public.accounting_periods p where p.id = period_id)) $$;
+as $$ select app.reopen_period(period_id, reason, app.sees_row('accounting_periods', period_id)) $$;
 
 comment on function public.reopen_period(uuid, text) is
   'Opens the last closed period again, for a reason that the audit log keeps (PERIOD_REOPENED); takes back the closing of a fiscal year. Takes ledger.reopen. '

@@ -167,6 +167,13 @@ declare
   earlier public.journal_entries;
   refused text;
 begin
+  if idempotency_key is not null then
+    -- Before anything else, as app.post_entry does: a repeated request is answered even if its day has been closed meanwhile.
+    select e.* into earlier from public.journal_entries e where e.community_id = community and e.idempotency_key = post_charges.idempotency_key;
+    if found then
+      return app.same_request(earlier.id, earlier.request_hash, content);
+    end if;
+  end if;
   select count(*) filter (where l.amount > 0 and l.amount = round(l.amount, places)), sum(l.amount) into line_count, whole from unnest(lines) l;
   if line_count = 0 or line_count <> cardinality(lines) then
     perform app.fail(422, 'invalid_amount', 'A charge is of an amount above zero that has no more decimals than the currency.');
@@ -179,10 +186,7 @@ begin
   if not found then
     -- Whoever was first has committed, or this would still wait.
     select e.* into earlier from public.journal_entries e where e.community_id = community and e.idempotency_key = post_charges.idempotency_key;
-    if earlier.request_hash <> content then
-      perform app.fail(409, 'idempotency_conflict', 'This idempotency key stands for another request.', 'Take a new key for a new charge.');
-    end if;
-    return earlier.id;
+    return app.same_request(earlier.id, earlier.request_hash, content);
   end if;
 
   -- Most have an account already.

@@ -34,31 +34,6 @@ $$;
 comment on function app.check_amount_limit(text, uuid, numeric) is
   'Refuses an amount above the one up to which the caller''s memberships are restricted for the permission (403 amount_above_limit).';
 
-create function app.check_reason(reason text)
-returns void
-language plpgsql
-immutable
-set search_path = ''
-as $$
-begin
-  if coalesce(btrim(reason), '') = '' or length(reason) > 500 then
-    perform app.fail(422, 'reason_required', 'This takes a reason, of at most 500 characters.');
-  end if;
-end;
-$$;
-
-comment on function app.check_reason(text) is 'Refuses a missing or overlong reason (422 reason_required).';
-
-create function app.reversal_day(entry uuid, wanted date)
-returns date
-language sql
-stable
-set search_path = ''
-return coalesce(wanted, (select greatest(j.effective_on, app.today_in(j.community_id)) from public.journal_entries j where j.id = entry));
-
-comment on function app.reversal_day(uuid, date) is
-  'The day on which an entry is taken back: the wanted one, or else today, or the entry''s own if that is still to come. Not executable by API roles.';
-
 -- Approving ----------------------------------------------------------------------------------------------------------
 
 create function app.approve_expense(expense uuid, effective_on date)
@@ -118,7 +93,7 @@ declare
   action_before constant text := app.set_action('EXPENSE_REJECTED');
   present constant public.expenses := app.locked_expense(expense, 'expenses.approve');
 begin
-  perform app.check_reason(reason);
+  perform app.checked_reason(reason, 500);
   if present.status <> 'submitted' then
     perform app.refuse_expense_step(present, 'What was submitted is rejected.');
   end if;
@@ -219,7 +194,7 @@ declare
   present constant public.expenses := app.locked_expense(expense, 'expenses.pay');
   posted uuid;
 begin
-  perform app.check_reason(reason);
+  perform app.checked_reason(reason, 500);
   if present.status <> 'paid' then
     perform app.refuse_expense_step(present, 'The payment of what was paid is taken back.');
   end if;
@@ -257,7 +232,7 @@ declare
   present constant public.expenses := app.locked_expense(expense, 'expenses.manage');
   posted uuid;
 begin
-  perform app.check_reason(reason);
+  perform app.checked_reason(reason, 500);
   if present.status in ('paid', 'cancelled') then
     perform app.refuse_expense_step(present, 'What was paid is cancelled after reverse_expense_payment; what was cancelled stays so.');
   elsif present.allocation_id is not null then

@@ -155,7 +155,7 @@ declare
   present constant public.expenses := app.locked_expense(expense, 'expenses.manage');
   posted uuid;
 begin
-  perform app.check_reason(reason);
+  perform app.checked_reason(reason, 500);
   if present.allocation_id is null then
     perform app.fail(409, 'expense_not_allocated', 'This expense is not shared out.');
   end if;

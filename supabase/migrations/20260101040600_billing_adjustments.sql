@@ -159,24 +159,15 @@ comment on function app.tg_adjustments__within_charge() is
 
 create trigger _400_within_charge after insert on public.adjustments for each row execute function app.tg_adjustments__within_charge();
 
-create function app.tg_adjustments__frozen()
-returns trigger
-language plpgsql
-set search_path = ''
-as $$
-begin
-  if old.status = 'reversed' or to_jsonb(new) - '{status,reversal_reason,reversal_entry_id,updated_at,updated_by}'::text[]
-    is distinct from to_jsonb(old) - '{status,reversal_reason,reversal_entry_id,updated_at,updated_by}'::text[]
-  then
-    perform app.fail(409, 'append_only', 'An adjustment is not changed.', 'Reverse it with reverse_adjustment, and post another.');
-  end if;
-  return new;
-end;
-$$;
-
-comment on function app.tg_adjustments__frozen() is 'BEFORE UPDATE: an adjustment is reversed and not changed, whoever writes (409 append_only).';
-
-create trigger _200_frozen before update on public.adjustments for each row execute function app.tg_adjustments__frozen();
+-- What was taken back has no step left (app.state_machine), and nothing else changes.
+create trigger _010_frozen_content
+  before update of number, kind, charge_id, amount, decimals, effective_on, reason, journal_entry_id, idempotency_key on public.adjustments for each row
+  when ((old.number, old.kind, old.charge_id, old.amount, old.decimals, old.effective_on, old.reason, old.journal_entry_id, old.idempotency_key)
+    is distinct from (new.number, new.kind, new.charge_id, new.amount, new.decimals, new.effective_on, new.reason, new.journal_entry_id, new.idempotency_key))
+  execute function app.tg__frozen('What an adjustment says');
+create trigger _010_frozen_reversal before update of reversal_reason, reversal_entry_id on public.adjustments for each row
+  when (old.status = 'reversed' and (old.reversal_reason, old.reversal_entry_id) is distinct from (new.reversal_reason, new.reversal_entry_id))
+  execute function app.tg__frozen('How an adjustment was taken back');
 
 -- Posting ------------------------------------------------------------------------------------------------------------
 
@@ -252,7 +243,7 @@ begin
     else app.account_for(charged.community_id, source.fund_id, 'bad_debt_expense') end;
 
   entry := app.post_entry(
-    charged.community_id, 'adjustment', day, concat_ws(': ', initcap(replace(adjust_charge.kind::text, '_', ' ')), charged.description),
+    charged.community_id, 'adjustment', day, left(concat_ws(': ', initcap(replace(adjust_charge.kind::text, '_', ' ')), charged.description), 500),
     array[row(source.fund_id, debited, null, source.debit_account_id, source.debit_subaccount_id, wanted, null)::app.posting_line],
     document_kind => 'adjustment', document_id => posted);
   insert into public.adjustments (id, number, community_id, kind, charge_id, amount, decimals, effective_on, reason, journal_entry_id, idempotency_key)
@@ -269,6 +260,9 @@ exception
     perform app.fail(409, 'idempotency_conflict', 'Something else was posted under this idempotency_key.', 'Use a new key for a new request.');
   when check_violation then
     get stacked diagnostics refused = constraint_name;
+    if refused not like 'adjustments_%' then
+      perform app.fail_posting(refused);
+    end if;
     perform app.fail_check('adjustments', refused);
 end;
 $$;
@@ -317,12 +311,15 @@ begin
     perform app.fail(422, 'invalid_value', 'reason: why it is taken back, in 3 to 1000 characters.');
   end if;
   entry := app.reverse_entry(
-    present.journal_entry_id, coalesce(reverse_adjustment.effective_on, greatest(present.effective_on, app.today_in(present.community_id))), btrim(reverse_adjustment.reason));
+    present.journal_entry_id, app.reversal_day(present.journal_entry_id, reverse_adjustment.effective_on), left(btrim(reverse_adjustment.reason), 500));
   update public.adjustments a set status = 'reversed', reversal_reason = btrim(reverse_adjustment.reason), reversal_entry_id = entry where a.id = present.id;
   return entry;
 exception
   when check_violation then
     get stacked diagnostics refused = constraint_name;
+    if refused not like 'adjustments_%' then
+      perform app.fail_posting(refused);
+    end if;
     perform app.fail_check('adjustments', refused);
 end;
 $$;

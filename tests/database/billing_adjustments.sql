@@ -1,7 +1,7 @@
 -- Credit notes, waivers and write-offs: never more than the charge, never without a reason, and never changed.
 
 begin;
-select plan(49);
+select plan(51);
 
 select tests.create_community('Alder'), tests.create_community('Cedar');
 select tests.create_unit('1', 'Alder'), tests.create_unit('2', 'Alder'), tests.create_unit('9', 'Cedar');
@@ -84,7 +84,7 @@ select throws_ok($$select public.adjust_charge(tests.kept('charge')::uuid, 'writ
 select tests.as_studio();
 select is(pg_temp.owed('Ana'), 0.0, 'a write-off without an amount is of all that is left');
 select is((select amount from public.adjustments where id = tests.kept('write_off')::uuid), 49.5, 'and says how much that was');
-select throws_ok($$update public.adjustments set amount = 1 where id = tests.kept('waiver')::uuid$$, 'PT409', 'append_only', 'nobody changes one, Studio included');
+select throws_ok($$update public.adjustments set amount = 1 where id = tests.kept('waiver')::uuid$$, 'PT409', 'column_frozen', 'nobody changes one, Studio included');
 select throws_ok($$update public.adjustments set status = 'reversed' where id = tests.kept('waiver')::uuid$$, '23514', null, 'or calls it reversed without an entry');
 select throws_ok($$delete from public.adjustments where id = tests.kept('waiver')::uuid$$, 'PT409', 'delete_refused', 'or deletes it');
 select throws_ok($$insert into public.adjustments (number, community_id, kind, charge_id, amount, decimals, effective_on, reason, journal_entry_id)
@@ -100,7 +100,17 @@ select throws_ok($$select public.reverse_adjustment(tests.kept('waiver')::uuid, 
 select tests.as_studio();
 select is(pg_temp.owed('Ana'), 20.5, 'and is owed again');
 select is(app.charge_open(tests.id('Alder'), tests.kept('charge')::uuid), 20.5, 'and may be adjusted again');
-select throws_ok($$update public.adjustments set reversal_reason = 'Another' where id = tests.kept('waiver')::uuid$$, 'PT409', 'append_only', 'what was taken back stays so');
+select throws_ok($$update public.adjustments set reversal_reason = 'Another' where id = tests.kept('waiver')::uuid$$, 'PT409', 'column_frozen', 'what was taken back stays so');
+
+-- Long words ----------------------------------------------------------------------------------------------------------------
+
+select tests.keep('long_entry', app.post_charges(tests.id('Alder'), tests.kept('fund')::uuid, tests.kept('income')::uuid, 'other', current_date - 20, current_date - 10,
+  repeat('w', 500), array[row(tests.id('1'), tests.id('Ana'), 10, current_date - 20, current_date, null, null)::app.charge_line]));
+select tests.authenticate_as('accountant');
+select lives_ok($$select tests.keep('of_long', public.adjust_charge((select c.id from public.charges c where c.journal_entry_id = tests.kept('long_entry')::uuid), 'credit_note', repeat('y', 1000), 1))$$,
+  'a charge whose description is as long as can be is adjusted');
+select lives_ok($$select public.reverse_adjustment(tests.kept('of_long')::uuid, repeat('z', 1000))$$, 'and that is taken back for as long a reason');
+select tests.as_studio();
 
 -- A closed period, a charge that was taken back, the books ------------------------------------------------------------------
 

@@ -1,7 +1,7 @@
 -- A charge is the document of one posting, and agrees with it whoever writes.
 
 begin;
-select plan(27);
+select plan(29);
 
 select tests.create_community('Alder');
 select tests.create_community('Birch');
@@ -78,6 +78,15 @@ select is((select sum(s.balance) from public.subaccounts s where s.community_id 
 select lives_ok($$select app.reverse_charges((select c.journal_entry_id from public.charges c where c.amount = 66.67), '2026-03-01', 'Wrong unit')$$, 'an entry of charges is reversed whole');
 select is((select sum(s.balance) from public.subaccounts s where s.community_id = tests.id('Alder')), 5.00, 'and is no longer owed');
 select throws_ok($$select app.reverse_charges((select c.journal_entry_id from public.charges c where c.amount = 66.67), '2026-03-01', 'Again')$$, 'PT409', 'charge_reversed', 'once');
+
+-- A repeated request after its day was closed ---------------------------------------------------------------------------
+
+select tests.authenticate_as('mia');
+select public.close_period(tests.id('Alder'), '2026-03-31');
+select is((select count(*) from public.charge_unit(tests.id('1'), tests.kept('fund')::uuid, 100.00, 'A lost key', '2026-02-10', '2026-02-20', idempotency_key => 'key 1')), 2::bigint,
+  'whoever asks again after the month was closed is answered as before');
+select throws_ok($$select public.charge_unit(tests.id('1'), tests.kept('fund')::uuid, 100.00, 'A lost key', '2026-02-10', '2026-02-20', idempotency_key => 'key 2')$$, 'PT409', 'period_closed',
+  'and nobody charges anew');
 
 select * from finish();
 rollback;

@@ -192,7 +192,7 @@ select is((select j.reverses_id from public.journal_entries j where j.id = tests
 select throws_ok(format('select public.reverse_expense_payment(%L, ''Again'')', tests.kept('lift')), 'PT409', 'transition_refused', 'once');
 select lives_ok(format('select public.pay_expense(%L)', tests.kept('lift')), 'it is paid again');
 select lives_ok(format('select public.reverse_expense_payment(%L, ''Once more'')', tests.kept('lift')), 'and taken back again');
-select throws_ok(format('select public.cancel_expense(%L, repeat(''x'', 501))', tests.kept('lift')), 'PT422', 'reason_required', 'a reason is short');
+select throws_ok(format('select public.cancel_expense(%L, repeat(''x'', 501))', tests.kept('lift')), 'PT422', 'invalid_value', 'a reason is short');
 select tests.keep('reversal', public.cancel_expense(tests.kept('lift')::uuid, 'Another building''s'));
 select is((select row(e.status, e.cancelled_because, e.journal_entry_id, e.reversal_entry_id)::text from public.expenses e where e.id = tests.kept('lift')::uuid),
   row('cancelled', 'Another building''s', tests.kept('entry'), tests.kept('reversal'))::text, 'what is cancelled is reversed, and says why');
