@@ -257,12 +257,13 @@ test('what is known of a user is what the tables say at every moment, while toke
   const contradictions: unknown[] = [];
   let known = 0;
   let kept = 0;
-  // Both sides of the comparison are of one snapshot.
+  // Both sides of the comparison are of one snapshot, and of one moment: what is stale at it, nobody uses. So is what was found for a
+  // token whose minting had begun before the role was revoked, and that learned of it in between: a role that had not yet ended.
   const watching = (async () => {
     while (!isOver) {
       const [row] = await stack.adminSql<{ is_known: boolean; access: unknown; computed: unknown; agrees: boolean; is_kept: boolean; communities: unknown; session_agrees: boolean }>(
-        `select a.known_version = a.version as is_known, a.access, app.compute_access(a.user_id) as computed, a.access = app.compute_access(a.user_id) as agrees,
-           k.session_id is not null as is_kept, k.communities,
+        `select a.known_version = a.version and a.stale_at > now() as is_known, a.access, app.compute_access(a.user_id) as computed, a.access = app.compute_access(a.user_id) as agrees,
+           k.session_id is not null and k.stale_at > now() as is_kept, k.communities,
            k.communities = array(select c::uuid from jsonb_object_keys(app.compute_access(a.user_id) -> 'communities') c) as session_agrees
          from private.user_access a left join private.session_access k on k.user_id = a.user_id where a.user_id = $1`,
         [id],
@@ -284,6 +285,32 @@ test('what is known of a user is what the tables say at every moment, while toke
   expect(known, 'there was something to compare').toBeGreaterThan(10);
   expect(kept, 'for the session, too').toBeGreaterThan(10);
   expect(contradictions).toEqual([]);
+});
+
+test('a token whose minting began before a role was revoked, and that was minted after it, is not believed', async () => {
+  const { id } = await stack.createUser({ email: 'minted-late@test.example' });
+  const client = await stack.client('minted-late@test.example');
+  const [granted] = await stack.sql<{ id: string }>(`select public.grant_role($1, 'manager', community_id => $2) as id`, [id, communityId]);
+  const minting = new pg.Client({ connectionString: stack.adminUrl });
+  await minting.connect();
+  try {
+    await minting.query('begin');
+    await minting.query('select now()');
+    await stack.sql('select public.revoke_role($1)', [granted?.id]);
+    const { rows } = await minting.query<{ told: { communities: object; valid_until: string } }>(
+      `select app.access_token(jsonb_build_object('user_id', s.user_id, 'claims', jsonb_build_object('session_id', s.id))) #> '{claims,app_metadata}' as told
+       from auth.sessions s where s.user_id = $1`,
+      [id],
+    );
+    await minting.query('commit');
+    // At its own moment the role had not ended; the next moment is not its.
+    expect(rows[0]?.told.communities).toEqual({ [communityId]: ['manager'] });
+    expect(Date.parse(rows[0]?.told.valid_until ?? '')).toBeLessThanOrEqual(Date.now());
+  } finally {
+    await minting.end();
+  }
+  expect((await client.from('units').select('id').limit(1)).data).toEqual([]);
+  expect((await client.rpc('my_permissions', { community_id: communityId })).data).toEqual([]);
 });
 
 test('who mints a token does not wait for a change of roles, and what was computed before it does not count after it', async () => {
