@@ -49,35 +49,46 @@ comment on column app.row_references.parent_columns is 'The columns they refer t
 comment on column app.row_references.nullable_columns is 'Those of the columns that refer that may be null: if one is, the row refers to nothing.';
 comment on column app.row_references.condition is 'A template for format(): what joins the child %1$s to its parent %2$s.';
 
+-- These look things up in PL/pgSQL, which keeps the plans of its queries: in SQL each call would be planned anew, and a migration calls
+-- them hundreds of times.
+
 create function app.qualified(tracked regclass)
 returns text
-language sql
+language plpgsql
 stable
 set search_path = ''
-return (
-  select format('%I.%I', n.nspname, c.relname)
-  from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
-  where c.oid = tracked);
+as $$
+begin
+  return (
+    select format('%I.%I', n.nspname, c.relname)
+    from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+    where c.oid = tracked);
+end;
+$$;
 
 comment on function app.qualified(regclass) is 'The table''s name with its schema, quoted where it needs to be.';
 
 create function app.reference_depth(tracked regclass)
 returns bigint
-language sql
+language plpgsql
 stable
 set search_path = ''
 as $$
-  with recursive above (table_id) as (
-    select con.confrelid from pg_catalog.pg_constraint con where con.conrelid = tracked and con.contype = 'f' and con.confdeltype in ('a', 'r', 'c')
-    union
-    select p.confrelid
-    from above a
-    -- Table by table, so that the index is used: the whole catalog is read otherwise.
-    cross join lateral (
-      select con.confrelid from pg_catalog.pg_constraint con where con.conrelid = a.table_id and con.contype = 'f' and con.confdeltype in ('a', 'r', 'c') offset 0
-    ) p
-  )
-  select count(*) from above
+begin
+  return (
+    with recursive above (table_id) as (
+      select con.confrelid from pg_catalog.pg_constraint con where con.conrelid = tracked and con.contype = 'f' and con.confdeltype in ('a', 'r', 'c')
+      union
+      select p.confrelid
+      from above a
+      -- Table by table, so that the index is used: the whole catalog is read otherwise.
+      cross join lateral (
+        select con.confrelid from pg_catalog.pg_constraint con where con.conrelid = a.table_id and con.contype = 'f' and con.confdeltype in ('a', 'r', 'c') offset 0
+      ) p
+    )
+    select count(*) from above
+  );
+end;
 $$;
 
 comment on function app.reference_depth(regclass) is
@@ -145,11 +156,14 @@ comment on function app.require_read_committed() is 'Refuses to look for live ch
 
 create function app.parents_to_check(tracked regclass)
 returns table (name name, parent_name name, parent text, condition text, is_deferrable boolean, only_if text)
-language sql
+language plpgsql
 stable
 set search_path = ''
 as $$
+#variable_conflict use_column
+begin
   -- Every key is read once: the view asks the catalog about each.
+  return query
   with own as materialized (
     select * from app.row_references r where r.child_id = tracked
   ), above as materialized (
@@ -188,7 +202,8 @@ as $$
         where other.child_columns[array_position(other.parent_columns, m.other_column)]
           is distinct from r.child_columns[array_position(r.parent_columns, m.parent_column)])
   ) i
-  where not i.always_implied
+  where not i.always_implied;
+end;
 $$;
 
 comment on function app.parents_to_check(regclass) is
@@ -320,13 +335,17 @@ comment on function app.archive_body(regclass) is 'The body of app.tg_<table>__a
 
 create function app.guard_name(tracked regclass, task text)
 returns name
-language sql
+language plpgsql
 stable
 set search_path = ''
-return (
-  select format('tg_%s%s__%s', case when n.nspname <> 'public' then n.nspname || '_' end, c.relname, task)
-  from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
-  where c.oid = tracked);
+as $$
+begin
+  return (
+    select format('tg_%s%s__%s', case when n.nspname <> 'public' then n.nspname || '_' end, c.relname, task)
+    from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+    where c.oid = tracked);
+end;
+$$;
 
 comment on function app.guard_name(regclass, text) is 'What a trigger function written for one table is called: tg_<table>__<task>.';
 
@@ -385,16 +404,16 @@ declare
   table_name constant text := app.qualified(tracked);
 begin
   execute format('create or replace function app.%I() returns trigger language plpgsql security definer set search_path = '''' as %L', called, app.archive_body(tracked));
-  execute format('comment on function app.%I() is %L', called,
-    'BEFORE a row is archived: takes it, so that nobody writes a child meanwhile. AFTER it is archived or restored: refuses while live rows lean on it (409 has_live_children), '
-    'takes its parts along. Written by app.guard_archiving. Definer: looks at rows that the caller may be unable to see.');
-  -- The function changes with every child; that it is called does not.
+  -- The function changes with every child; what it is for, and that it is called, do not.
   if exists (
     select from pg_catalog.pg_trigger t
     where t.tgrelid = tracked and t.tgname = '_040_archive' and t.tgfoid = to_regprocedure(format('app.%I()', called))
   ) then
     return;
   end if;
+  execute format('comment on function app.%I() is %L', called,
+    'BEFORE a row is archived: takes it, so that nobody writes a child meanwhile. AFTER it is archived or restored: refuses while live rows lean on it (409 has_live_children), '
+    'takes its parts along. Written by app.guard_archiving. Definer: looks at rows that the caller may be unable to see.');
   execute format('create or replace trigger _030_archive_taken before update of deleted_at on %s for each row when (old.deleted_at is null and new.deleted_at is not null) execute function app.%I()',
     table_name, called);
   execute format('create or replace trigger _040_archive after update of deleted_at on %s for each row when (old.deleted_at is distinct from new.deleted_at) execute function app.%I()',

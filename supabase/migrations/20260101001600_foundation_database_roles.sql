@@ -168,6 +168,8 @@ declare
   has_details boolean;
   scope text;
   condition text;
+  verbs text := 'select';
+  former record;
   called record;
 begin
   if not exists (select from pg_catalog.pg_class c where c.oid = tracked and c.relnamespace = 'public'::regnamespace) then
@@ -193,29 +195,34 @@ begin
     return;
   end if;
 
+  -- What an earlier call left. A statement that finds nothing to do costs as much as one that does, so what is not there is not dropped.
+  for former in
+    select p.polname as policy from pg_catalog.pg_policy p
+    where p.polrelid = tracked and p.polname = any (array(select table_name || o.suffix from unnest('{_select_reporting,_select_maintenance,_update_maintenance,_insert_maintenance}'::text[]) o (suffix)))
+  loop
+    execute format('drop policy %I on %s', former.policy, tracked);
+  end loop;
+  if has_any_column_privilege('vicinia_reporting', tracked, 'select') then
+    execute format('revoke select on %s from vicinia_reporting', tracked);
+  end if;
+
   condition := format(scope, 'reporting', case when has_details then 'true' else '' end);
-  execute format('drop policy if exists %I on %s', table_name || '_select_reporting', tracked);
   execute format('create policy %I on %s for select to vicinia_reporting using (%s)', table_name || '_select_reporting', tracked, condition);
-  execute format('revoke select on %s from vicinia_reporting', tracked);
   execute format('grant select%s on %s to vicinia_reporting',
     (select format(' (%s)', string_agg(quote_ident(c), ', ')) from unnest(columns) c where c <> all (secrets) having secrets <> '{}'), tracked);
 
   condition := format(scope, 'maintained', '');
-  execute format('drop policy if exists %I on %s', table_name || '_select_maintenance', tracked);
   execute format('create policy %I on %s for select to vicinia_maintenance using (%s)', table_name || '_select_maintenance', tracked, condition);
-  execute format('grant select on %s to vicinia_maintenance', tracked);
-
   -- What may belong to the site or to an organization decides who may do what, or how the whole is set up: it is read only.
   if (is_community and is_tracked) or table_name in ('organizations', 'communities') then
-    execute format('drop policy if exists %I on %s', table_name || '_update_maintenance', tracked);
     execute format('create policy %I on %s for update to vicinia_maintenance using (%s) with check (%s)', table_name || '_update_maintenance', tracked, condition, condition);
-    execute format('grant update on %s to vicinia_maintenance', tracked);
+    verbs := verbs || ', update';
   end if;
   if is_community and is_tracked then
-    execute format('drop policy if exists %I on %s', table_name || '_insert_maintenance', tracked);
     execute format('create policy %I on %s for insert to vicinia_maintenance with check (%s)', table_name || '_insert_maintenance', tracked, condition);
-    execute format('grant insert on %s to vicinia_maintenance', tracked);
+    verbs := verbs || ', insert';
   end if;
+  execute format('grant %s on %s to vicinia_maintenance', verbs, tracked);
 
   -- Checks and the conditions of triggers are evaluated with the writer's rights.
   for called in

@@ -25,11 +25,16 @@ do $$ begin
   end if;
 end $$;
 
--- PostgREST reads the schema again whenever it changes.
+-- PostgREST reads the schema again whenever it changes. It is told when the transaction commits, so once in each: the first
+-- statement that changes something asks what, the thousand that may follow need not.
 create or replace function extensions.pgrst_ddl_watch() returns event_trigger language plpgsql set search_path = '' as $$
 begin
+  if current_setting('vicinia.pgrst_is_told', true) = 'yes' then
+    return;
+  end if;
   if exists (select from pg_event_trigger_ddl_commands() where schema_name is distinct from 'pg_temp') then
     notify pgrst, 'reload schema';
+    perform set_config('vicinia.pgrst_is_told', 'yes', true);
   end if;
 end $$;
 
