@@ -15,6 +15,10 @@ with people (number, email, full_name) as (
     (7, 'family@demo.example', 'Анна Петрова'),
     (8, 'gerente@demo.example', 'Lucía Hernández')
 ),
+-- A hash is meant to take long: one does for all of them.
+secret as materialized (
+  select extensions.crypt('vicinia-demo', extensions.gen_salt('bf', 8)) as hash
+),
 users as (
   insert into auth.users (
     instance_id, id, aud, role, email, encrypted_password, email_confirmed_at, raw_app_meta_data, raw_user_meta_data,
@@ -22,10 +26,10 @@ users as (
   )
   select
     '00000000-0000-0000-0000-000000000000', format('00000000-0000-4000-8000-%s', lpad(number::text, 12, '0'))::uuid, 'authenticated', 'authenticated',
-    email, extensions.crypt('vicinia-demo', extensions.gen_salt('bf', 8)), now(),
+    email, hash, now(),
     '{"provider": "email", "providers": ["email"]}', jsonb_build_object('full_name', full_name),
     now(), now(), '', '', '', ''
-  from people
+  from people, secret
   returning id, email
 )
 insert into auth.identities (id, provider_id, user_id, identity_data, provider, last_sign_in_at, created_at, updated_at)

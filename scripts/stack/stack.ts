@@ -93,20 +93,24 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     });
     closers.push(() => auth.close());
 
-    const storageUrl = postgres.url(database, 'supabase_storage_admin');
-    const storage = await liteStorage({ databaseUrl: storageUrl, keys, config, directory: options.storageDir });
-    const storagePool = new pg.Pool({ connectionString: storageUrl, max: 2, idleTimeoutMillis: 60_000 });
-    storagePool.on('error', (error) => logFrom('storage')(error.message));
-    closers.push(async () => void (await Promise.all([storage.close(), storagePool.end()])));
-
-    const postgrest = await startPostgrest({
+    // PostgREST reads the schema for a while; Storage comes up meanwhile.
+    const coming = startPostgrest({
       databaseUrl: postgres.url(database, 'authenticator'),
       keys,
       config,
       ...(options.restConnections !== undefined && { connections: options.restConnections }),
       onLog: logFrom('postgrest'),
     });
-    closers.push(() => postgrest.process.stop());
+    coming.catch(() => undefined); // awaited below
+    closers.push(() => coming.then(({ process }) => process.stop(), () => undefined));
+
+    const storageUrl = postgres.url(database, 'supabase_storage_admin');
+    const storage = await liteStorage({ databaseUrl: storageUrl, keys, config, directory: options.storageDir });
+    const storagePool = new pg.Pool({ connectionString: storageUrl, max: 2, idleTimeoutMillis: 60_000 });
+    storagePool.on('error', (error) => logFrom('storage')(error.message));
+    closers.push(async () => void (await Promise.all([storage.close(), storagePool.end()])));
+
+    const postgrest = await coming;
 
     const functions = options.functions
       ? createFunctionsRuntime({ keys, config, url, databaseUrl, onLog: logFrom('functions'), ...(options.moreFunctions && { more: options.moreFunctions }) })
