@@ -109,7 +109,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     closers.push(() => postgrest.process.stop());
 
     const functions = options.functions
-      ? createFunctionsRuntime({ keys, config, url, databaseUrl, onLog: logFrom('functions'), ...(options.moreFunctions && { more: options.moreFunctions }) })
+      ? createFunctionsRuntime({ keys, config, url, postgrestUrl: postgrest.url, databaseUrl, onLog: logFrom('functions'), ...(options.moreFunctions && { more: options.moreFunctions }) })
       : undefined;
     if (functions) closers.push(() => functions.stop());
 
