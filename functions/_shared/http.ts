@@ -5,20 +5,27 @@ import type { z } from "zod";
 import { ApiError } from "./errors.ts";
 import { log } from "./log.ts";
 
+const allowOrigin = "*";
+const exposeHeaders = "content-disposition";
+const preflight = cors({
+  origin: allowOrigin,
+  allowHeaders: ["authorization", "apikey", "content-type", "x-client-info", "x-device-key"],
+  exposeHeaders: [exposeHeaders],
+});
+
 /**
  * The app of one function: reachable at /<name> as Supabase routes it, from any origin, with every request logged and
  * every error mapped.
  */
 export function createApp(name: string): Hono {
   const app = new Hono().basePath(`/${name}`);
-  app.use(cors({
-    origin: "*",
-    allowHeaders: ["authorization", "apikey", "content-type", "x-client-info", "x-device-key"],
-    exposeHeaders: ["content-disposition"],
-  }));
   app.use(async (c, next) => {
+    if (c.req.method === "OPTIONS") return preflight(c, next);
     const startedAt = performance.now();
     await next();
+    // On the answer as it is: what is said before there is one makes Hono copy it.
+    c.res.headers.set("access-control-allow-origin", allowOrigin);
+    c.res.headers.set("access-control-expose-headers", exposeHeaders);
     log("info", "request", {
       function: name,
       method: c.req.method,

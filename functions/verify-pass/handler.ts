@@ -5,9 +5,9 @@ import { createApp, parse, parseJson } from "../_shared/http.ts";
 
 /**
  * Who asks: a signed-in guard or resident by their JWT, a device at a gate by its key. A device that was given a legacy key of the
- * project sends that as a JWT besides. The database finds out.
+ * project sends that as a JWT besides. The database finds out. From where they ask is for the audit log.
  */
-export type Asker = { authorization?: string; deviceKey?: string };
+export type Asker = { authorization?: string; deviceKey?: string; forwardedFor?: string };
 
 /** What is asked, as the database takes it. */
 export type Question = {
@@ -59,7 +59,7 @@ export function verifyPass(dependencies: Dependencies): Hono {
   const app = createApp("verify-pass");
 
   app.post("/", async (c) => {
-    const asker = askerOf(c.req.header("authorization"), c.req.header("x-device-key"));
+    const asker = askerOf(c.req.header("authorization"), c.req.header("x-device-key"), c.req.header("x-forwarded-for"));
     const { pass, code, plate, card, ...more } = parse(attempt, parseJson(await c.req.text()));
     const [kind] = shown({ pass, code, plate, card });
     if (kind === undefined) throw new Error("the schema let a body without a credential through");
@@ -77,12 +77,14 @@ function shown(told: { [kind in keyof typeof methods]?: string | undefined }): [
 }
 
 /** What of the headers tells who asks; a user's JWT counts before a device's key, in the database. */
-function askerOf(authorization: string | undefined, deviceKey: string | undefined): Asker {
+function askerOf(authorization?: string, deviceKey?: string, forwardedFor?: string): Asker {
   const asker: Asker = {
     ...(authorization !== undefined && /^Bearer\s+\S+\.\S+\.\S+$/i.test(authorization) && { authorization }),
     ...(deviceKey !== undefined && deviceKey.length <= 200 && { deviceKey }),
   };
-  if (Object.keys(asker).length > 0) return asker;
+  if (Object.keys(asker).length > 0) {
+    return forwardedFor !== undefined && forwardedFor.length <= 200 ? { ...asker, forwardedFor } : asker;
+  }
   throw new ApiError(
     401,
     "missing_credentials",

@@ -34,6 +34,8 @@ export function createFunctionsRuntime(options: {
   config: SupabaseConfig;
   /** The address of the stack. */
   url: string;
+  /** PostgREST, past the gateway. */
+  postgrestUrl: string;
   /** Connects as role `postgres`. */
   databaseUrl: string;
   /** Functions besides those of the project: where the code of each begins. */
@@ -49,6 +51,7 @@ export function createFunctionsRuntime(options: {
     SUPABASE_PUBLISHABLE_KEYS: JSON.stringify({ default: keys.publishable }),
     SUPABASE_SECRET_KEYS: JSON.stringify({ default: keys.secret }),
     SUPABASE_DB_URL: options.databaseUrl,
+    POSTGREST_URL: options.postgrestUrl,
   };
 
   return {

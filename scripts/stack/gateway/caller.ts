@@ -9,7 +9,12 @@ export function setBearer(c: Context, jwt: string): void {
 
 /** The JWT with which a request goes on: the user's, or that of the API key's role. */
 export function bearerOf(c: Context): string | undefined {
-  return /^Bearer\s+(.+)$/i.exec(authorizationOf(c) ?? '')?.[1];
+  return bearerIn(authorizationOf(c));
+}
+
+/** The token of a header `authorization` that brings one. */
+export function bearerIn(authorization: string | undefined): string | undefined {
+  return /^Bearer\s+(.+)$/i.exec(authorization ?? '')?.[1];
 }
 
 /** The headers with which a request goes on to a service: without the API key, which is ours alone to read. */
@@ -22,6 +27,6 @@ export function headersOf(c: Context): Headers {
 }
 
 /** The header `authorization` with which a request goes on. */
-export function authorizationOf(c: Context): string | undefined {
+function authorizationOf(c: Context): string | undefined {
   return (c.get(authorizationKey) as string | undefined) ?? c.req.header('authorization');
 }

@@ -1,14 +1,15 @@
-import { createAdaptorServer } from '@hono/node-server';
+import { createServer, type RequestListener } from 'node:http';
+import { getRequestListener } from '@hono/node-server';
 import { type Context, Hono } from 'hono';
 import { cors } from 'hono/cors';
 import type { AuthService } from '../auth/routes.ts';
 import type { FunctionsRuntime } from '../functions-runtime.ts';
 import type { StackKeys } from '../keys.ts';
 import type { MailCatcher } from '../mail.ts';
-import { apiKeys, validJwt } from './api-keys.ts';
+import { apiKeys, validJwt, withoutApiKey } from './api-keys.ts';
 import { mailPages } from './mail-pages.ts';
-import { passOn, relay } from './proxy.ts';
-import { needsWhere } from './rest.ts';
+import { passOn } from './proxy.ts';
+import { restRequests } from './rest.ts';
 
 export type GatewayParts = {
   keys: StackKeys;
@@ -22,8 +23,23 @@ export type GatewayParts = {
   onLog: (line: string) => void;
 };
 
+// What a page of another origin may read of an answer, as on Supabase.
+const exposeHeaders = [
+  'Content-Encoding',
+  'Content-Location',
+  'Content-Range',
+  'Content-Type',
+  'Date',
+  'Link',
+  'Location',
+  'Preference-Applied',
+  'Server',
+  'X-Total-Count',
+  'X-Sb-Error-Code',
+];
+
 /** Everything under one address, with the paths that Supabase has. */
-export function createGateway(parts: GatewayParts): Hono {
+export function createGateway(parts: GatewayParts): RequestListener {
   const { keys, functions } = parts;
   const gateway = new Hono();
 
@@ -35,19 +51,7 @@ export function createGateway(parts: GatewayParts): Hono {
   const crossOrigin = cors({
     origin: '*',
     allowMethods: ['GET', 'HEAD', 'PUT', 'PATCH', 'POST', 'DELETE', 'OPTIONS'],
-    exposeHeaders: [
-      'Content-Encoding',
-      'Content-Location',
-      'Content-Range',
-      'Content-Type',
-      'Date',
-      'Link',
-      'Location',
-      'Preference-Applied',
-      'Server',
-      'X-Total-Count',
-      'X-Sb-Error-Code',
-    ],
+    exposeHeaders,
     maxAge: 3600,
   });
   for (const path of ['/rest/*', '/auth/*', '/storage/*', '/realtime/*', '/graphql/*']) gateway.use(path, crossOrigin);
@@ -66,11 +70,6 @@ export function createGateway(parts: GatewayParts): Hono {
     });
   });
   gateway.route('/', mailPages(parts.mails));
-
-  gateway.use('/rest/v1', apiKeys(keys, { required: true }));
-  gateway.use('/rest/v1/*', apiKeys(keys, { required: true }), needsWhere);
-  gateway.all('/rest/v1/*', (c) => relay(c, parts.postgrestUrl + pathBelow(c, '/rest/v1')));
-  gateway.all('/rest/v1', (c) => relay(c, `${parts.postgrestUrl}/`));
 
   // Opened from mails and by sign-in providers, which bring no key.
   const withoutKey = /^\/auth\/v1\/(verify|callback|authorize|\.well-known\/.*)$/;
@@ -94,14 +93,23 @@ export function createGateway(parts: GatewayParts): Hono {
   gateway.all('/graphql/v1', elsewhere('GraphQL'));
 
   gateway.notFound((c) => c.json({ message: 'no Route matched with those values' }, 404));
-  return gateway;
+
+  const rest = restRequests({
+    keys,
+    postgrestUrl: parts.postgrestUrl,
+    headers: { 'access-control-allow-origin': '*', 'access-control-expose-headers': exposeHeaders.join(',') },
+    onLog: parts.onLog,
+  });
+  const others = getRequestListener(gateway.fetch, { hostname: '127.0.0.1' });
+  return (incoming, outgoing) => rest(incoming, outgoing) || others(incoming, outgoing);
 
   async function callFunction(c: Context): Promise<Response> {
     const name = c.req.param('name') ?? '';
     if (!functions?.names().includes(name)) {
       return c.json({ code: 'NOT_FOUND', message: 'Requested function was not found' }, 404);
     }
-    const call = async () => passOn(c, (await functions.urlOf(name)) + pathBelow(c, '/functions/v1'));
+    const { pathname, search } = new URL(c.req.url);
+    const call = async () => passOn(c, (await functions.urlOf(name)) + pathname.slice('/functions/v1'.length) + withoutApiKey(search));
     if (!functions.verifiesJwt(name)) return call();
     return (await validJwt(keys)(c, async () => void (c.res = await call()))) ?? c.res;
   }
@@ -111,7 +119,7 @@ export function createGateway(parts: GatewayParts): Hono {
 export type GatewayServer = {
   port: number;
   /** Lets a gateway answer; until then every request is told to come back. */
-  serve(gateway: Hono): void;
+  serve(gateway: RequestListener): void;
   close(): Promise<void>;
 };
 
@@ -122,13 +130,9 @@ export type GatewayServer = {
  * @throws in one sentence when it is taken
  */
 export async function listen(port: number): Promise<GatewayServer> {
-  let gateway: Hono | undefined;
-  const server = createAdaptorServer({
-    hostname: '127.0.0.1',
-    fetch: (request, environment) =>
-      gateway?.fetch(request, environment) ??
-        Response.json({ message: 'The stack is starting.' }, { status: 503, headers: { 'retry-after': '1' } }),
-  });
+  let gateway: RequestListener = (_, outgoing) =>
+    void outgoing.writeHead(503, { 'content-type': 'application/json', 'retry-after': '1' }).end('{"message":"The stack is starting."}');
+  const server = createServer((incoming, outgoing) => gateway(incoming, outgoing));
   await new Promise<void>((resolve, reject) => {
     server.once(
       'error',
@@ -148,20 +152,7 @@ export async function listen(port: number): Promise<GatewayServer> {
     close: () =>
       new Promise((resolve) => {
         server.close(() => resolve());
-        if ('closeAllConnections' in server) server.closeAllConnections();
+        server.closeAllConnections();
       }),
   };
-}
-
-function pathBelow(c: Context, base: string): string {
-  const { pathname, search } = new URL(c.req.url);
-  return pathname.slice(base.length) + withoutApiKey(search);
-}
-
-/** PostgREST would take the key for a filter. */
-function withoutApiKey(search: string): string {
-  return search.replace(/([?&])apikey=[^&]*(&|$)/, (_, before: string, after: string) => (after ? before : '')).replace(
-    /\?$/,
-    '',
-  );
 }

@@ -44,6 +44,39 @@ describe('the database API passes through the gateway unchanged', () => {
     expect([head.status, await head.text()]).toEqual([200, '']);
   });
 
+  test.each([10, 65_536, 1_000_000])('requests and answers of %d bytes and more, pieces and all', async (length) => {
+    const label = 'Ж'.repeat(length / 2);
+    const response = await fetch(`${stack.url}/rest/v1/shelves?select=label`, {
+      method: 'POST',
+      headers: { ...asService(), prefer: 'return=representation' },
+      body: JSON.stringify({ id: -2, label }),
+    });
+    expect(response.status).toBe(201);
+    expect(await response.json()).toEqual([{ label }]);
+    await stack.sql('delete from public.shelves where id = -2');
+  });
+
+  test('a body without a length', async () => {
+    const pieces = ['{"id": -3, ', '"label": "in pieces"}'].map((piece) => new TextEncoder().encode(piece));
+    const body = new ReadableStream({ pull: (controller) => (pieces.length > 0 ? controller.enqueue(pieces.shift()) : controller.close()) });
+    const response = await fetch(`${stack.url}/rest/v1/shelves`, { method: 'POST', headers: asService(), body, duplex: 'half' } as RequestInit);
+    expect(response.status).toBe(201);
+    expect(await stack.sql('delete from public.shelves where id = -3 returning label')).toEqual([{ label: 'in pieces' }]);
+  });
+
+  test('what a page of another origin may read of answers and of refusals', async () => {
+    const answers = await Promise.all([
+      fetch(`${stack.url}/rest/v1/shelves?limit=1`, { headers: asService() }),
+      fetch(`${stack.url}/rest/v1/shelves?limit=1`),
+      fetch(`${stack.url}/rest/v1/shelves`, { method: 'DELETE', headers: asService() }),
+    ]);
+    expect(answers.map(({ status }) => status)).toEqual([200, 401, 400]);
+    for (const { headers } of answers) {
+      expect(headers.get('access-control-allow-origin')).toBe('*');
+      expect(headers.get('access-control-expose-headers')).toContain('Content-Range');
+    }
+  });
+
   test('an error keeps its token, and the status in its code', async () => {
     const response = await fetch(`${stack.url}/rest/v1/rpc/refuse`, {
       method: 'POST',
