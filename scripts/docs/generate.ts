@@ -133,13 +133,13 @@ function tableSection(page: Page, relation: Relation, catalog: Catalog, origins:
   if (relation.states.length > 0) page.add(...stateTable(relation, catalog));
   const indexes = relation.indexes.map(({ name, definition }) => [code(name), code(definition.replace(/^CREATE (UNIQUE )?INDEX \S+ ON (ONLY )?\S+ USING /, (_, unique: string | undefined) => (unique ? 'unique ' : '')))]);
   const triggers = relation.triggers
-    .filter((trigger) => !usual.has(trigger.function))
+    .filter((trigger) => !usual.test(trigger.function))
     .map(({ name, function: called, comment }) => [code(name), code(called), text(comment)]);
   page.add(...details('Indexes and triggers', [...table(['index', 'on'], indexes), ...table(['trigger', 'runs', 'which'], triggers)]));
 }
 
 /** What every tracked table has, and app.track says. */
-const usual = new Set(['app.tg__touch', 'app.tg__audit', 'app.tg__delete_refused', 'app.tg__frozen']);
+const usual = /^app\.tg_(_touch|_made|_delete_refused|_frozen|\w+__audit(_\d+)?)$/;
 
 function viewSection(page: Page, relation: Relation, origins: Origins): void {
   page.heading(3, shortName(fullName(relation)), `view ${fullName(relation)}`);

@@ -291,35 +291,39 @@ returns trigger
 language plpgsql
 set search_path = ''
 as $$
-declare
-  actor text;
-  claims text;
 begin
   new.updated_at := now();
-  -- app.actor_id(), written out: every written row comes past here.
-  if current_setting('role') in ('authenticated', 'anon', 'service_role') or pg_has_role(session_user, 'postgres', 'member') then
-    -- Reading the claims takes longer than all the rest, so it is done once for each text of them. Whoever could set what is kept here
-    -- could as well set the claims themselves: it is believed where they are.
-    if current_setting('app.claims_read', true) is distinct from current_setting('request.jwt.claims', true) then
-      actor := set_config('app.claims_actor', coalesce(nullif(current_setting('request.jwt.claims', true), '')::jsonb ->> 'sub', ''), true);
-      claims := set_config('app.claims_read', current_setting('request.jwt.claims', true), true);
-    end if;
-    new.updated_by := nullif(current_setting('app.claims_actor', true), '');
-  else
-    new.updated_by := null;
-  end if;
+  -- app.actor_id(), written out: every written row comes past here. Reading the claims takes longer than all the rest, so it is done
+  -- once for each text of them. Whoever could set what is kept here could as well set the claims themselves: it is believed where they are.
+  new.updated_by := case
+    when current_setting('role') not in ('authenticated', 'anon', 'service_role') and not pg_has_role(session_user, 'postgres', 'member') then null
+    when current_setting('app.claims_read', true) is not distinct from current_setting('request.jwt.claims', true) then nullif(current_setting('app.claims_actor', true), '')::uuid
+    when set_config('app.claims_read', current_setting('request.jwt.claims', true), true) is not null
+      then nullif(set_config('app.claims_actor', coalesce(nullif(current_setting('request.jwt.claims', true), '')::json ->> 'sub', ''), true), '')::uuid
+  end;
   if tg_op = 'INSERT' then
     new.created_at := coalesce(new.created_at, new.updated_at);
     new.created_by := coalesce(new.updated_by, new.created_by);
-  elsif new.created_at is distinct from old.created_at or new.created_by is distinct from old.created_by then
-    new.created_at := old.created_at;
-    new.created_by := old.created_by;
   end if;
   return new;
 end;
 $$;
 
 comment on function app.tg__touch() is 'BEFORE INSERT OR UPDATE: keeps the row model''s columns. A user cannot write them, an import by a trusted role may set created_*.';
+
+create function app.tg__made()
+returns trigger
+language plpgsql
+set search_path = ''
+as $$
+begin
+  new.created_at := old.created_at;
+  new.created_by := old.created_by;
+  return new;
+end;
+$$;
+
+comment on function app.tg__made() is 'BEFORE UPDATE, with a WHEN clause that finds what was changed: when and by whom a row was made stays.';
 
 create function app.tg__frozen()
 returns trigger

@@ -199,8 +199,26 @@ end;
 $$;
 
 comment on function app.add_origin() is
-  'Writes from where the request comes into audit.origins. Called by what writes the log, where private.request found no such row: (select coalesce(r.origin_id, app.add_origin()) from private.request r). '
-  'Definer: nobody may write audit.origins; not executable by API roles.';
+  'Writes from where the request comes into audit.origins. Called by app.request_origin, where private.request found no such row. Definer: nobody may write audit.origins; not executable by API roles.';
+
+create function app.request_origin()
+returns integer
+language plpgsql
+volatile
+set search_path = ''
+as $$
+declare
+  origin integer;
+begin
+  if current_setting('request.headers', true) <> '' then
+    select coalesce(r.origin_id, app.add_origin()) into origin from private.request r;
+  end if;
+  return origin;
+end;
+$$;
+
+comment on function app.request_origin() is
+  'The row of audit.origins that tells from where the request comes, written if there is none yet; null outside of requests. Called by what writes the log, once it has something to write. Not executable by API roles.';
 
 create function app.request_address()
 returns inet
@@ -295,7 +313,7 @@ as $$
   insert into audit.log (table_id, operation, row_id, community_id, organization_id, actor_id, actor_label, origin_id, changes, action, note)
   values (
     tracked, 'action', record_action.row_id, community, organization, coalesce(actor, auth.uid()), case when actor is null then app.actor_label() end,
-    (select coalesce(r.origin_id, app.add_origin()) from private.request r), coalesce(details, '{}'), app.known_action(record_action.action),
+    app.request_origin(), coalesce(details, '{}'), app.known_action(record_action.action),
     coalesce(nullif(btrim(record_action.note), ''), nullif(current_setting('app.reason', true), '')))
   returning id
 $$;
@@ -372,9 +390,9 @@ comment on function app.ensure_partitions(regclass, integer) is
 select app.ensure_partitions('audit.log');
 
 -- Tracking -----------------------------------------------------------------------------------------------------------
--- Statement triggers over transition tables; hstore finds the changed columns in one C call per row.
--- Trigger arguments: [0] column that names the community, [1] column that names the organization, [2] secret columns,
--- [3] columns of which jsonb tells what their text tells, [4] columns of numbers and booleans: each name between spaces, none of them secret.
+-- Statement triggers over transition tables, whose function app.track makes for each table from its columns: comparing and telling
+-- them by name costs a third of what finding out did which there are.
+-- Trigger arguments: [0] column that names the community, [1] column that names the organization, [2] secret columns.
 
 create function app.redacted(told jsonb, secrets text[])
 returns jsonb
@@ -389,96 +407,197 @@ $$;
 
 comment on function app.redacted(jsonb, text[]) is 'The secret columns that occur in an audit entry, each replaced by "[redacted]".';
 
-create function app.changed_values(before jsonb, after jsonb, changed text[], secrets text[])
-returns jsonb
+create function app.columns_signature(tracked regclass)
+returns text
+language plpgsql
+stable
+set search_path = ''
+as $$
+begin
+  return (
+    select md5(string_agg(format('%s %s %s', a.attname, pg_catalog.format_type(a.atttypid, a.atttypmod), a.attcollation::regcollation), ', ' order by a.attnum))
+    from pg_catalog.pg_attribute a where a.attrelid = tracked and a.attnum > 0 and not a.attisdropped
+  );
+end;
+$$;
+
+comment on function app.columns_signature(regclass) is 'A hash of the names and types of a table''s columns. Not executable by API roles.';
+
+create function app.is_as_tracked(first_name text, signature text)
+returns boolean
+language plpgsql
+immutable -- asked while a statement is planned, and not each time it runs: a plan is made anew when its table is altered
+set search_path = ''
+as $$
+begin
+  return (
+    select count(*) = 1 and bool_and(app.columns_signature(t.table_id) = signature)
+    from audit.tables t join pg_catalog.pg_class c on c.oid = t.table_id
+    where t.name = first_name
+  );
+end;
+$$;
+
+comment on function app.is_as_tracked(text, text) is
+  'Whether the table that was first tracked under this name has the columns that it had when its audit function was made. For statements over the table, which are planned anew when it is altered. Not executable by API roles.';
+
+create function app.audit_statement(operation text)
+returns text
 language plpgsql
 immutable
 set search_path = ''
 as $$
 begin
-  return (
-    select jsonb_object_agg(k, case when k = any (secrets) then '["[redacted]", "[redacted]"]' else jsonb_build_array(before -> k, after -> k) end)
-    from unnest(changed) k
-  );
+  return $log$
+    insert into audit.log (table_id, operation, row_id, community_id, organization_id, actor_id, actor_label, origin_id, changes, action, note)
+    select $1, lower($5)::public.audit_operation, t.id, (t.row ->> $2)::uuid, (t.row ->> $3)::uuid,
+      t.actor_id, case when t.actor_id is null then (select app.actor_label()) end, (select app.request_origin()), t.changes,
+      (select app.known_action(nullif(current_setting('app.action', true), '')) where current_setting('app.action', true) <> ''),
+      nullif(current_setting('app.reason', true), '')
+    from ($log$ || case operation
+      when 'UPDATE' then $log$
+        select n.id, n.updated_by as actor_id, j.after as row, c.changes
+        from new_rows n full join old_rows o on o.id = n.id
+        cross join lateral (select to_jsonb(n) as after, to_jsonb(o) as before offset 0) j
+        cross join lateral (
+          select jsonb_object_agg(a.key, case when a.key = any ($4) then '["[redacted]", "[redacted]"]' else jsonb_build_array(j.before -> a.key, a.value) end) as changes
+          from jsonb_each(j.after) a
+          where a.key not in ('updated_at', 'updated_by') and a.value::text is distinct from (j.before -> a.key)::text
+        ) c
+        where c.changes is not null$log$
+      else format($log$
+        select r.id, %s as actor_id, j.row, c.told || app.redacted(c.told, $4) as changes
+        from %s r
+        cross join lateral (select to_jsonb(r) as row offset 0) j
+        cross join lateral (select jsonb_strip_nulls(j.row%s) as told offset 0) c$log$,
+        case operation when 'INSERT' then 'r.updated_by' else '(select app.actor_id())' end,
+        case operation when 'INSERT' then 'new_rows' else 'old_rows' end,
+        case operation when 'INSERT' then ' - ''{id,community_id,created_at,updated_at,created_by,updated_by,deleted_at}''::text[]' else '' end)
+    end || $log$
+    ) t$log$;
 end;
 $$;
 
-comment on function app.changed_values(jsonb, jsonb, text[], text[]) is
-  'What an audit entry tells of an update: each changed column with its value before and after, secret ones redacted.';
+comment on function app.audit_statement(text) is
+  'The statement that logs an INSERT, UPDATE or DELETE of a table whatever columns it has, by the jsonb of its rows: $1 the table, $2 and $3 the columns of community and organization, $4 secret columns, $5 the operation. Not executable by API roles.';
 
-create function app.tg__audit()
+create function app.make_audit(tracked regclass, community_column text, organization_column text, secrets text[])
+returns text
+language plpgsql
+volatile
+set search_path = ''
+set check_function_bodies = off -- made for a hundred tables; each of them is written by tests
+as $$
+declare
+  first_name constant text := (select t.name from audit.tables t where t.table_id = tracked);
+  signature constant text := app.columns_signature(tracked);
+  made text;
+  columns record;
+  picked text;
+  new_rows text;
+  old_rows text;
+  entry text;
+begin
+  -- The function that the table has, or the first free name: tables of two schemas may be called alike.
+  select p.oid::regproc::text into made
+  from pg_catalog.pg_trigger g join pg_catalog.pg_proc p on p.oid = g.tgfoid
+  where g.tgrelid = tracked and g.tgname = '_900_audit_insert';
+  if made is null then
+    select format('app.%I', free.name) into made
+    from generate_series(1, 1000) i
+    cross join lateral (select 'tg_' || left(split_part(first_name, '.', 2), 48) || '__audit' || case when i > 1 then '_' || i else '' end as name) free
+    where not exists (select from pg_catalog.pg_proc p where p.pronamespace = 'app'::regnamespace and p.proname = free.name)
+    order by i
+    limit 1;
+  end if;
+
+  select
+    string_agg(format('%I', c.name), ', ' order by c.number) as names,
+    string_agg('null', ', ') as spare,
+    string_agg(c.differs, ' or ' order by c.number) filter (where c.changes) as changed,
+    string_agg(format('%L: case when %s then %s end', c.name, c.differs, c.both), ', ' order by c.number) filter (where c.changes) as updated,
+    string_agg(c.told, ', ' order by c.number) filter (where c.name not in ('id', 'community_id', 'created_at', 'updated_at', 'created_by', 'updated_by', 'deleted_at')) as inserted,
+    string_agg(c.told, ', ' order by c.number) as deleted
+  into columns
+  from (
+    select a.attname as name, a.attnum as number,
+      -- The others of the row model change with every row, or never: _010_frozen and _100_touch see to that.
+      a.attname not in ('id', 'community_id', 'created_at', 'updated_at', 'created_by', 'updated_by') as changes,
+      format(case when a.attname = any (secrets) then '%1$L: case when n.%1$I is not null then ''[redacted]'' end' else '%1$L: n.%1$I' end, a.attname) as told,
+      format(case when a.attname = any (secrets) then '''["[redacted]", "[redacted]"]''::jsonb' else 'jsonb_build_array(o.%1$I, n.%1$I)' end, a.attname) as both,
+      -- Two values are the same if they read the same. Of some types equal ones do, and to compare these is cheaper.
+      format(case
+        when t.typtype = 'e' or (t.oid = 'text'::regtype and l.collisdeterministic) or (t.oid = 'numeric'::regtype and a.atttypmod <> -1)
+          or t.oid in ('uuid'::regtype, 'boolean'::regtype, 'int2'::regtype, 'int4'::regtype, 'int8'::regtype, 'date'::regtype, 'timestamptz'::regtype)
+        then 'n.%1$I is distinct from o.%1$I'
+        else 'n.%1$I::text is distinct from o.%1$I::text'
+      end, a.attname) as differs
+    from pg_catalog.pg_attribute a
+    join pg_catalog.pg_type t on t.oid = a.atttypid
+    left join pg_catalog.pg_collation l on l.oid = a.attcollation
+    where a.attrelid = tracked and a.attnum > 0 and not a.attisdropped
+  ) c;
+
+  -- Columns are named by their order, with as many spare ones behind them: then the statements can be planned whatever became of the
+  -- columns, and a plan for others than they were made for finds nothing to log, and leaves it to app.audit_statement.
+  picked := format('r.id, %s, %s, r.updated_by, r.*, %s',
+    coalesce('r.' || quote_ident(nullif(community_column, '')), 'null::uuid'), coalesce('r.' || quote_ident(nullif(organization_column, '')), 'null::uuid'), columns.spare);
+  new_rows := format('(select %s from new_rows r) n (audit_row, audit_community, audit_organization, audit_actor, %s)', picked, columns.names);
+  old_rows := format('(select %s from old_rows r) o (audit_row, audit_community, audit_organization, audit_actor, %s)', picked, columns.names);
+  entry := format($log$
+    insert into audit.log (table_id, operation, row_id, community_id, organization_id, actor_id, actor_label, origin_id, changes, action, note)
+    select tg_relid, %%L, n.audit_row, n.audit_community, n.audit_organization, %%2$s, case when %%2$s is null then (select app.actor_label()) end, (select app.request_origin()),
+      json_object(%%3$s absent on null returning jsonb)::text,
+      case when current_setting('app.action', true) <> '' then (select app.known_action(current_setting('app.action', true))) end, nullif(current_setting('app.reason', true), '')
+    from %%4$s
+    where %%5$s app.is_as_tracked(%L, %L);$log$, first_name, signature);
+
+  execute format($function$
+create or replace function %s()
 returns trigger
 language plpgsql
-security definer -- writes audit.log, which nobody else may write
+security definer
 set search_path = ''
-as $$
--- A tracked table may have columns of any name.
-#variable_conflict use_variable
+as $audit$
+#variable_conflict use_column
 begin
-  -- updated_by names the user, because _100_touch has set it; who else acts is looked up once, and only if nobody is named.
-  if tg_op = 'UPDATE' then
-    insert into audit.log (table_id, operation, row_id, community_id, organization_id, actor_id, actor_label, origin_id, changes, action, note)
-    select tg_relid, 'update', c.id, (c.after operator(extensions.->) tg_argv[0])::uuid, (c.after operator(extensions.->) tg_argv[1])::uuid,
-      c.updated_by, case when c.updated_by is null then (select app.actor_label()) end,
-      (select coalesce(r.origin_id, app.add_origin()) from private.request r),
-      -- Most updates change one column, and for most columns its text is enough; jsonb of whole rows costs more than all the rest.
-      case
-        when c.changed[2] is null and strpos(tg_argv[3], ' ' || c.changed[1] || ' ') > 0
-          then jsonb_build_object(c.changed[1], jsonb_build_array(c.before operator(extensions.->) c.changed[1], c.after operator(extensions.->) c.changed[1]))
-        when c.changed[2] is null and strpos(tg_argv[4], ' ' || c.changed[1] || ' ') > 0
-          then jsonb_build_object(c.changed[1], jsonb_build_array(
-            extensions.hstore_to_jsonb_loose(extensions.slice(c.before, c.changed)) -> c.changed[1],
-            extensions.hstore_to_jsonb_loose(extensions.slice(c.after, c.changed)) -> c.changed[1]))
-        else app.changed_values(to_jsonb(c.o), to_jsonb(c.n), c.changed, tg_argv[2]::text[])
-      end,
-      case when current_setting('app.action', true) <> '' then (select app.known_action(current_setting('app.action', true))) end,
-      nullif(current_setting('app.reason', true), '')
-    from (
-      select d.*, extensions.akeys((d.after operator(extensions.-) d.before) operator(extensions.-) '{updated_at,updated_by}'::text[]) as changed
-      from (
-        select n.id, n.updated_by, n, o, extensions.hstore(n) as after, extensions.hstore(o) as before
-        -- Full, because that is never a nested loop: the plan made for one row is kept, and used for a hundred thousand.
-        from new_rows n full join old_rows o on o.id = n.id
-        offset 0
-      ) d
-      offset 0
-    ) c
-    where c.changed <> '{}';
-  elsif tg_op = 'INSERT' then
-    insert into audit.log (table_id, operation, row_id, community_id, organization_id, actor_id, actor_label, origin_id, changes, action, note)
-    select tg_relid, 'insert', r.id, (r.row ->> tg_argv[0])::uuid, (r.row ->> tg_argv[1])::uuid,
-      r.updated_by, case when r.updated_by is null then (select app.actor_label()) end,
-      (select coalesce(r.origin_id, app.add_origin()) from private.request r),
-      case when tg_argv[2] = '{}' then r.told else r.told || app.redacted(r.told, tg_argv[2]::text[]) end,
-      case when current_setting('app.action', true) <> '' then (select app.known_action(current_setting('app.action', true))) end,
-      nullif(current_setting('app.reason', true), '')
-    from (
-      select n.id, n.updated_by, j.row,
-        jsonb_strip_nulls(j.row - '{id,community_id,created_at,updated_at,created_by,updated_by,deleted_at}'::text[]) as told
-      from new_rows n cross join lateral (select to_jsonb(n) as row offset 0) j
-      offset 0
-    ) r;
-  else
-    insert into audit.log (table_id, operation, row_id, community_id, organization_id, actor_id, actor_label, origin_id, changes, action, note)
-    select tg_relid, 'delete', r.id, (r.row ->> tg_argv[0])::uuid, (r.row ->> tg_argv[1])::uuid,
-      (select app.actor_id()), (select app.actor_label()),
-      (select coalesce(r.origin_id, app.add_origin()) from private.request r),
-      case when tg_argv[2] = '{}' then r.told else r.told || app.redacted(r.told, tg_argv[2]::text[]) end,
-      case when current_setting('app.action', true) <> '' then (select app.known_action(current_setting('app.action', true))) end,
-      nullif(current_setting('app.reason', true), '')
-    from (
-      select o.id, j.row, jsonb_strip_nulls(j.row) as told
-      from old_rows o cross join lateral (select to_jsonb(o) as row offset 0) j
-      offset 0
-    ) r;
+  if tg_op = 'INSERT' then%s
+  elsif tg_op = 'UPDATE' then
+    -- One row needs no join; the plan for many must not compare each with each, and keeps them in memory.%s
+    if not found then
+      declare
+        memory text := current_setting('work_mem');
+        widened text;
+      begin
+        widened := set_config('work_mem', greatest(pg_size_bytes(memory) / 1024, 65536)::text, true);%s
+        memory := set_config('work_mem', memory, true);
+      end;
+    end if;
+  else%s
+  end if;
+  if not found and app.columns_signature(tg_relid) <> %L then
+    execute app.audit_statement(tg_op) using tg_relid, tg_argv[0], tg_argv[1], tg_argv[2]::text[], tg_op;
   end if;
   return null;
 end;
+$audit$
+$function$,
+    made,
+    format(entry, 'insert', 'n.audit_actor', columns.inserted, new_rows, ''),
+    format(entry, 'update', 'n.audit_actor', columns.updated, new_rows || ' cross join ' || old_rows,
+      format('(select count(*) from (select from new_rows limit 2) r) = 1 and (%s) and', columns.changed)),
+    format(entry, 'update', 'n.audit_actor', columns.updated, new_rows || ' full join ' || old_rows || ' on o.audit_row = n.audit_row', format('(%s) and', columns.changed)),
+    format(entry, 'delete', '(select app.actor_id())', columns.deleted, format('(select %s from old_rows r) n (audit_row, audit_community, audit_organization, audit_actor, %s)', picked, columns.names), ''),
+    signature);
+  execute format('comment on function %s() is %L', made,
+    'AFTER INSERT, UPDATE OR DELETE, per statement: one audit.log entry per changed row; an update that changes nothing but updated_at and updated_by is not recorded. '
+    'Made by app.track from the table''s columns. Definer, because nobody may write audit.log otherwise.');
+  return made;
+end;
 $$;
 
-comment on function app.tg__audit() is
-  'AFTER INSERT, UPDATE OR DELETE, per statement: one audit.log entry per changed row. Definer, because nobody may write audit.log otherwise. '
-  'An update that changes nothing but updated_at and updated_by is not recorded.';
+comment on function app.make_audit(regclass, text, text, text[]) is
+  'Makes the function that logs the changes of a table, or makes it anew, and returns its name. For app.track.';
 
 create function app.track(tracked regclass, secrets text[] default '{}', deletable boolean default false)
 returns void
@@ -491,9 +610,6 @@ declare
     select a.attname::text from pg_catalog.pg_attribute a where a.attrelid = tracked and a.attnum > 0 and not a.attisdropped);
   community_column constant text := case when tracked::text in ('communities', 'public.communities') then 'id' when 'community_id' = any (columns) then 'community_id' else '' end;
   organization_column constant text := case when tracked::text in ('organizations', 'public.organizations') then 'id' when 'organization_id' = any (columns) then 'organization_id' else '' end;
-  -- Whatever is not listed, or is added or renamed later, app.tg__audit reads from the row's jsonb: slower, and no less true.
-  texts text;
-  literals text;
   audited text;
   frozen text;
 begin
@@ -518,6 +634,7 @@ begin
     end if;
   end loop;
 
+  execute format('create or replace trigger _090_made before update on %s for each row when (old.created_at is distinct from new.created_at or old.created_by is distinct from new.created_by) execute function app.tg__made()', tracked);
   execute format('create or replace trigger _100_touch before insert or update on %s for each row execute function app.tg__touch()', tracked);
 
   if deletable then
@@ -526,14 +643,8 @@ begin
     execute format('create or replace trigger _020_delete_refused before delete or truncate on %s for each statement execute function app.tg__delete_refused()', tracked);
   end if;
 
-  select
-    ' ' || string_agg(a.attname, ' ') filter (where t.typtype = 'e' or t.oid in ('text'::regtype, 'varchar'::regtype, 'uuid'::regtype)) || ' ',
-    ' ' || string_agg(a.attname, ' ') filter (where t.oid in ('boolean'::regtype, 'int2'::regtype, 'int4'::regtype, 'int8'::regtype, 'numeric'::regtype, 'float8'::regtype)) || ' '
-  into texts, literals
-  from pg_catalog.pg_attribute a
-  join pg_catalog.pg_type t on t.oid = a.atttypid
-  where a.attrelid = tracked and a.attnum > 0 and not a.attisdropped and a.attname <> all (secrets) and a.attname !~ '[ ,]';
-  audited := format('for each statement execute function app.tg__audit(%L, %L, %L, %L, %L)', community_column, organization_column, secrets, coalesce(texts, ''), coalesce(literals, ''));
+  audited := format('for each statement execute function %s(%L, %L, %L)',
+    app.make_audit(tracked, community_column, organization_column, secrets), community_column, organization_column, secrets);
   execute format('create or replace trigger _900_audit_insert after insert on %s referencing new table as new_rows %s', tracked, audited);
   execute format('create or replace trigger _900_audit_update after update on %s referencing old table as old_rows new table as new_rows %s', tracked, audited);
   execute format('create or replace trigger _900_audit_delete after delete on %s referencing old table as old_rows %s', tracked, audited);

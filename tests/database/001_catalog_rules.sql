@@ -415,10 +415,10 @@ create or replace function tests.catalog__tracked() returns table (object text, 
 as $$
   select t.object, 'lacks the trigger ' || w.name || ': select app.track(…)'
   from tests.business_tables() t
-  cross join (values
-    ('_100_touch', 'tg__touch', null), ('_020_delete_refused', 'tg__delete_refused', null),
+  cross join lateral (values
+    ('_100_touch', 'tg__touch', null), ('_090_made', 'tg__made', null), ('_020_delete_refused', 'tg__delete_refused', null),
     ('_010_frozen_id', 'tg__frozen', 'id'), ('_010_frozen_community_id', 'tg__frozen', 'community_id'),
-    ('_900_audit_insert', 'tg__audit', null), ('_900_audit_update', 'tg__audit', null), ('_900_audit_delete', 'tg__audit', null)
+    ('_900_audit_insert', 'tg_' || t.name || '__audit', null), ('_900_audit_update', 'tg_' || t.name || '__audit', null), ('_900_audit_delete', 'tg_' || t.name || '__audit', null)
   ) w (name, function, column_name)
   where (w.column_name is null or exists (select from tests.our_columns() c where c.relation = t.oid and c.name = w.column_name))
     and t.oid not in (select k.oid from tests.kept_tables() k)
