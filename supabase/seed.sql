@@ -77,7 +77,7 @@ select public.import_roster(
     ["Main", "A", "2",  null,        null,   null, null,   null,    null, null, "Светла Петрова",     "owner",  "40",  "no",  "no",  "2018-06-15", null,         "svetla@lipa.example",     null],
     ["Main", "A", "2",  null,        null,   null, null,   null,    null, null, "Анна Петрова",       "family", null,  "yes", "no",  "2018-06-15", null,         "family@demo.example",     null],
     ["Main", "A", "3",  "apartment", "3BHK", "1", "92.10", "12.10", "3", "103", "Николай Ангелов",    "owner",  "100", "no",  "no",  "2018-06-15", null,         "angelov@lipa.example",    "+359 88 555 0103"],
-    ["Main", "A", "3",  null,        null,   null, null,   null,    null, null, "Elena Dimova",       "tenant", null,  "yes", "yes", "2025-09-01", "2028-08-31", "tenant@demo.example",     "+359 88 555 0104"],
+    ["Main", "A", "3",  null,        null,   null, null,   null,    null, null, "Elena Dimova",       "tenant", null,  "yes", "yes", "2025-09-01", "2035-08-31", "tenant@demo.example",     "+359 88 555 0104"],
     ["Main", "A", "4",  "apartment", "1BHK", "2", "48.90", "6.60",  "1", "104", "Мария Стоянова",     "owner",  "100", "yes", "yes", "2020-01-10", null,         "stoyanova@lipa.example",  null],
     ["Main", "A", "5",  "apartment", "2BHK", "2", "71.50", "9.80",  "0", "105", "Инвест Дом ЕООД",    "owner",  "100", "no",  "yes", "2021-05-05", null,         "office@investdom.example", "+359 2 555 0105"],
     ["Main", "B", "6",  "apartment", "2BHK", "1", "70.80", "9.70",  "4", "201", "Димитър Колев",      "owner",  "100", "yes", "yes", "2018-07-01", null,         null,                      "+359 88 555 0106"],
@@ -92,7 +92,7 @@ select public.import_roster(
 );
 
 -- The tenant of flat 3 rents by a contract and pays for the flat; a neighbour looks after flat 7.
-select public.sign_lease(u.unit_id, date '2025-09-01', jsonb_build_array(jsonb_build_object('resident_id', r.id)), date '2028-08-31', 'L-2025-03', 650),
+select public.sign_lease(u.unit_id, date '2025-09-01', jsonb_build_array(jsonb_build_object('resident_id', r.id)), date '2035-08-31', 'L-2025-03', 650),
   public.set_unit_representative(u.unit_id, 'payer', r.id, date '2025-09-01', authority => 'Lease L-2025-03, section 4')
 from public.units_overview u
 join public.residents r on r.community_id = u.community_id and r.full_name = 'Elena Dimova'

@@ -27,7 +27,7 @@ export type MailCatcher = {
   /**
    * The newest mail to an address that fits, awaited if it is not there yet.
    *
-   * @throws when none comes within `timeoutMs` (2 s by default)
+   * @throws when none comes within `timeoutMs` (30 s by default)
    */
   waitFor(to: string, predicate?: (mail: Mail) => boolean, timeoutMs?: number): Promise<Mail>;
   /** What services call to send. */
@@ -58,7 +58,7 @@ export function createMailCatcher(options: { directory?: string; onMail?: (mail:
       onMail?.(mail);
       for (const look of [...waiting]) look();
     },
-    waitFor(to, predicate = () => true, timeoutMs = 2000) {
+    waitFor(to, predicate = () => true, timeoutMs = 30_000) {
       const find = () => mails.findLast((mail) => mail.to.toLowerCase() === to.toLowerCase() && predicate(mail));
       return new Promise((resolve, reject) => {
         const look = () => {

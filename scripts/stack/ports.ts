@@ -1,13 +1,18 @@
 import { randomInt } from 'node:crypto';
 import { createServer } from 'node:net';
 
+// A port that we gave away stays free until its program listens, so the next who asks could get it too.
+const given = new Set<number>();
+
 /**
- * A TCP port of 127.0.0.1 that is free at this moment, for a program that cannot choose one itself. It lies below the range
- * from which systems serve outgoing connections, so that none takes it before the program does.
+ * A TCP port of 127.0.0.1 that is free at this moment and that we gave to nobody else, for a program that cannot choose one
+ * itself. It lies below the range from which systems serve outgoing connections, so that none takes it before the program does.
  */
 export async function freePort(): Promise<number> {
   for (;;) {
     const port = randomInt(20_000, 32_000);
+    if (given.has(port)) continue;
+    given.add(port);
     if (await isPortFree(port)) return port;
   }
 }

@@ -92,7 +92,7 @@ test('twenty first requests from one place at once wait for none, and each entry
   expect(await stack.sql(`select from audit.origins where user_agent = 'first seen/1.0'`), 'a later request finds it').toHaveLength(places.length);
 });
 
-describe('sealing', () => {
+describe('sealing', { timeout: 180_000 }, () => {
   // Transactions of other databases of this server are open now and then, and hold sealing back as well.
   const sealUntil = (isSealed: () => Promise<boolean>) =>
     vi.waitFor(
@@ -100,7 +100,7 @@ describe('sealing', () => {
         await stack.sql('select app.seal_audit()');
         expect(await isSealed()).toBe(true);
       },
-      { timeout: 60_000, interval: 100 },
+      { timeout: 150_000, interval: 100 },
     );
   const sealsOf = (unit: string) =>
     stack.sql<{ number: string }>(

@@ -20,8 +20,12 @@ beforeAll(async () => {
 });
 afterAll(() => stack.stop());
 
+// The demo's books are open since the last year began.
+const lastYear = new Date().getUTCFullYear() - 1;
+const inLastYear = (day: string): string => `${lastYear}-${day}`;
+
 async function createFee(name: string, more: Record<string, unknown> = {}): Promise<string> {
-  const { data, error } = await manager.rpc('create_fee', { community_id: community, name, fund_id: fund, allocation_key_id: key, amount: 100.01, first_on: '2026-01-01', ...more });
+  const { data, error } = await manager.rpc('create_fee', { community_id: community, name, fund_id: fund, allocation_key_id: key, amount: 100.01, first_on: inLastYear('01-01'), ...more });
   if (error) throw new Error(`${error.message}: ${error.details}`);
   return data as string;
 }
@@ -30,9 +34,9 @@ const countedRuns = (fee: string): Promise<number> => number(`select count(*) fr
 
 test('a preview shows the very rows that a run posts', async () => {
   const fee = await createFee('Previewed');
-  const { data: preview } = await manager.rpc('preview_fee_run', { fee_id: fee, day: '2026-10-07' });
+  const { data: preview } = await manager.rpc('preview_fee_run', { fee_id: fee, day: inLastYear('10-07') });
   expect(await countedRuns(fee)).toBe(0);
-  const { data: run } = await manager.rpc('run_fee', { fee_id: fee, day: '2026-10-07' });
+  const { data: run } = await manager.rpc('run_fee', { fee_id: fee, day: inLastYear('10-07') });
   const posted = await stack.sql(
     `select c.unit_id, s.resident_id, c.starts_on::text, c.ends_on::text, c.due_on::text, c.amount::float8 from charges c join subaccounts s on s.id = c.subaccount_id
      join fee_runs r on r.journal_entry_id = c.journal_entry_id where r.id = $1`,
@@ -47,7 +51,7 @@ test('a preview shows the very rows that a run posts', async () => {
 test('a run that eight start at once posts once, and all get its id', async () => {
   const fee = await createFee('Raced');
   const before = await number(`select count(*) from journal_entries`);
-  const answers = await Promise.all(Array.from({ length: 8 }, () => manager.rpc('run_fee', { fee_id: fee, day: '2026-10-01' })));
+  const answers = await Promise.all(Array.from({ length: 8 }, () => manager.rpc('run_fee', { fee_id: fee, day: inLastYear('10-01') })));
   expect(answers.map(({ error }) => error)).toEqual(Array.from({ length: 8 }, () => null));
   expect(new Set(answers.map(({ data }) => data as string)).size).toBe(1);
   expect(await countedRuns(fee)).toBe(1);
@@ -56,8 +60,8 @@ test('a run that eight start at once posts once, and all get its id', async () =
 });
 
 test('run_fees, started twice at once, charges every period once', async () => {
-  const fee = await createFee('Weekly', { recurrence: 'FREQ=WEEKLY', first_on: '2026-09-01', last_on: '2026-10-31' });
-  const answers = await Promise.all([1, 2, 3].map(() => manager.rpc('run_fees', { community_id: community, day: '2026-10-31' })));
+  const fee = await createFee('Weekly', { recurrence: 'FREQ=WEEKLY', first_on: inLastYear('09-01'), last_on: inLastYear('10-31') });
+  const answers = await Promise.all([1, 2, 3].map(() => manager.rpc('run_fees', { community_id: community, day: inLastYear('10-31') })));
   expect(answers.map(({ error }) => error)).toEqual([null, null, null]);
   expect(await countedRuns(fee)).toBe(9);
   expect(await number(`select count(distinct starts_on) from fee_runs where fee_id = $1`, [fee])).toBe(9);
@@ -65,19 +69,19 @@ test('run_fees, started twice at once, charges every period once', async () => {
 
 test('a run is reversed once, by whoever comes first, and run again', async () => {
   const fee = await createFee('Reversed');
-  const { data: run } = await manager.rpc('run_fee', { fee_id: fee, day: '2026-10-01' });
+  const { data: run } = await manager.rpc('run_fee', { fee_id: fee, day: inLastYear('10-01') });
   const answers = await Promise.all([1, 2, 3, 4].map(() => manager.rpc('reverse_fee_run', { fee_run_id: run, reason: 'Charged by mistake' })));
   expect(answers.filter(({ error }) => error === null)).toHaveLength(1);
   expect(answers.flatMap(({ error }) => (error ? [error.message] : []))).toEqual(['fee_run_reversed', 'fee_run_reversed', 'fee_run_reversed']);
-  const { data: again } = await manager.rpc('run_fee', { fee_id: fee, day: '2026-10-01' });
+  const { data: again } = await manager.rpc('run_fee', { fee_id: fee, day: inLastYear('10-01') });
   expect(again).not.toBe(run);
   expect(await number(`select count(*) from fee_runs where fee_id = $1 and status = 'posted'`, [fee])).toBe(1);
 });
 
 test('a run and its reversal at once leave one of two states: charged again, or not', async () => {
   const fee = await createFee('Both');
-  const { data: run } = await manager.rpc('run_fee', { fee_id: fee, day: '2026-10-01' });
-  await Promise.all([manager.rpc('reverse_fee_run', { fee_run_id: run, reason: 'Charged by mistake' }), manager.rpc('run_fee', { fee_id: fee, day: '2026-10-01' })]);
+  const { data: run } = await manager.rpc('run_fee', { fee_id: fee, day: inLastYear('10-01') });
+  await Promise.all([manager.rpc('reverse_fee_run', { fee_run_id: run, reason: 'Charged by mistake' }), manager.rpc('run_fee', { fee_id: fee, day: inLastYear('10-01') })]);
   const standing = await number(`select count(*) from fee_runs where fee_id = $1 and status = 'posted'`, [fee]);
   const owed = await number(
     `select coalesce(sum(case when p.debit_subaccount_id is not null then p.amount else -p.amount end), 0) from fee_runs r
@@ -91,7 +95,7 @@ test('one charge by hand, asked for by eight with one key, is one charge', async
   const [unit] = await stack.sql<{ id: string }>(`select id from units where community_id = $1 and number = '4'`, [community]);
   const answers = await Promise.all(
     Array.from({ length: 8 }, () =>
-      manager.rpc('charge_unit', { unit_id: unit?.id, fund_id: fund, amount: 12.5, description: 'A key', charged_on: '2026-10-02', due_on: '2026-10-20', idempotency_key: 'key of flat 4' }),
+      manager.rpc('charge_unit', { unit_id: unit?.id, fund_id: fund, amount: 12.5, description: 'A key', charged_on: inLastYear('10-02'), due_on: inLastYear('10-20'), idempotency_key: 'key of flat 4' }),
     ),
   );
   expect(answers.map(({ error }) => error?.message)).toEqual(Array.from({ length: 8 }, () => undefined));
@@ -100,7 +104,7 @@ test('one charge by hand, asked for by eight with one key, is one charge', async
 });
 
 test('owner and tenant see what they owe, the family nothing, and nobody a neighbour', async () => {
-  await createFee('Seen').then((fee) => manager.rpc('run_fee', { fee_id: fee, day: '2026-10-01' }));
+  await createFee('Seen').then((fee) => manager.rpc('run_fee', { fee_id: fee, day: inLastYear('10-01') }));
   for (const [email, name] of [['owner@demo.example', 'Иван Петров'], ['tenant@demo.example', 'Elena Dimova'], ['family@demo.example', null]] as const) {
     const client = await stack.client(email);
     const { data, count } = await client.from('charges').select('id', { count: 'exact' });

@@ -244,10 +244,15 @@ describe('keys', () => {
     const invitations = (await stack.sql<{ id: string }>(`select id from public.visitor_invitations where visitor_name like 'Pocket %'`)).map(({ id }) => id);
     const wrong: unknown[] = [];
     let verified = 0;
+    let rotations = 0;
     const issuing = Array.from({ length: 2 }, () =>
       client(async (session) => {
         const invitation = invitations.pop();
-        if (invitation === undefined) return void (isOver = true);
+        if (invitation === undefined) {
+          // All are issued; it goes on until the others have done enough beside it.
+          isOver = rotations > 3 && verified > 100;
+          return void (await session.query('select 1'));
+        }
         const { rows } = await session.query<{ pass: string }>('select pass from public.issue_pass($1)', [invitation]);
         pockets.push(rows[0]!.pass);
       }),
@@ -260,14 +265,13 @@ describe('keys', () => {
         if (rows[0]!.reason !== null) wrong.push(rows[0]);
       }),
     );
-    let rotations = 0;
     const rotating = client(async (session) => {
       await session.query('select public.rotate_pass_key($1)', [community]);
       rotations += 1;
     });
     await Promise.all([...issuing, ...verifying, rotating]);
     expect(wrong).toEqual([]);
-    expect([pockets.length, rotations > 3, verified > 100]).toEqual([400, true, true]);
+    expect(pockets).toHaveLength(400);
     const checked = await stack.sql<{ reason: string | null }>(`select distinct r.reason from unnest($2::text[]) p (pass) cross join lateral app.read_pass($1, p.pass, now()) r`, [community, pockets]);
     expect(checked).toEqual([{ reason: null }]);
     // A pass was signed by the key that signed when it was stored, and one signs now.

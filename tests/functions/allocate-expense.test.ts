@@ -187,7 +187,8 @@ Deno.test("length, nesting and the number of parts are bounded, whatever is writ
     const started = performance.now();
     const { token } = refusal(() => compile(formula));
     assert.ok(["formula_too_complex", "formula_invalid"].includes(token), `${formula.slice(0, 20)}: ${token}`);
-    assert.ok(performance.now() - started < 1000, formula.slice(0, 20));
+    // Tens of milliseconds; without the limits it would be minutes.
+    assert.ok(performance.now() - started < 10_000, formula.slice(0, 20));
   }
   assert.equal(refusal(() => compile("1".repeat(limits.characters + 1))).token, "formula_too_complex");
   assert.equal(value("(".repeat(limits.depth) + "1" + ")".repeat(limits.depth)), "1");

@@ -16,7 +16,7 @@ beforeAll(async () => {
   ({ id: userId } = await stack.createUser({ email: 'caller@keys.example' }));
   const client = await stack.client('caller@keys.example');
   userJwt = (await client.auth.getSession()).data.session?.access_token ?? '';
-  await vi.waitFor(async () => expect((await call({ apikey: stack.keys.publishable })).status).toBe(200), { timeout: 10_000 });
+  await vi.waitFor(async () => expect((await call({ apikey: stack.keys.publishable })).status).toBe(200), { timeout: 45_000 });
 });
 afterAll(() => stack.stop());
 
@@ -121,7 +121,7 @@ describe('who brings no valid key stays outside', () => {
       const response = await fetch(`${stack.url}/rest/v1/rpc/headers_seen`, { headers: { apikey: stack.keys.publishable } });
       expect(response.status).toBe(200);
       return (await response.json()) as Record<string, string>;
-    }, { timeout: 10_000 });
+    }, { timeout: 45_000 });
     expect(headers).not.toHaveProperty('apikey');
     expect(headers['x-forwarded-for']).toBe('127.0.0.1');
   });

@@ -253,13 +253,11 @@ describe('the access token hook of config.toml', () => {
     ['raises', `raise exception 'broken';`],
     ['answers nothing', 'return null;'],
     ['drops claims that a token needs', `return event #- '{claims,sub}';`],
-    ['takes too long', 'perform pg_sleep(10); return event;'],
-  ])('keeps nobody out when it %s', { timeout: 20_000 }, async (_, body) => {
+    ['takes too long', 'perform pg_sleep(300); return event;'],
+  ])('keeps nobody out, and nobody waiting, when it %s', async (_, body) => {
     await replaceHook(body);
-    const startedAt = Date.now();
     const { token, user } = await signUp();
     expect(claimsOf(token)).toMatchObject({ sub: user?.id, app_metadata: { provider: 'email' } });
-    expect(Date.now() - startedAt).toBeLessThan(6000);
   });
 
   test('may refuse, and then nobody gets a token', async () => {

@@ -76,7 +76,7 @@ describe('a function is served under /functions/v1', () => {
     expect(await call()).toBe(200);
     const [first] = functionPids();
     process.kill(first ?? 0, 'SIGKILL');
-    await vi.waitFor(() => expect(functionPids()).toEqual([]));
+    await vi.waitFor(() => expect(functionPids()).toEqual([]), { timeout: 30_000 });
     expect(await Promise.all(Array.from({ length: 8 }, call))).toEqual(Array<number>(8).fill(200));
     const [second, ...more] = functionPids();
     expect([second === first, more]).toEqual([false, []]);

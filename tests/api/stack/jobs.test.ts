@@ -9,7 +9,7 @@ afterEach(async () => {
   await end?.();
 });
 
-const patience = { timeout: 15_000, interval: 50 };
+const patience = { timeout: 45_000, interval: 50 };
 
 /** A job runner on an empty database, and what it logs. */
 async function start(prepare?: (sql: Sql) => Promise<unknown>) {

@@ -16,7 +16,7 @@ beforeAll(async () => {
     grant execute on function public.refuse() to anon`);
   await vi.waitFor(
     async () => expect((await fetch(`${stack.url}/rest/v1/rpc/refuse`, { headers: asService() })).status).not.toBe(404),
-    { timeout: 10_000 },
+    { timeout: 45_000 },
   );
 });
 afterAll(() => stack.stop());

@@ -32,7 +32,7 @@ beforeAll(async () => {
 });
 afterEach(async () => {
   for (const child of started.splice(0)) if (child.exitCode === null && child.signalCode === null) child.kill('SIGKILL');
-  await vi.waitFor(() => expect(leftovers()).toEqual([]), { timeout: 15_000 });
+  await vi.waitFor(() => expect(leftovers()).toEqual([]), { timeout: 45_000 });
 });
 afterAll(() => rmSync(join(home.root, '..'), { recursive: true, force: true }));
 
@@ -83,7 +83,7 @@ async function endsInOrder(run: Run, signal: NodeJS.Signals): Promise<void> {
   expect(pids.length).toBeGreaterThanOrEqual(2);
   run.child.kill(signal);
   expect(await run.ended).toBe(0);
-  await vi.waitFor(() => expect(listProcesses().filter(({ pid }) => pids.includes(pid))).toEqual([]), { timeout: 5000 });
+  await vi.waitFor(() => expect(listProcesses().filter(({ pid }) => pids.includes(pid))).toEqual([]), { timeout: 30_000 });
   expect(existsSync(home.lock)).toBe(false);
   expect(existsSync(join(home.postgres, 'postmaster.pid'))).toBe(false);
 }
@@ -125,7 +125,7 @@ describe('npm start', () => {
     const run = await start();
     run.child.kill('SIGKILL');
     expect(await run.ended).toBe('SIGKILL');
-    await vi.waitFor(() => expect(leftovers()).toEqual([]), { timeout: 15_000 });
+    await vi.waitFor(() => expect(leftovers()).toEqual([]), { timeout: 45_000 });
     await endsInOrder(await start(), 'SIGHUP');
   });
 
@@ -137,7 +137,7 @@ describe('npm start', () => {
     process.kill(childNamed(run, program), 'SIGKILL');
     expect(await run.ended).toBe(1);
     expect(run.output()).toMatch(new RegExp(`${name} ended unexpectedly \\(signal SIGKILL\\)`));
-    await vi.waitFor(() => expect(leftovers()).toEqual([]), { timeout: 15_000 });
+    await vi.waitFor(() => expect(leftovers()).toEqual([]), { timeout: 45_000 });
   });
 
   test('a second one, and a reset, say that the first is running, which ends in order on SIGTERM', async () => {
