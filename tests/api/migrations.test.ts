@@ -96,7 +96,7 @@ describe('the Supabase CLI', () => {
 
 describe('a migration that fails', () => {
   test('leaves nothing of itself, names its file and line, and the next install goes on', async () => {
-    const url = await emptyProject();
+    const url = testServer().url(await createDatabaseFromTemplate('migrated'));
     const directory = join(scratch, 'failing');
     cpSync(join(supabaseDir, 'migrations'), directory, { recursive: true });
     writeFileSync(join(directory, '99990101000000_broken.sql'), 'create table public.half_done (id uuid primary key);\nselect no_such_function();\n');
