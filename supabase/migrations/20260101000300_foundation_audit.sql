@@ -52,7 +52,7 @@ comment on column audit.log.actor_id is 'The user who made the change; null when
 comment on column audit.log.actor_label is 'Who made the change when no user did: service_role, studio:postgres, job:<name>.';
 comment on column audit.log.transaction_id is 'Changes with the same id were made together.';
 comment on column audit.log.changes is
-  'As jsonb reads in text: half the bytes of jsonb where values are few, as they are in most entries. Cast it to jsonb to ask it. insert: {"column": value, …}, nulls left out. update: {"column": [before, after], …}, changed columns only. delete: as insert, the row as it was. action: its details. Secret columns read "[redacted]", erased values "[erased]".';
+  'JSON as text: half the bytes of jsonb where values are few, as they are in most entries. Cast it to jsonb to ask it. insert: {"column": value, …}, nulls left out. update: {"column": [before, after], …}, changed columns only. delete: as insert, the row as it was. action: its details. Secret columns read "[redacted]", erased values "[erased]".';
 comment on column audit.log.origin_id is 'Where the request came from (audit.origins); null where there was no request. No foreign key: every change would pay for it, and nothing leaves audit.origins.';
 comment on column audit.log.action is 'What the change was (app.audit_actions), where a topic names it: app.set_action before it.';
 comment on column audit.log.note is 'The reason given for the change: set_config(''app.reason'', …, true) before it.';
@@ -138,68 +138,53 @@ immutable
 set search_path = ''
 as $$
 begin
-  return sha256(convert_to(row(origin.actor_id, origin.address, origin.user_agent, origin.method, origin.path, origin.location)::text, 'UTF8'));
+  return sha256(convert_to(format('%L %L %L %L %L %L', origin.actor_id, origin.address, origin.user_agent, origin.method, origin.path, origin.location), 'UTF8'));
 end;
 $$;
 
 comment on function app.origin_hash(audit.origins) is 'The hash of what an origin tells. Not executable by API roles.';
 
--- A view and no function: it becomes a part of the statement that writes the log, which costs a single row a fourth of what calls did.
+-- Which header tells what, as an expression and no function: it becomes a part of what writes the log, which costs a single row a fifth of
+-- what calls did.
 
-create view private.request as
-select r.actor_id, r.address, r.user_agent, r.method, r.path, r.location, r.hash,
-  (select o.id from audit.origins o where o.hash = r.hash and o.erased_at is null limit 1) as origin_id
-from (
-  select f.*, sha256(convert_to(row(f.actor_id, f.address, f.user_agent, f.method, f.path, f.location)::text, 'UTF8')) as hash
-  from (
-    select
-      -- app.tg__touch has read the claims, if a row was written.
-      case when current_setting('app.claims_read', true) = current_setting('request.jwt.claims', true) then nullif(current_setting('app.claims_actor', true), '')::uuid else auth.uid() end as actor_id,
-      left(btrim(coalesce(h.headers ->> 'cf-connecting-ip', h.headers ->> 'x-real-ip', split_part(h.headers ->> 'x-forwarded-for', ',', 1))), 64) as address,
-      left(h.headers ->> 'user-agent', 300) as user_agent,
-      nullif(current_setting('request.method', true), '') as method,
-      left(nullif(current_setting('request.path', true), ''), 300) as path,
-      left(coalesce(h.headers ->> 'x-client-location', h.headers ->> 'cf-ipcountry'), 200) as location
-    from (
-      select current_setting('request.headers', true)::jsonb as headers
-      where current_setting('request.headers', true) <> ''
-        and (current_setting('role') in ('authenticated', 'anon', 'service_role') or pg_has_role(session_user, 'postgres', 'member')) -- app.believes_claims(), written out
-      offset 0
-    ) h
-  ) f
-  offset 0 -- the hash is made once, and not for each row it is compared with
-) r;
-
-comment on view private.request is
-  'From where the request comes that is being answered; no row outside of requests. The one place that says which header tells what.';
-comment on column private.request.actor_id is 'The user of the request; null when it was made with a key.';
-comment on column private.request.address is 'The client''s network address, as the proxy in front tells it: cf-connecting-ip, else x-real-ip, else the first of x-forwarded-for. Whatever it says: it need not be an address.';
-comment on column private.request.user_agent is 'The header user-agent, at most 300 characters of it.';
-comment on column private.request.method is 'POST, PATCH …';
-comment on column private.request.path is 'What was called, without the query.';
-comment on column private.request.location is 'The header x-client-location that an app may send, else the country that the proxy tells (cf-ipcountry).';
-comment on column private.request.hash is 'app.origin_hash of the columns before it, written out.';
-comment on column private.request.origin_id is 'The row of audit.origins that tells the same; null if there is none yet (app.add_origin).';
-
-create function app.add_origin()
-returns integer
+create function app.place_columns()
+returns text
 language plpgsql
-volatile
-security definer -- nobody may write audit.origins
+immutable
 set search_path = ''
 as $$
-declare
-  added integer;
 begin
-  insert into audit.origins (actor_id, address, user_agent, method, path, location, hash)
-  select r.actor_id, r.address, r.user_agent, r.method, r.path, r.location, r.hash from private.request r
-  returning id into added;
-  return added;
+  return $place$
+      left(btrim(coalesce(headers ->> 'cf-connecting-ip', headers ->> 'x-real-ip', split_part(headers ->> 'x-forwarded-for', ',', 1))), 64),
+      left(headers ->> 'user-agent', 300),
+      nullif(current_setting('request.method', true), ''),
+      left(nullif(current_setting('request.path', true), ''), 300),
+      left(coalesce(headers ->> 'x-client-location', headers ->> 'cf-ipcountry'), 200)$place$;
 end;
 $$;
 
-comment on function app.add_origin() is
-  'Writes from where the request comes into audit.origins. Called by app.request_origin, where private.request found no such row. Definer: nobody may write audit.origins; not executable by API roles.';
+comment on function app.place_columns() is
+  'From where a request comes, by its headers (jsonb): address, user agent, method, path and location, as audit.origins has them. SQL, and the one place that says which header tells what. '
+  'Whatever the headers say: an address need not be one. Not executable by API roles.';
+
+create function app.request_place()
+returns text[]
+language plpgsql
+stable
+set search_path = ''
+as $$
+declare
+  place text[];
+begin
+  if app.believes_claims() and current_setting('request.headers', true) <> '' then
+    execute format('select array[%s] from (select current_setting(''request.headers'', true)::jsonb as headers offset 0) h', app.place_columns()) into place;
+  end if;
+  return place;
+end;
+$$;
+
+comment on function app.request_place() is
+  'From where the request comes that is being answered: {address, user agent, method, path, location}; null outside of requests. Not executable by API roles.';
 
 create function app.request_origin()
 returns integer
@@ -208,10 +193,25 @@ volatile
 set search_path = ''
 as $$
 declare
+  place constant text[] := app.request_place();
+  request audit.origins;
   origin integer;
 begin
-  if current_setting('request.headers', true) <> '' then
-    select coalesce(r.origin_id, app.add_origin()) into origin from private.request r;
+  if place is null then
+    return null;
+  end if;
+  request.actor_id := app.actor_id();
+  request.address := place[1];
+  request.user_agent := place[2];
+  request.method := place[3];
+  request.path := place[4];
+  request.location := place[5];
+  request.hash := app.origin_hash(request);
+  select o.id into origin from audit.origins o where o.hash = request.hash and o.erased_at is null limit 1;
+  if origin is null then
+    insert into audit.origins (actor_id, address, user_agent, method, path, location, hash)
+    values (request.actor_id, request.address, request.user_agent, request.method, request.path, request.location, request.hash)
+    returning id into origin;
   end if;
   return origin;
 end;
@@ -224,18 +224,18 @@ create function app.request_address()
 returns inet
 language plpgsql
 stable
-security definer -- no API role may read schema private
+security definer -- what else is known of a request is for the log alone
 set search_path = ''
 as $$
 begin
-  return (select r.address::inet from private.request r);
+  return (app.request_place())[1]::inet;
 exception when invalid_text_representation then
   return null;
 end;
 $$;
 
 comment on function app.request_address() is
-  'The network address the request came from (private.request says which header tells it); null outside of requests and where it is none. Definer: reads private.request.';
+  'The network address the request came from (app.place_columns says which header tells it); null outside of requests and where it is none. Definer: what else is known of a request is for the log alone.';
 
 grant execute on function app.request_address() to authenticated, service_role;
 
@@ -492,6 +492,8 @@ declare
   first_name constant text := (select t.name from audit.tables t where t.table_id = tracked);
   signature constant text := app.columns_signature(tracked);
   made text;
+  by_row constant text := 'n.audit_actor, case when n.audit_actor is null then (select app.actor_label()) end';
+  origin constant text := 'coalesce((select o.id from audit.origins o where o.hash = audit_place and o.erased_at is null limit 1), case when audit_place is not null then app.request_origin() end)';
   columns record;
   picked text;
   new_rows text;
@@ -513,7 +515,6 @@ begin
 
   select
     string_agg(format('%I', c.name), ', ' order by c.number) as names,
-    string_agg('null', ', ') as spare,
     string_agg(c.differs, ' or ' order by c.number) filter (where c.changes) as changed,
     string_agg(format('%L: case when %s then %s end', c.name, c.differs, c.both), ', ' order by c.number) filter (where c.changes) as updated,
     string_agg(c.told, ', ' order by c.number) filter (where c.name not in ('id', 'community_id', 'created_at', 'updated_at', 'created_by', 'updated_by', 'deleted_at')) as inserted,
@@ -524,7 +525,7 @@ begin
       -- The others of the row model change with every row, or never: _010_frozen and _100_touch see to that.
       a.attname not in ('id', 'community_id', 'created_at', 'updated_at', 'created_by', 'updated_by') as changes,
       format(case when a.attname = any (secrets) then '%1$L: case when n.%1$I is not null then ''[redacted]'' end' else '%1$L: n.%1$I' end, a.attname) as told,
-      format(case when a.attname = any (secrets) then '''["[redacted]", "[redacted]"]''::jsonb' else 'jsonb_build_array(o.%1$I, n.%1$I)' end, a.attname) as both,
+      format(case when a.attname = any (secrets) then '''["[redacted]", "[redacted]"]''::json' else 'json_build_array(o.%1$I, n.%1$I)' end, a.attname) as both,
       -- Two values are the same if they read the same. Of some types equal ones do, and to compare these is cheaper.
       format(case
         when t.typtype = 'e' or (t.oid = 'text'::regtype and l.collisdeterministic) or (t.oid = 'numeric'::regtype and a.atttypmod <> -1)
@@ -538,16 +539,16 @@ begin
     where a.attrelid = tracked and a.attnum > 0 and not a.attisdropped
   ) c;
 
-  -- Columns are named by their order, with as many spare ones behind them: then the statements can be planned whatever became of the
-  -- columns, and a plan for others than they were made for finds nothing to log, and leaves it to app.audit_statement.
-  picked := format('r.id, %s, %s, r.updated_by, r.*, %s',
-    coalesce('r.' || quote_ident(nullif(community_column, '')), 'null::uuid'), coalesce('r.' || quote_ident(nullif(organization_column, '')), 'null::uuid'), columns.spare);
+  -- What is said of a row reads as JSON: it is text that is kept, and to make jsonb of it first costs as much as to write it.
+  -- Columns are named by their order, with spare ones behind them: then the statements can be planned when columns were renamed or dropped, and a plan for others than they were made for finds nothing to log, and leaves it to app.audit_statement.
+  picked := format('r.id, %s, %s, r.updated_by, r.*, null, null, null, null, null, null, null, null',
+    coalesce('r.' || quote_ident(nullif(community_column, '')), 'null::uuid'), coalesce('r.' || quote_ident(nullif(organization_column, '')), 'null::uuid'));
   new_rows := format('(select %s from new_rows r) n (audit_row, audit_community, audit_organization, audit_actor, %s)', picked, columns.names);
   old_rows := format('(select %s from old_rows r) o (audit_row, audit_community, audit_organization, audit_actor, %s)', picked, columns.names);
   entry := format($log$
     insert into audit.log (table_id, operation, row_id, community_id, organization_id, actor_id, actor_label, origin_id, changes, action, note)
-    select tg_relid, %%L, n.audit_row, n.audit_community, n.audit_organization, %%2$s, case when %%2$s is null then (select app.actor_label()) end, (select app.request_origin()),
-      json_object(%%3$s absent on null returning jsonb)::text,
+    select tg_relid, %%L, n.audit_row, n.audit_community, n.audit_organization, %%2$s, (select %%6$s),
+      json_object(%%3$s absent on null returning text),
       case when current_setting('app.action', true) <> '' then (select app.known_action(current_setting('app.action', true))) end, nullif(current_setting('app.reason', true), '')
     from %%4$s
     where %%5$s app.is_as_tracked(%L, %L);$log$, first_name, signature);
@@ -560,11 +561,18 @@ security definer
 set search_path = ''
 as $audit$
 #variable_conflict use_column
+declare
+  -- app.believes_claims(), written out; and then app.tg__touch has read the claims, if a row was written.
+  believes constant boolean := tg_op <> 'DELETE' and (current_setting('role') in ('authenticated', 'anon', 'service_role') or pg_has_role(session_user, 'postgres', 'member'));
+  headers constant jsonb := case when believes then nullif(current_setting('request.headers', true), '')::jsonb end;
+  -- app.origin_hash, written out.
+  audit_place constant bytea := case when headers is not null then sha256(convert_to(format('%%L %%L %%L %%L %%L %%L', nullif(current_setting('app.claims_actor', true), '')::uuid,%s), 'UTF8')) end;
 begin
-  if tg_op = 'INSERT' then%s
-  elsif tg_op = 'UPDATE' then
+  if tg_op = 'UPDATE' then
     -- One row needs no join; the plan for many must not compare each with each, and keeps them in memory.%s
-    if not found then
+    if found then
+      return null;
+    else
       declare
         memory text := current_setting('work_mem');
         widened text;
@@ -573,21 +581,25 @@ begin
         memory := set_config('work_mem', memory, true);
       end;
     end if;
+  elsif tg_op = 'INSERT' then%s
   else%s
   end if;
-  if not found and app.columns_signature(tg_relid) <> %L then
-    execute app.audit_statement(tg_op) using tg_relid, tg_argv[0], tg_argv[1], tg_argv[2]::text[], tg_op;
+  if not found then
+    if app.columns_signature(tg_relid) <> %L then
+      execute app.audit_statement(tg_op) using tg_relid, tg_argv[0], tg_argv[1], tg_argv[2]::text[], tg_op;
+    end if;
   end if;
   return null;
 end;
 $audit$
 $function$,
     made,
-    format(entry, 'insert', 'n.audit_actor', columns.inserted, new_rows, ''),
-    format(entry, 'update', 'n.audit_actor', columns.updated, new_rows || ' cross join ' || old_rows,
-      format('(select count(*) from (select from new_rows limit 2) r) = 1 and (%s) and', columns.changed)),
-    format(entry, 'update', 'n.audit_actor', columns.updated, new_rows || ' full join ' || old_rows || ' on o.audit_row = n.audit_row', format('(%s) and', columns.changed)),
-    format(entry, 'delete', '(select app.actor_id())', columns.deleted, format('(select %s from old_rows r) n (audit_row, audit_community, audit_organization, audit_actor, %s)', picked, columns.names), ''),
+    app.place_columns(),
+    format(entry, 'update', by_row, columns.updated, new_rows || ' cross join ' || old_rows,
+      format('not exists (select from new_rows offset 1) and (%s) and', columns.changed), origin),
+    format(entry, 'update', by_row, columns.updated, new_rows || ' full join ' || old_rows || ' on o.audit_row = n.audit_row', format('(%s) and', columns.changed), origin),
+    format(entry, 'insert', by_row, columns.inserted, new_rows, '', origin),
+    format(entry, 'delete', '(select app.actor_id()), (select app.actor_label())', columns.deleted, format('(select %s from old_rows r) n (audit_row, audit_community, audit_organization, audit_actor, %s)', picked, columns.names), '', 'app.request_origin()'),
     signature);
   execute format('comment on function %s() is %L', made,
     'AFTER INSERT, UPDATE OR DELETE, per statement: one audit.log entry per changed row; an update that changes nothing but updated_at and updated_by is not recorded. '
@@ -634,7 +646,7 @@ begin
     end if;
   end loop;
 
-  execute format('create or replace trigger _090_made before update on %s for each row when (old.created_at is distinct from new.created_at or old.created_by is distinct from new.created_by) execute function app.tg__made()', tracked);
+  execute format('create or replace trigger _090_made before update of created_at, created_by on %s for each row when (old.created_at is distinct from new.created_at or old.created_by is distinct from new.created_by) execute function app.tg__made()', tracked);
   execute format('create or replace trigger _100_touch before insert or update on %s for each row execute function app.tg__touch()', tracked);
 
   if deletable then

@@ -34,7 +34,7 @@ immutable
 set search_path = ''
 as $$
 begin
-  -- It was written as jsonb reads, in which no line feed stands unescaped, so that the first one ends it.
+  -- It was made from values, and not from somebody's JSON: no line feed stands unescaped in it, so that the first one ends it.
   return sha256(salt || convert_to(changes || coalesce(E'\n' || note, ''), 'UTF8'));
 end;
 $$;
