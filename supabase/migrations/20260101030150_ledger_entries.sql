@@ -213,6 +213,7 @@ begin
   elsif length(idempotency_key) not between 1 and 200 then
     perform app.fail(422, 'invalid_value', 'The value of idempotency_key is not valid.', '1 to 200 characters.');
   end if;
+  perform app.require_receivables_kept(community, lines);
   return app.post_entry(community, 'manual', post_journal_entry.effective_on, post_journal_entry.description, lines, post_journal_entry.idempotency_key);
 exception when check_violation then
   get stacked diagnostics refused = constraint_name;
@@ -238,8 +239,8 @@ as $$ select app.post_journal_entry(community_id, effective_on, description, pos
 
 comment on function public.post_journal_entry(uuid, date, text, jsonb, text) is
   'Posts an entry by hand and returns its id. postings: [{"debit_account_id", "credit_account_id", "amount", "memo"?}, …], both accounts of one fund; a control account also takes "debit_unit_id" and "debit_resident_id" '
-  '(or "credit_…"), or the subaccount itself, "debit_subaccount_id". The same idempotency key with the same content is the same entry. Takes ledger.post. '
-  'Errors: permission_denied, books_not_open, period_closed, before_books, too_far_ahead, invalid_amount, account_refused, subaccount_refused, same_account, account_inactive, account_missing, '
+  '(or "credit_…"), or the subaccount itself, "debit_subaccount_id". The same idempotency key with the same content is the same entry. Takes ledger.post, and charges.write_off where somebody would owe less without having paid. '
+  'Errors: permission_denied, receivable_by_document, books_not_open, period_closed, before_books, too_far_ahead, invalid_amount, account_refused, subaccount_refused, same_account, account_inactive, account_missing, '
   'interfund_unmatched, idempotency_conflict, invalid_value.';
 
 create function app.reverse_journal_entry(entry uuid, effective_on date, reason text, is_visible boolean)

@@ -92,7 +92,7 @@ declare
   declared constant numeric := (select c.ideal_parts_total from public.communities c where c.id = key.community_id);
 begin
   if not key.is_normalised and coalesce(stored, 0) <> declared then
-    perform app.fail(422, 'shares_not_whole',
+    perform app.fail(409, 'shares_not_whole',
       format('The ideal parts under the key “%s” sum to %s, the community''s whole is %s.', key.name, trim_scale(coalesce(stored, 0)), trim_scale(declared)),
       'Correct the units, or let the key take them as the whole (is_normalised), as one for a part of the community does.');
   end if;
@@ -100,7 +100,7 @@ end;
 $$;
 
 comment on function app.require_shares_whole(public.allocation_keys, numeric) is
-  'Refuses ideal parts that do not make the whole (422 shares_not_whole) unless the key normalises them. Not executable by API roles. Definer: reads the community.';
+  'Refuses ideal parts that do not make the whole (409 shares_not_whole) unless the key normalises them. Not executable by API roles. Definer: reads the community.';
 
 create function app.shares_under(key public.allocation_keys)
 returns numeric

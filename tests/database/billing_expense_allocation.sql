@@ -82,7 +82,7 @@ select public.enter_allocation_inputs(tests.id('Alder'), 'water_cold', current_d
 -- By every method -------------------------------------------------------------------------------------------------------
 
 select pg_temp.expense(k, tests.kept(k || '_key')::uuid) from unnest('{shares,alike,area,persons,water,fixed,hybrid,lift,part,formula}'::text[]) k;
-select throws_ok(format('select public.allocate_expense(%L, current_date + 14)', tests.kept('part')), 'PT422', 'shares_not_whole', 'the parts of one entrance are not the whole, unless the key says that they are to be');
+select throws_ok(format('select public.allocate_expense(%L, current_date + 14)', tests.kept('part')), 'PT409', 'shares_not_whole', 'the parts of one entrance are not the whole, unless the key says that they are to be');
 select throws_ok(format('select public.allocate_expense(%L, current_date + 14)', tests.kept('formula')), 'PT409', 'formula_not_evaluated', 'a formula is evaluated before');
 select is((select row(e.allocation_id, e.charge_entry_id)::text from public.expenses e where e.id = tests.kept('formula')::uuid), '(,)', 'and then nothing is shared out');
 select is(pg_temp.balances(), 'nothing', 'nor charged');

@@ -101,19 +101,19 @@ select is(pg_temp.weights('fixed'), '1=0 A/1=0 A/2=0 A/10=12.5 B/1=7', 'which co
 -- The whole --------------------------------------------------------------------------------------------------------------
 
 select pg_temp.make('shares of A', 'shares', jsonb_build_object('places', jsonb_build_array(jsonb_build_object('building_id', tests.id('A')))));
-select is(pg_temp.weights('shares of A'), 'PT422 shares_not_whole', 'ideal parts of a part of the community are not the whole');
+select is(pg_temp.weights('shares of A'), 'PT409 shares_not_whole', 'ideal parts of a part of the community are not the whole');
 select throws_matching($$select app.unit_weights(pg_temp.key('shares of A'), '2026-01-01', '2026-01-31')$$, 'shares_not_whole', 'and are refused');
 select is(public.change_allocation_key(pg_temp.key('shares of A'), is_normalised => true), 2, 'unless the key takes them as the whole');
 select is(pg_temp.weights('shares of A'), 'A/1=25 A/2=15 A/10=20', 'then they are');
 update public.units set ideal_parts = 29.999999 where id = tests.id('b1');
-select is(pg_temp.weights('shares'), 'PT422 shares_not_whole', 'a millionth too little is not the whole');
+select is(pg_temp.weights('shares'), 'PT409 shares_not_whole', 'a millionth too little is not the whole');
 select is(pg_temp.weights('shares of A'), 'A/1=25 A/2=15 A/10=20', 'which does not concern who normalises');
 update public.units set ideal_parts = 30.000001 where id = tests.id('b1');
-select is(pg_temp.weights('shares'), 'PT422 shares_not_whole', 'nor is a millionth too much');
+select is(pg_temp.weights('shares'), 'PT409 shares_not_whole', 'nor is a millionth too much');
 update public.units set ideal_parts = 30 where id = tests.id('b1');
 select pg_temp.make('mixture with shares', 'hybrid', jsonb_build_object('parts', '[{"method": "shares", "percent": 50}, {"method": "per_unit", "percent": 50}]'::jsonb,
   'places', jsonb_build_array(jsonb_build_object('building_id', tests.id('A')))));
-select is(pg_temp.weights('mixture with shares'), 'PT422 shares_not_whole', 'a part by ideal parts is no exception');
+select is(pg_temp.weights('mixture with shares'), 'PT409 shares_not_whole', 'a part by ideal parts is no exception');
 select pg_temp.make('mixture of nothing', 'hybrid', '{"parts": [{"method": "fixed", "percent": 50}, {"method": "per_unit", "percent": 50}]}');
 select is(pg_temp.weights('mixture of nothing'), 'PT422 allocation_no_weight', 'nor may a part have no weight at all');
 
