@@ -319,36 +319,46 @@ begin
     return null;
   end if;
 
-  -- One look at everything. Subqueries and no joins: an index lookup each, however many rows there were when the plan was made.
+  -- One look at everything. Postings that differ in subaccounts and amounts alone are one group, so that the accounts of a hundred thousand
+  -- are looked up twice. Subqueries and no joins: an index lookup each, however many rows there were when the plan was made.
   -- An entry is complete with the postings that the table has of it, and not only the new ones: none comes later.
-  select bool_and(e.is_complete) as is_complete, max(w.problem) as problem, sum(w.moves) as moves
+  select bool_and(w.is_complete) as is_complete, max(w.problem) as problem, sum(w.moves) as moves
   into told
   from (
     select
-      n.journal_entry_id as id,
-      count(n.debit_subaccount_id) + count(n.credit_subaccount_id) as moves,
-      -- 0: none; 1: out of use, or between funds; 2: not of this community and fund, or its subaccount is missing or too many.
-      max(greatest(
-        coalesce((
-          select case when a.status = 'active' and a.counter_fund_id is null then 0 else 1 end
-          from public.accounts a
-          where a.id = n.debit_account_id and a.community_id = n.community_id and a.fund_id = n.fund_id and a.decimals = n.decimals
-            and a.is_control = (n.debit_subaccount_id is not null)), 2),
-        coalesce((
-          select case when a.status = 'active' and a.counter_fund_id is null then 0 else 1 end
-          from public.accounts a
-          where a.id = n.credit_account_id and a.community_id = n.community_id and a.fund_id = n.fund_id and a.decimals = n.decimals
-            and a.is_control = (n.credit_subaccount_id is not null)), 2))) as problem
-    from new_rows n
-    group by n.journal_entry_id
-  ) w
-  cross join lateral (
-    select e.posting_count = count(*) and e.total = sum(p.amount) as is_complete
-    from public.journal_entries e join public.postings p on p.journal_entry_id = e.id
-    where e.id = w.id
-    group by e.posting_count, e.total
-    offset 0
-  ) e;
+      max(g.problem) as problem, sum(g.moves) as moves,
+      (
+        select e.posting_count = sum(g.many) and e.total = sum(g.total)
+          and e.posting_count = (select count(*) from public.postings p where p.journal_entry_id = e.id)
+        from public.journal_entries e
+        where e.id = g.journal_entry_id
+      ) as is_complete
+    from (
+      select
+        n.journal_entry_id, n.many, n.total, n.many * (n.has_debit_subaccount::integer + n.has_credit_subaccount::integer) as moves,
+        -- 0: none; 1: out of use, or between funds; 2: not of this community and fund, or its subaccount is missing or too many.
+        greatest(
+          coalesce((
+            select case when a.status = 'active' and a.counter_fund_id is null then 0 else 1 end
+            from public.accounts a
+            where a.id = n.debit_account_id and a.community_id = n.community_id and a.fund_id = n.fund_id and a.decimals = n.decimals
+              and a.is_control = n.has_debit_subaccount), 2),
+          coalesce((
+            select case when a.status = 'active' and a.counter_fund_id is null then 0 else 1 end
+            from public.accounts a
+            where a.id = n.credit_account_id and a.community_id = n.community_id and a.fund_id = n.fund_id and a.decimals = n.decimals
+              and a.is_control = n.has_credit_subaccount), 2)) as problem
+      from (
+        select
+          n.journal_entry_id, n.community_id, n.fund_id, n.decimals, n.debit_account_id, n.credit_account_id,
+          n.debit_subaccount_id is not null as has_debit_subaccount, n.credit_subaccount_id is not null as has_credit_subaccount,
+          count(*) as many, sum(n.amount) as total
+        from new_rows n
+        group by n.journal_entry_id, n.community_id, n.fund_id, n.decimals, n.debit_account_id, n.credit_account_id, 7, 8
+      ) n
+    ) g
+    group by g.journal_entry_id
+  ) w;
 
   if not told.is_complete then
     perform app.fail_incomplete(array(select n.journal_entry_id from new_rows n));
@@ -379,22 +389,11 @@ begin
     end if;
   end if;
 
-  if told.moves = 1 then
-    update public.subaccounts s
-    set balance = s.balance + case when n.debit_subaccount_id is null then -n.amount else n.amount end
-    from new_rows n
-    where s.id = coalesce(n.debit_subaccount_id, n.credit_subaccount_id)
-      and s.account_id = case when n.debit_subaccount_id is null then n.credit_account_id else n.debit_account_id end
-      and s.community_id = n.community_id and s.fund_id = n.fund_id;
-    get diagnostics many = row_count;
-    if many = 0 then
-      perform app.fail(422, 'subaccount_refused', 'The subaccount is not one of this account.');
-    end if;
-  elsif told.moves > 1 then
-    select array_agg(d.id order by d.id) as ids, array_agg(d.account_id order by d.id) as accounts, array_agg(d.fund_id order by d.id) as funds,
-      array_agg(d.community_id order by d.id) as communities, array_agg(d.amount order by d.id) as amounts
-    into moved
-    from (
+  if told.moves > 0 then
+    -- In id order, so that two who move the same ones wait and do not deadlock: a nested loop keeps the order of the sums. Only the id is
+    -- compared by what an index can look up: while there are no statistics yet, that of the account could be taken instead, which is all of the rows.
+    perform set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true), set_config('enable_seqscan', 'off', true);
+    with moved as materialized (
       select m.id, m.account_id, m.fund_id, m.community_id, sum(m.amount) as amount
       from (
         select n.debit_subaccount_id as id, n.debit_account_id as account_id, n.fund_id, n.community_id, n.amount from new_rows n where n.debit_subaccount_id is not null
@@ -402,15 +401,17 @@ begin
         select n.credit_subaccount_id, n.credit_account_id, n.fund_id, n.community_id, -n.amount from new_rows n where n.credit_subaccount_id is not null
       ) m
       group by m.id, m.account_id, m.fund_id, m.community_id
-    ) d;
-    -- In id order, so that two who move the same ones wait and do not deadlock.
-    perform from public.subaccounts s where s.id = any (moved.ids) order by s.id for no key update;
-    update public.subaccounts s
-    set balance = s.balance + d.amount
-    from unnest(moved.ids, moved.accounts, moved.funds, moved.communities, moved.amounts) d (id, account_id, fund_id, community_id, amount)
-    where s.id = d.id and s.account_id = d.account_id and s.fund_id = d.fund_id and s.community_id = d.community_id;
-    get diagnostics many = row_count;
-    if many < cardinality(moved.ids) then
+      order by m.id
+    ),
+    written as (
+      update public.subaccounts s set balance = s.balance + m.amount
+      from moved m
+      where s.id = m.id and (s.account_id, s.fund_id, s.community_id) is not distinct from (m.account_id, m.fund_id, m.community_id)
+      returning true
+    )
+    select (select count(*) from moved) - (select count(*) from written) into many;
+    perform set_config('enable_hashjoin', 'on', true), set_config('enable_mergejoin', 'on', true), set_config('enable_seqscan', 'on', true);
+    if many > 0 then
       perform app.fail(422, 'subaccount_refused', 'A subaccount is not one of the account it is named with.');
     end if;
   end if;
