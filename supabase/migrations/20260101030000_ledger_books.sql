@@ -260,13 +260,12 @@ create table public.subaccounts (
   balance numeric not null default 0,
   created_at timestamptz not null default now(),
   constraint subaccounts_pkey primary key (id),
-  constraint subaccounts_community_id_key unique (community_id, id),
   constraint subaccounts_person_key unique nulls not distinct (unit_id, account_id, resident_id),
   constraint subaccounts_account_fkey foreign key (account_id, community_id, fund_id, decimals, is_control)
     references public.accounts (id, community_id, fund_id, decimals, is_control) on delete restrict,
   constraint subaccounts_unit_fkey foreign key (unit_id, community_id) references public.units (id, community_id) on delete restrict,
   constraint subaccounts_resident_fkey foreign key (resident_id, community_id) references public.residents (id, community_id) on delete restrict
-) with (fillfactor = 70); -- room for the next balance on the same page, so that no index is touched
+) with (fillfactor = 45); -- room for the next balance of every row on the same page, so that no index is touched
 
 -- Each begins with the column that alone tells the parent. What is looked up is (unit_id, account_id), by its key: while there are no
 -- statistics yet, an index on the community and the fund could be taken instead, which is all of the rows.
@@ -306,9 +305,9 @@ comment on function app.tg_subaccounts__derived() is 'BEFORE UPDATE, DELETE OR T
 
 create trigger _020_derived before update or delete or truncate on public.subaccounts
   for each statement execute function app.tg_subaccounts__derived();
-create trigger _010_frozen_subject before update of id, community_id, fund_id, account_id, decimals, unit_id on public.subaccounts for each row
-  when ((old.id, old.community_id, old.fund_id, old.account_id, old.decimals, old.unit_id) is distinct from (new.id, new.community_id, new.fund_id, new.account_id, new.decimals, new.unit_id))
-  execute function app.tg__frozen('community_id');
+-- Per statement: a trigger per row would lock each row before its balance is moved.
+create trigger _010_frozen_subject before update of id, community_id, fund_id, account_id, decimals, unit_id on public.subaccounts
+  for each statement execute function app.tg__frozen('community_id');
 
 create function app.tg_subaccounts__empty()
 returns trigger

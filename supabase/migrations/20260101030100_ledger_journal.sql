@@ -33,8 +33,8 @@ create table public.journal_entries (
   request_hash bytea,
   posting_count integer not null,
   total numeric not null,
-  constraint journal_entries_pkey primary key (id),
-  constraint journal_entries_community_id_key unique (community_id, id),
+  -- The community is in the key for those who refer to entries of theirs: one index less for every entry.
+  constraint journal_entries_pkey primary key (id, community_id),
   constraint journal_entries_effective_on_key unique (community_id, effective_on, id, decimals),
   constraint journal_entries_reverses_fkey foreign key (community_id, reverses_id) references public.journal_entries (community_id, id) on delete restrict,
   constraint journal_entries_description_check check (description = btrim(description) and length(description) between 1 and 500),
@@ -87,8 +87,7 @@ create table public.postings (
   credit_subaccount_id uuid,
   amount numeric not null,
   memo text,
-  -- The amount is in the key, so that a document can name the posting and what it moves by one key.
-  constraint postings_pkey primary key (id, community_id, amount),
+  constraint postings_pkey primary key (id, community_id),
   constraint postings_entry_fkey foreign key (journal_entry_id, community_id, effective_on, decimals)
     references public.journal_entries (id, community_id, effective_on, decimals) on delete restrict,
   constraint postings_amount_check check (amount > 0 and amount < 1e15 and amount = round(amount, decimals)),
@@ -96,7 +95,7 @@ create table public.postings (
   constraint postings_memo_check check (length(memo) between 1 and 500)
 );
 
--- Few and small, because every posting pays for them. So are the checks: each is made ready for every statement anew.
+-- Few and small, because every posting pays for them. So are the checks: each is read and made ready for every statement anew.
 create index postings_entry_idx on public.postings (journal_entry_id, community_id, effective_on, decimals);
 create index postings_debit_account_idx on public.postings (debit_account_id, effective_on);
 create index postings_credit_account_idx on public.postings (credit_account_id, effective_on);
@@ -206,25 +205,29 @@ begin
   end if;
   -- A statement of its own: it sees what was closed until the lock was ours.
   select l.decimals, l.opened_on, l.closed_through into books from public.ledgers l where l.community_id = new.community_id;
-  if books is null then
-    perform app.fail(409, 'books_not_open', 'This community has no books yet.', 'Open them with open_books.');
-  elsif new.effective_on <= books.closed_through then
-    perform app.fail(409, 'period_closed', format('The books are closed through %s.', books.closed_through), 'Date the entry later, or reopen the period.');
-  elsif new.effective_on < books.opened_on and new.kind <> 'opening' then
-    perform app.fail(422, 'before_books', format('These books begin on %s.', books.opened_on));
-  elsif new.effective_on > current_date + 400 then
-    perform app.fail(422, 'too_far_ahead', 'An entry is dated at most 400 days ahead.');
+  -- Most days are neither closed, nor before the books, nor far ahead.
+  if (new.effective_on > coalesce(books.closed_through, books.opened_on - 1) and new.effective_on <= current_date + 400) is not true then
+    if books is null then
+      perform app.fail(409, 'books_not_open', 'This community has no books yet.', 'Open them with open_books.');
+    elsif new.effective_on <= books.closed_through then
+      perform app.fail(409, 'period_closed', format('The books are closed through %s.', books.closed_through), 'Date the entry later, or reopen the period.');
+    elsif new.effective_on < books.opened_on and new.kind <> 'opening' then
+      perform app.fail(422, 'before_books', format('These books begin on %s.', books.opened_on));
+    elsif new.effective_on > current_date + 400 then
+      perform app.fail(422, 'too_far_ahead', 'An entry is dated at most 400 days ahead.');
+    end if;
   end if;
   new.decimals := books.decimals;
   -- 1500 reads 1500.00.
-  if new.total = round(new.total, books.decimals) then
-    new.total := round(new.total, books.decimals);
-  end if;
+  new.total := case when new.total = round(new.total, books.decimals) then round(new.total, books.decimals) else new.total end;
   new.booked_at := now();
-  -- app.actor_id(), written out.
-  new.booked_by := case when current_setting('role') in ('authenticated', 'anon', 'service_role') or pg_has_role(session_user, 'postgres', 'member')
+  -- app.actor_id() and the commonest of app.actor_label(), written out.
+  new.booked_by := case when current_setting('role') in ('authenticated', 'anon', 'service_role') or session_user = 'postgres' or pg_has_role(session_user, 'postgres', 'member')
     then nullif(current_setting('request.jwt.claims', true), '')::jsonb ->> 'sub' end;
-  new.booked_as := case when new.booked_by is null then app.actor_label() end;
+  new.booked_as := case
+    when new.booked_by is not null then null
+    when session_user = 'postgres' and current_setting('role') = 'none' and coalesce(current_setting('app.actor', true), '') = '' then 'studio:postgres'
+    else app.actor_label() end;
   return new;
 end;
 $$;
@@ -241,7 +244,8 @@ security definer -- looks for postings whoever may see them: at commit it runs a
 set search_path = ''
 as $$
 begin
-  if not exists (select from public.postings p where p.journal_entry_id = new.id) then
+  perform from public.postings p where p.journal_entry_id = new.id and p.community_id = new.community_id limit 1;
+  if not found then
     perform app.fail(422, 'entry_incomplete', format('The entry "%s" has no postings.', new.description));
   end if;
   return null;
@@ -290,65 +294,74 @@ declare
   moved record;
   many integer;
 begin
-  -- Most entries are one posting, which is looked at without grouping anything.
+  -- Most statements write one posting that moves one balance: looked at without grouping anything, by lookups of single rows, whose plans
+  -- do not depend on how many there are. Whatever is not in order falls through, to be looked at below. The balance's row is locked last.
   select
-    n.journal_entry_id, n.community_id, n.fund_id, coalesce(n.debit_subaccount_id, n.credit_subaccount_id) as subaccount_id,
+    n.id, n.journal_entry_id, n.community_id, n.fund_id, n.amount, coalesce(n.debit_subaccount_id, n.credit_subaccount_id) as subaccount_id,
     case when n.debit_subaccount_id is null then n.credit_account_id else n.debit_account_id end as account_id,
-    case when n.debit_subaccount_id is null then -n.amount else n.amount end as amount,
-    (select count(*) from new_rows) = 1 and (n.debit_subaccount_id is null or n.credit_subaccount_id is null)
-      and exists (select from public.journal_entries e where e.id = n.journal_entry_id and e.posting_count = 1 and e.total = n.amount)
-      and not exists (select from public.postings p where p.journal_entry_id = n.journal_entry_id and p.id <> n.id)
-      and 2 = (
-        select count(*)
-        from public.accounts a
-        where a.id in (n.debit_account_id, n.credit_account_id) and a.community_id = n.community_id and a.fund_id = n.fund_id and a.decimals = n.decimals
-          and a.status = 'active' and a.counter_fund_id is null
-          and a.is_control = case when a.id = n.debit_account_id then n.debit_subaccount_id is not null else n.credit_subaccount_id is not null end)
-      as is_fine
+    -- None if both sides name a subaccount.
+    case when n.debit_subaccount_id is null then n.debit_account_id when n.credit_subaccount_id is null then n.credit_account_id end as other_id,
+    case when n.debit_subaccount_id is null then -n.amount else n.amount end as change
   into moved
   from new_rows n
   limit 1;
-  if moved.is_fine then
-    if moved.subaccount_id is not null then
-      update public.subaccounts s set balance = s.balance + moved.amount
-      where s.id = moved.subaccount_id and s.account_id = moved.account_id and s.community_id = moved.community_id and s.fund_id = moved.fund_id;
-      if not found then
-        perform app.fail(422, 'subaccount_refused', 'The subaccount is not one of this account.');
-      end if;
+  if moved.subaccount_id is not null then
+    -- That the account is a control account of this community and fund, its subaccount's key says.
+    update public.subaccounts s
+    set balance = s.balance + moved.change
+    where s.id = moved.subaccount_id and s.account_id = moved.account_id and s.community_id = moved.community_id and s.fund_id = moved.fund_id
+      and (select e.posting_count = 1 and e.total = moved.amount from public.journal_entries e where e.id = moved.journal_entry_id and e.community_id = moved.community_id)
+      and (select a.status = 'active' from public.accounts a where a.id = moved.account_id)
+      and (
+        select a.status = 'active' and a.fund_id = moved.fund_id and a.counter_fund_id is null and not a.is_control
+        from public.accounts a where a.id = moved.other_id)
+      and not exists (select from public.postings p where p.journal_entry_id = moved.journal_entry_id and p.id <> moved.id)
+      and not exists (select from new_rows offset 1);
+    if found then
+      return null;
     end if;
-    return null;
   end if;
 
-  -- One look at everything. Subqueries and no joins: an index lookup each, however many rows there were when the plan was made.
+  -- One look at everything. Postings that differ in subaccounts and amounts alone are one group, so that the accounts of a hundred thousand
+  -- are looked up twice. Subqueries and no joins: an index lookup each, however many rows there were when the plan was made.
   -- An entry is complete with the postings that the table has of it, and not only the new ones: none comes later.
-  select bool_and(e.is_complete) as is_complete, max(w.problem) as problem, sum(w.moves) as moves
+  select bool_and(w.is_complete) as is_complete, max(w.problem) as problem, sum(w.moves) as moves
   into told
   from (
     select
-      n.journal_entry_id as id,
-      count(n.debit_subaccount_id) + count(n.credit_subaccount_id) as moves,
-      -- 0: none; 1: out of use, or between funds; 2: not of this community and fund, or its subaccount is missing or too many.
-      max(greatest(
-        coalesce((
-          select case when a.status = 'active' and a.counter_fund_id is null then 0 else 1 end
-          from public.accounts a
-          where a.id = n.debit_account_id and a.community_id = n.community_id and a.fund_id = n.fund_id and a.decimals = n.decimals
-            and a.is_control = (n.debit_subaccount_id is not null)), 2),
-        coalesce((
-          select case when a.status = 'active' and a.counter_fund_id is null then 0 else 1 end
-          from public.accounts a
-          where a.id = n.credit_account_id and a.community_id = n.community_id and a.fund_id = n.fund_id and a.decimals = n.decimals
-            and a.is_control = (n.credit_subaccount_id is not null)), 2))) as problem
-    from new_rows n
-    group by n.journal_entry_id
-  ) w
-  cross join lateral (
-    select e.posting_count = count(*) and e.total = sum(p.amount) as is_complete
-    from public.journal_entries e join public.postings p on p.journal_entry_id = e.id
-    where e.id = w.id
-    group by e.posting_count, e.total
-    offset 0
-  ) e;
+      max(g.problem) as problem, sum(g.moves) as moves,
+      (
+        select e.posting_count = sum(g.many) and e.total = sum(g.total)
+          and e.posting_count = (select count(*) from public.postings p where p.journal_entry_id = e.id)
+        from public.journal_entries e
+        where e.id = g.journal_entry_id
+      ) as is_complete
+    from (
+      select
+        n.journal_entry_id, n.many, n.total, n.many * (n.has_debit_subaccount::integer + n.has_credit_subaccount::integer) as moves,
+        -- 0: none; 1: out of use, or between funds; 2: not of this community and fund, or its subaccount is missing or too many.
+        greatest(
+          coalesce((
+            select case when a.status = 'active' and a.counter_fund_id is null then 0 else 1 end
+            from public.accounts a
+            where a.id = n.debit_account_id and a.community_id = n.community_id and a.fund_id = n.fund_id and a.decimals = n.decimals
+              and a.is_control = n.has_debit_subaccount), 2),
+          coalesce((
+            select case when a.status = 'active' and a.counter_fund_id is null then 0 else 1 end
+            from public.accounts a
+            where a.id = n.credit_account_id and a.community_id = n.community_id and a.fund_id = n.fund_id and a.decimals = n.decimals
+              and a.is_control = n.has_credit_subaccount), 2)) as problem
+      from (
+        select
+          n.journal_entry_id, n.community_id, n.fund_id, n.decimals, n.debit_account_id, n.credit_account_id,
+          n.debit_subaccount_id is not null as has_debit_subaccount, n.credit_subaccount_id is not null as has_credit_subaccount,
+          count(*) as many, sum(n.amount) as total
+        from new_rows n
+        group by n.journal_entry_id, n.community_id, n.fund_id, n.decimals, n.debit_account_id, n.credit_account_id, 7, 8
+      ) n
+    ) g
+    group by g.journal_entry_id
+  ) w;
 
   if not told.is_complete then
     perform app.fail_incomplete(array(select n.journal_entry_id from new_rows n));
@@ -379,22 +392,11 @@ begin
     end if;
   end if;
 
-  if told.moves = 1 then
-    update public.subaccounts s
-    set balance = s.balance + case when n.debit_subaccount_id is null then -n.amount else n.amount end
-    from new_rows n
-    where s.id = coalesce(n.debit_subaccount_id, n.credit_subaccount_id)
-      and s.account_id = case when n.debit_subaccount_id is null then n.credit_account_id else n.debit_account_id end
-      and s.community_id = n.community_id and s.fund_id = n.fund_id;
-    get diagnostics many = row_count;
-    if many = 0 then
-      perform app.fail(422, 'subaccount_refused', 'The subaccount is not one of this account.');
-    end if;
-  elsif told.moves > 1 then
-    select array_agg(d.id order by d.id) as ids, array_agg(d.account_id order by d.id) as accounts, array_agg(d.fund_id order by d.id) as funds,
-      array_agg(d.community_id order by d.id) as communities, array_agg(d.amount order by d.id) as amounts
-    into moved
-    from (
+  if told.moves > 0 then
+    -- In id order, so that two who move the same ones wait and do not deadlock: a nested loop keeps the order of the sums. Only the id is
+    -- compared by what an index can look up: while there are no statistics yet, that of the account could be taken instead, which is all of the rows.
+    perform set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true), set_config('enable_seqscan', 'off', true);
+    with moved as materialized (
       select m.id, m.account_id, m.fund_id, m.community_id, sum(m.amount) as amount
       from (
         select n.debit_subaccount_id as id, n.debit_account_id as account_id, n.fund_id, n.community_id, n.amount from new_rows n where n.debit_subaccount_id is not null
@@ -402,15 +404,17 @@ begin
         select n.credit_subaccount_id, n.credit_account_id, n.fund_id, n.community_id, -n.amount from new_rows n where n.credit_subaccount_id is not null
       ) m
       group by m.id, m.account_id, m.fund_id, m.community_id
-    ) d;
-    -- In id order, so that two who move the same ones wait and do not deadlock.
-    perform from public.subaccounts s where s.id = any (moved.ids) order by s.id for no key update;
-    update public.subaccounts s
-    set balance = s.balance + d.amount
-    from unnest(moved.ids, moved.accounts, moved.funds, moved.communities, moved.amounts) d (id, account_id, fund_id, community_id, amount)
-    where s.id = d.id and s.account_id = d.account_id and s.fund_id = d.fund_id and s.community_id = d.community_id;
-    get diagnostics many = row_count;
-    if many < cardinality(moved.ids) then
+      order by m.id
+    ),
+    written as (
+      update public.subaccounts s set balance = s.balance + m.amount
+      from moved m
+      where s.id = m.id and (s.account_id, s.fund_id, s.community_id) is not distinct from (m.account_id, m.fund_id, m.community_id)
+      returning true
+    )
+    select (select count(*) from moved) - (select count(*) from written) into many;
+    perform set_config('enable_hashjoin', 'on', true), set_config('enable_mergejoin', 'on', true), set_config('enable_seqscan', 'on', true);
+    if many > 0 then
       perform app.fail(422, 'subaccount_refused', 'A subaccount is not one of the account it is named with.');
     end if;
   end if;

@@ -74,7 +74,7 @@ declare
   known record;
   line app.posting_line;
   summed numeric := 0;
-  many integer;
+  places smallint;
 begin
   if coalesce(cardinality(lines), 0) = 0 then
     perform app.fail(422, 'entry_incomplete', 'An entry has at least one posting.');
@@ -91,29 +91,43 @@ begin
     summed := summed + line.amount;
   end loop;
 
-  with entry as (
+  -- Plain statements, each of few expressions: what one costs is making them ready.
+  if idempotency_key is null then
+    insert into public.journal_entries (id, description, community_id, kind, effective_on, document_kind, document_id, reverses_id, posting_count, total)
+    values (
+      made, btrim(post_entry.description), community, post_entry.kind, post_entry.effective_on, post_entry.document_kind, post_entry.document_id, reverses,
+      cardinality(lines), summed)
+    returning decimals into places;
+  else
     insert into public.journal_entries (
       id, description, community_id, kind, effective_on, document_kind, document_id, reverses_id, idempotency_key, request_hash, posting_count, total)
     values (
       made, btrim(post_entry.description), community, post_entry.kind, post_entry.effective_on, post_entry.document_kind, post_entry.document_id, reverses,
-      post_entry.idempotency_key, case when post_entry.idempotency_key is not null then asked end, cardinality(lines), summed)
+      post_entry.idempotency_key, asked, cardinality(lines), summed)
     on conflict (community_id, idempotency_key) where idempotency_key is not null do nothing
-    returning id, decimals
-  )
-  insert into public.postings (
-    journal_entry_id, community_id, fund_id, decimals, effective_on, debit_account_id, debit_subaccount_id, credit_account_id, credit_subaccount_id, amount, memo)
-  select e.id, community, l.fund_id, e.decimals, post_entry.effective_on, l.debit_account_id, l.debit_subaccount_id, l.credit_account_id, l.credit_subaccount_id,
-    -- 1500 is stored as 1500.00; what does not fit stays as it is, for the check to refuse.
-    case when l.amount = round(l.amount, e.decimals) then round(l.amount, e.decimals) else l.amount end, l.memo
-  from entry e
-  cross join unnest(lines) l;
-  get diagnostics many = row_count;
-  if many > 0 then
-    return made;
+    returning decimals into places;
+    if not found then
+      -- Another session was first with this key; it has committed, or this would still wait.
+      select e.id, e.request_hash into known from public.journal_entries e where e.community_id = community and e.idempotency_key = post_entry.idempotency_key;
+      return app.same_request(known.id, known.request_hash, asked);
+    end if;
   end if;
-  -- Another session was first with this key; it has committed, or this would still wait.
-  select e.id, e.request_hash into known from public.journal_entries e where e.community_id = community and e.idempotency_key = post_entry.idempotency_key;
-  return app.same_request(known.id, known.request_hash, asked);
+  -- 1500 is stored as 1500.00; what does not fit stays as it is, for the check to refuse.
+  if cardinality(lines) = 1 then
+    -- The one posting of an entry has its id.
+    insert into public.postings (
+      id, journal_entry_id, community_id, fund_id, decimals, effective_on, debit_account_id, debit_subaccount_id, credit_account_id, credit_subaccount_id, amount, memo)
+    values (
+      made, made, community, line.fund_id, places, post_entry.effective_on, line.debit_account_id, line.debit_subaccount_id, line.credit_account_id, line.credit_subaccount_id,
+      case when line.amount = round(line.amount, places) then round(line.amount, places) else line.amount end, line.memo);
+  else
+    insert into public.postings (
+      journal_entry_id, community_id, fund_id, decimals, effective_on, debit_account_id, debit_subaccount_id, credit_account_id, credit_subaccount_id, amount, memo)
+    select made, community, l.fund_id, places, post_entry.effective_on, l.debit_account_id, l.debit_subaccount_id, l.credit_account_id, l.credit_subaccount_id,
+      case when l.amount = round(l.amount, places) then round(l.amount, places) else l.amount end, l.memo
+    from unnest(lines) l;
+  end if;
+  return made;
 end;
 $$;
 

@@ -89,35 +89,40 @@ returns trigger
 language plpgsql
 security definer -- compares with postings and subaccounts whoever may see them
 set search_path = ''
+set enable_seqscan = off -- a plan made while a table was small is kept
 as $$
 declare
-  broken uuid;
+  broken record;
 begin
-  -- Aggregates and no `limit`, for which the rows would be looked up one by one.
-  select (array_agg(n.id))[1] into broken
-  from new_rows n
-  left join (
-    select p.* from (select distinct n.journal_entry_id from new_rows n) e join public.postings p on p.journal_entry_id = e.journal_entry_id
-  ) p on p.id = n.id
-  left join public.subaccounts s on s.id = n.subaccount_id
-  where (p.community_id, p.journal_entry_id, p.fund_id, p.decimals, p.effective_on, p.debit_subaccount_id, p.amount, s.community_id, s.unit_id)
-    is distinct from (n.community_id, n.journal_entry_id, n.fund_id, n.decimals, n.charged_on, n.subaccount_id, n.amount, n.community_id, n.unit_id);
-  if broken is not null then
-    perform app.fail(422, 'charge_mismatch', format('Charge %s is not what its posting and its subaccount say.', broken), 'app.post_charges writes both.');
-  end if;
-  select (array_agg(n.id))[1] into broken
-  from new_rows n
-  left join public.allocation_lines l on l.id = n.allocation_line_id
-  where n.allocation_line_id is not null and (l.community_id, l.unit_id) is distinct from (n.community_id, n.unit_id);
-  if broken is not null then
-    perform app.fail(422, 'charge_mismatch', format('The allocation line of charge %s is not of its unit.', broken));
-  end if;
-  select (array_agg(e.id))[1] into broken
-  from (select n.journal_entry_id, count(*) as charges from new_rows n group by n.journal_entry_id) n
-  join public.journal_entries e on e.id = n.journal_entry_id
-  where e.kind <> 'charge' or e.posting_count <> n.charges;
-  if broken is not null then
-    perform app.fail(422, 'charge_mismatch', format('Entry %s is no entry of charges, or has more postings than charges.', broken));
+  -- One look at everything. Lateral subqueries with `offset`: an index lookup each, however many rows there were when the plan was made.
+  select (array_agg(w.stray) filter (where w.stray is not null))[1] as stray, (array_agg(w.misplaced) filter (where w.misplaced is not null))[1] as misplaced,
+    (array_agg(w.journal_entry_id) filter (where (
+      select e.kind = 'charge' and e.posting_count = w.many from public.journal_entries e where e.id = w.journal_entry_id) is not true))[1] as entry
+  into broken
+  from (
+    select n.journal_entry_id, count(*) as many, max(n.stray) as stray, max(n.misplaced) as misplaced
+    from (
+      select n.journal_entry_id,
+        case when (
+          p.journal_entry_id = n.journal_entry_id and p.community_id = n.community_id and p.fund_id = n.fund_id and p.decimals = n.decimals
+          and p.effective_on = n.charged_on and p.debit_subaccount_id = n.subaccount_id and p.amount = n.amount
+          and s.community_id = n.community_id and s.unit_id = n.unit_id) is not true
+        then n.id::text end as stray,
+        case when n.allocation_line_id is not null and (l.community_id = n.community_id and l.unit_id = n.unit_id) is not true then n.id::text end as misplaced
+      from new_rows n
+      left join lateral (
+        select p.journal_entry_id, p.community_id, p.fund_id, p.decimals, p.effective_on, p.debit_subaccount_id, p.amount from public.postings p where p.id = n.id offset 0) p on true
+      left join lateral (select s.community_id, s.unit_id from public.subaccounts s where s.id = n.subaccount_id offset 0) s on true
+      left join lateral (select l.community_id, l.unit_id from public.allocation_lines l where l.id = n.allocation_line_id offset 0) l on true
+    ) n
+    group by n.journal_entry_id
+  ) w;
+  if broken.stray is not null then
+    perform app.fail(422, 'charge_mismatch', format('Charge %s is not what its posting and its subaccount say.', broken.stray), 'app.post_charges writes both.');
+  elsif broken.misplaced is not null then
+    perform app.fail(422, 'charge_mismatch', format('The allocation line of charge %s is not of its unit.', broken.misplaced));
+  elsif broken.entry is not null then
+    perform app.fail(422, 'charge_mismatch', format('Entry %s is no entry of charges, or has more postings than charges.', broken.entry));
   end if;
   return null;
 end;
@@ -162,8 +167,7 @@ declare
     then sha256(convert_to(row(fund, income_account, source, charged_on, due_on, description, lines, document_kind, document_id)::text, 'UTF8')) end;
   places constant smallint := (select l.decimals from public.ledgers l where l.community_id = community);
   series constant text := left(extensions.uuidv7()::text, 28);
-  line_count integer;
-  whole numeric;
+  told record;
   earlier public.journal_entries;
   refused text;
 begin
@@ -174,14 +178,19 @@ begin
       return app.same_request(earlier.id, earlier.request_hash, content);
     end if;
   end if;
-  select count(*) filter (where l.amount > 0 and l.amount = round(l.amount, places)), sum(l.amount) into line_count, whole from unnest(lines) l;
-  if line_count = 0 or line_count <> cardinality(lines) then
+  -- Most have an account already; both for all lines at once.
+  select count(*) filter (where l.amount > 0 and l.amount = round(l.amount, places)) as fine, sum(l.amount) as whole,
+    array_agg(l.unit_id) filter (where s.id is null) as units, array_agg(l.resident_id) filter (where s.id is null) as residents
+  into told
+  from unnest(lines) l
+  left join public.subaccounts s on s.account_id = receivable and s.unit_id = l.unit_id and s.resident_id is not distinct from l.resident_id;
+  if told.fine = 0 or told.fine <> cardinality(lines) then
     perform app.fail(422, 'invalid_amount', 'A charge is of an amount above zero that has no more decimals than the currency.');
   end if;
   insert into public.journal_entries (
     id, description, community_id, decimals, kind, effective_on, document_kind, document_id, idempotency_key, request_hash, posting_count, total)
   values (entry, btrim(post_charges.description), community, places, 'charge', post_charges.charged_on,
-    post_charges.document_kind, post_charges.document_id, post_charges.idempotency_key, content, line_count, whole)
+    post_charges.document_kind, post_charges.document_id, post_charges.idempotency_key, content, told.fine, told.whole)
   on conflict (community_id, idempotency_key) where idempotency_key is not null do nothing;
   if not found then
     -- Whoever was first has committed, or this would still wait.
@@ -189,15 +198,9 @@ begin
     return app.same_request(earlier.id, earlier.request_hash, content);
   end if;
 
-  -- Most have an account already.
-  perform app.ensure_subaccounts(community, fund, 'receivable', w.units, w.residents)
-  from (
-    select array_agg(l.unit_id) as units, array_agg(l.resident_id) as residents
-    from unnest(lines) l
-    where not exists (
-      select from public.subaccounts s where s.account_id = receivable and s.unit_id = l.unit_id and s.resident_id is not distinct from l.resident_id)
-  ) w
-  where w.units is not null;
+  if told.units is not null then
+    perform app.ensure_subaccounts(community, fund, 'receivable', told.units, told.residents);
+  end if;
   -- Postings and charges share their ids, so both come from one list. The ids are counted up from one: each anew would cost more than its row.
   with charged as materialized (
     select (series || lpad(to_hex(l.place), 8, '0'))::uuid as id, l.unit_id, s.id as subaccount_id, round(l.amount, places) as amount, l.allocation_line_id, l.starts_on, l.ends_on,

@@ -168,9 +168,8 @@ begin
     amounts := app.instalment_amounts(fee, instalment, allocation, units, amounts);
   end if;
   return query
-    select s.place, s.unit_id, s.resident_id, s.starts_on, s.ends_on, s.amount, l.line_id
+    select s.place, s.unit_id, s.resident_id, s.starts_on, s.ends_on, s.amount, lines[s.place]
     from app.split_liable(fee.community_id, from_day, to_day, fee.liable, fee.is_prorated, fee.decimals, units, amounts) s
-    join rows from (unnest(units), unnest(lines)) with ordinality l (unit_id, line_id, place) on l.place = s.place
     order by s.place, s.starts_on, s.resident_id;
 end;
 $$;
