@@ -568,17 +568,22 @@ set search_path = ''
 as $$
 declare
   given public.visitor_invitations;
+  problem text;
 begin
   select i.* into given from public.visitor_invitations i where i.id = invitation;
-  return case
+  problem := case
     when given.id is null or given.deleted_at is not null or given.status = 'cancelled' then 'invitation_cancelled'
     when moment < given.starts_at then 'not_yet_valid'
     when moment >= given.ends_at then 'expired'
-    when not app.host_receives(given, moment) then 'host_left'
-    when point is not null
-      and exists (select from public.invitation_access_points a where a.invitation_id = given.id and a.deleted_at is null)
-      and not exists (select from public.invitation_access_points a where a.invitation_id = given.id and a.access_point_id = point and a.deleted_at is null)
-      then 'wrong_access_point'
+    when not app.host_receives(given, moment) then 'host_left' end;
+  -- Null where it names no access points: it is for all.
+  if problem is null and point is not null
+    and (select bool_or(a.access_point_id = point) from public.invitation_access_points a where a.invitation_id = given.id and a.deleted_at is null) is false
+  then
+    problem := 'wrong_access_point';
+  end if;
+  return case
+    when problem is not null then problem
     when not app.invitation_covers(given, moment) then 'outside_schedule' end;
 end;
 $$;

@@ -240,8 +240,7 @@ create trigger _600_emit_step after update of status on public.visits for each r
 
 -- In and out -----------------------------------------------------------------------------------------------------------
 
-create function app.enter_visit(community uuid, invitation uuid, guest uuid, visit uuid, point uuid, moment timestamptz)
-returns table (reason text, visit_id uuid)
+create function app.enter_visit(community uuid, invitation uuid, guest uuid, visit uuid, point uuid, moment timestamptz, out reason text, out visit_id uuid)
 language plpgsql
 volatile
 security definer -- the gates write visits, which no API role may
@@ -258,7 +257,7 @@ begin
   if visit is not null then
     select v.invitation_id, v.guest_id into invitation, guest from public.visits v where v.community_id = enter_visit.community and v.id = visit and v.deleted_at is null;
     if not found then
-      return query select 'visit_unknown', null::uuid;
+      reason := 'visit_unknown';
       return;
     end if;
   end if;
@@ -303,7 +302,6 @@ begin
       if is_taken then
         update private.invitation_uses u set used_entries = u.used_entries - 1 where u.invitation_id = given.id;
       end if;
-      return next;
       return;
     end if;
 
@@ -324,7 +322,6 @@ begin
         coalesce(listed.full_name, given.visitor_name), given.community_id, given.unit_id, given.host_resident_id, given.id, listed.id, given.purpose,
         coalesce(listed.phone, given.visitor_phone), given.document_number, coalesce(listed.plate, given.plate), given.provider_name, 'checked_in', moment, moment, point)
       returning visits.id into visit_id;
-      return next;
       return;
     end if;
   else
@@ -341,7 +338,6 @@ begin
     end if;
     if reason is not null then
       visit_id := present.id;
-      return next;
       return;
     end if;
     present_id := present.id;
@@ -349,7 +345,6 @@ begin
 
   update public.visits v set status = 'checked_in', checked_in_at = moment, entry_point_id = point where v.id = present_id;
   visit_id := present_id;
-  return next;
 end;
 $$;
 

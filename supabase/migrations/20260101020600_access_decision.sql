@@ -90,13 +90,15 @@ set search_path = ''
 as $$
 declare
   is_visitor constant boolean := num_nonnulls(subject.invitation_id, subject.visit_id) > 0;
+  entered record;
 begin
   if is_visitor and subject.pass_id is not null then
     begin
       problem := app.burn_pass(subject.pass_id, subject.step, moment);
       if problem is null then
-        select e.reason, e.visit_id into problem, visit
-        from app.enter_visit(point.community_id, subject.invitation_id, subject.guest_id, subject.visit_id, point.id, moment) e;
+        entered := app.enter_visit(point.community_id, subject.invitation_id, subject.guest_id, subject.visit_id, point.id, moment);
+        problem := entered.reason;
+        visit := entered.visit_id;
         if problem is not null then
           -- Undoes the use of the pass, and nothing else.
           raise exception using errcode = 'VA001';
@@ -106,8 +108,9 @@ begin
       visit := null;
     end;
   elsif is_visitor then
-    select e.reason, e.visit_id into problem, visit
-    from app.enter_visit(point.community_id, subject.invitation_id, subject.guest_id, subject.visit_id, point.id, moment) e;
+    entered := app.enter_visit(point.community_id, subject.invitation_id, subject.guest_id, subject.visit_id, point.id, moment);
+    problem := entered.reason;
+    visit := entered.visit_id;
   elsif subject.pass_id is not null then
     problem := app.burn_pass(subject.pass_id, subject.step, moment);
   end if;
@@ -199,6 +202,7 @@ declare
   answer app.access_answer;
   kept private.access_answers;
   subject_id uuid;
+  taken record;
   passed_by uuid;
   problem text;
   is_listed boolean;
@@ -289,7 +293,7 @@ begin
 
   if problem is null and answer.log_direction = 'in' then
     -- Visitors by all that is known of them, residents' vehicles by their plates. Residents themselves are held, not listed.
-    if num_nonnulls(subject.visit_id, subject.invitation_id, subject.vehicle_id) > 0 then
+    if num_nonnulls(subject.visit_id, subject.invitation_id, subject.vehicle_id) > 0 and app.has_blacklist(point.community_id, moment) then
       select b.entry_id, b.matched, case when b.is_exact then 'blacklisted' when b.entry_id = acknowledged_entry and caller.is_attended then null else 'blacklist_near' end
       into answer.blacklist_entry_id, answer.blacklist_match, problem
       from app.blacklist_match(point.community_id, case when passed_by is null then subject.full_name end, subject.document_number, subject.phone, subject.plate, moment) b
@@ -306,7 +310,9 @@ begin
     end if;
     if problem is null and num_nonnulls(subject.pass_id, subject.invitation_id, subject.visit_id) > 0 then
       is_deciding := set_config('app.deciding', 'on', true);
-      select t.problem, coalesce(t.visit, subject.visit_id) into problem, subject.visit_id from app.take_entry(point, subject, moment) t;
+      taken := app.take_entry(point, subject, moment);
+      problem := taken.problem;
+      subject.visit_id := coalesce(taken.visit, subject.visit_id);
       is_deciding := set_config('app.deciding', '', true);
     end if;
   elsif problem is null then
