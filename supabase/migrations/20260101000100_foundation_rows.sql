@@ -65,6 +65,7 @@ create function app.is_email(value text)
 returns boolean
 language plpgsql
 immutable
+returns null on null input
 parallel safe
 set search_path = ''
 as $$
@@ -79,6 +80,7 @@ create function app.is_phone(value text)
 returns boolean
 language plpgsql
 immutable
+returns null on null input
 parallel safe
 set search_path = ''
 as $$
@@ -108,6 +110,7 @@ create function app.is_slug(value text)
 returns boolean
 language plpgsql
 immutable
+returns null on null input
 parallel safe
 set search_path = ''
 as $$
@@ -122,6 +125,7 @@ create function app.is_name(value text)
 returns boolean
 language plpgsql
 immutable
+returns null on null input
 parallel safe
 set search_path = ''
 as $$
@@ -136,6 +140,7 @@ create function app.is_locale(value text)
 returns boolean
 language plpgsql
 immutable
+returns null on null input
 parallel safe
 set search_path = ''
 as $$

@@ -113,8 +113,10 @@ declare
   erased uuid;
 begin
   -- An erasure that is under way holds the resident, and is waited for.
-  perform from public.residents r where r.id = any (residents) order by r.id for key share;
-  select r.id into erased from public.residents r where r.id = any (residents) and r.erased_at is not null limit 1;
+  select r.id into erased
+  from (select r.id, r.erased_at from public.residents r where r.id = any (residents) order by r.id for key share) r
+  where r.erased_at is not null
+  limit 1;
   if found then
     perform app.fail(409, 'resident_erased', format('The resident %s was erased, and nothing is written about them any more.', erased));
   end if;
@@ -134,9 +136,14 @@ declare
   named uuid[];
 begin
   if tg_level = 'ROW' then
-    perform app.refuse_erased(array[(to_jsonb(new) ->> tg_argv[0])::uuid]);
+    named := array[(to_jsonb(new) ->> tg_argv[0])::uuid];
+  elsif (select count(*) from (select from new_rows limit 2) r) = 1 then
+    -- Of one row, which is the rule, its jsonb costs less than planning a query for the column; of many rows more.
+    named := (select array[(to_jsonb(n) ->> tg_argv[0])::uuid] from new_rows n);
   else
     execute format('select array_agg(distinct n.%1$I) from new_rows n where n.%1$I is not null', tg_argv[0]) into named;
+  end if;
+  if named[1] is not null then
     perform app.refuse_erased(named);
   end if;
   return null;

@@ -529,7 +529,26 @@ security definer -- looks at occupancies for the gates
 set search_path = ''
 as $$
 begin
-  return invitation.host_resident_id is null or exists (
+  if invitation.host_resident_id is null then
+    return true;
+  end if;
+  -- Most hosts rent, or live where nobody rents: app.visit_hosts_in, written out for them.
+  if exists (
+    select
+    from public.communities c
+    join public.residents r on r.community_id = c.id
+    join public.occupancies o on o.community_id = r.community_id and o.resident_id = any (array[r.id]) and o.unit_id = invitation.unit_id
+    where c.id = invitation.community_id and r.id = invitation.host_resident_id and r.deleted_at is null and r.onboarding <> 'suspended'
+      and o.deleted_at is null and o.starts_on <= (moment at time zone c.time_zone)::date and (o.ends_on is null or o.ends_on >= (moment at time zone c.time_zone)::date)
+      and o.role::text = any (app.roles_with('visits.invite_own', 'community'))
+      and (o.role = 'tenant' or not exists (
+        select from public.occupancies t
+        where t.community_id = o.community_id and t.unit_id = any (array[o.unit_id]) and t.role = 'tenant' and t.deleted_at is null
+          and t.starts_on <= (moment at time zone c.time_zone)::date and (t.ends_on is null or t.ends_on >= (moment at time zone c.time_zone)::date))))
+  then
+    return true;
+  end if;
+  return exists (
     select
     from public.communities c
     cross join lateral app.visit_hosts_in(array[invitation.unit_id], array[(moment at time zone c.time_zone)::date]) h
@@ -549,17 +568,22 @@ set search_path = ''
 as $$
 declare
   given public.visitor_invitations;
+  problem text;
 begin
   select i.* into given from public.visitor_invitations i where i.id = invitation;
-  return case
+  problem := case
     when given.id is null or given.deleted_at is not null or given.status = 'cancelled' then 'invitation_cancelled'
     when moment < given.starts_at then 'not_yet_valid'
     when moment >= given.ends_at then 'expired'
-    when not app.host_receives(given, moment) then 'host_left'
-    when point is not null
-      and exists (select from public.invitation_access_points a where a.invitation_id = given.id and a.deleted_at is null)
-      and not exists (select from public.invitation_access_points a where a.invitation_id = given.id and a.access_point_id = point and a.deleted_at is null)
-      then 'wrong_access_point'
+    when not app.host_receives(given, moment) then 'host_left' end;
+  -- Null where it names no access points: it is for all.
+  if problem is null and point is not null
+    and (select bool_or(a.access_point_id = point) from public.invitation_access_points a where a.invitation_id = given.id and a.deleted_at is null) is false
+  then
+    problem := 'wrong_access_point';
+  end if;
+  return case
+    when problem is not null then problem
     when not app.invitation_covers(given, moment) then 'outside_schedule' end;
 end;
 $$;

@@ -221,8 +221,10 @@ language plpgsql
 security definer -- calls app.emit, which no API role may
 set search_path = ''
 as $$
+declare
+  event uuid;
 begin
-  perform app.emit(
+  event := app.emit(
     'visit.' || case when new.status = 'pending' then 'asked' when new.status = 'approved' and tg_op = 'INSERT' then 'expected'
       when tg_op = 'UPDATE' and old.status = 'pending' then 'answered' else new.status::text end,
     new.community_id, jsonb_build_object('visit_id', new.id, 'invitation_id', new.invitation_id, 'status', new.status));
@@ -238,8 +240,7 @@ create trigger _600_emit_step after update of status on public.visits for each r
 
 -- In and out -----------------------------------------------------------------------------------------------------------
 
-create function app.enter_visit(community uuid, invitation uuid, guest uuid, visit uuid, point uuid, moment timestamptz)
-returns table (reason text, visit_id uuid)
+create function app.enter_visit(community uuid, invitation uuid, guest uuid, visit uuid, point uuid, moment timestamptz, out reason text, out visit_id uuid)
 language plpgsql
 volatile
 security definer -- the gates write visits, which no API role may
@@ -249,12 +250,14 @@ declare
   given public.visitor_invitations;
   listed public.invitation_guests;
   present public.visits;
+  present_id uuid;
+  is_inside boolean;
   is_taken boolean;
 begin
   if visit is not null then
     select v.invitation_id, v.guest_id into invitation, guest from public.visits v where v.community_id = enter_visit.community and v.id = visit and v.deleted_at is null;
     if not found then
-      return query select 'visit_unknown', null::uuid;
+      reason := 'visit_unknown';
       return;
     end if;
   end if;
@@ -262,20 +265,30 @@ begin
   -- Locked in this order: the invitation's entries, guest, visit. Who is cancelled meanwhile is so for whoever waited here.
   if invitation is not null then
     update private.invitation_uses u set used_entries = u.used_entries + 1
-    where u.invitation_id = invitation and u.community_id = enter_visit.community and not u.is_dead and (u.places is null or u.used_entries < u.places);
+    from public.visitor_invitations i
+    where u.invitation_id = invitation and u.community_id = enter_visit.community and not u.is_dead and (u.places is null or u.used_entries < u.places)
+      and i.community_id = u.community_id and i.id = u.invitation_id and i.deleted_at is null
+    returning i.* into given;
     is_taken := found;
-    select i.* into given from public.visitor_invitations i where i.community_id = enter_visit.community and i.id = invitation and i.deleted_at is null;
+    if not is_taken then
+      select i.* into given from public.visitor_invitations i where i.community_id = enter_visit.community and i.id = invitation and i.deleted_at is null;
+    end if;
     if guest is not null then
       select g.* into listed from public.invitation_guests g
       where g.community_id = enter_visit.community and g.invitation_id = given.id and g.id = guest and g.deleted_at is null for no key update;
     end if;
     if guest is null then
-      select v.* into present from public.visits v
-      where v.community_id = enter_visit.community and v.invitation_id = given.id and v.guest_id is null and v.deleted_at is null
-        and v.status = 'approved' and (visit is null or v.id = visit)
-      for no key update;
+      -- The visit that is expected; and whether whoever comes by an invitation of one person is inside. Two indexes, one statement.
+      select
+        (select v.id from public.visits v
+         where v.community_id = enter_visit.community and v.invitation_id = given.id and v.guest_id is null and v.deleted_at is null
+           and v.status = 'approved' and (visit is null or v.id = visit)
+         for no key update),
+        given.kind <> 'event' and exists (
+          select from public.visits v where v.community_id = enter_visit.community and v.invitation_id = given.id and v.guest_id is null and v.status = 'checked_in')
+      into present_id, is_inside;
     else
-      select v.* into present from public.visits v
+      select v.id into present_id from public.visits v
       where v.community_id = enter_visit.community and v.invitation_id = given.id and v.guest_id = guest and v.deleted_at is null
         and v.status = 'approved' and (visit is null or v.id = visit)
       for no key update;
@@ -283,28 +296,25 @@ begin
     reason := case
       when given.id is null or given.status = 'cancelled' or (guest is not null and (listed.id is null or listed.status = 'cancelled')) then 'invitation_cancelled'
       when listed.status = 'entered' then 'guest_entered'
-      when visit is not null and present.id is null then 'visit_over'
+      when visit is not null and present_id is null then 'visit_over'
       when not is_taken then 'invitation_full' end;
     if reason is not null then
       if is_taken then
         update private.invitation_uses u set used_entries = u.used_entries - 1 where u.invitation_id = given.id;
       end if;
-      return next;
       return;
     end if;
 
     -- Whoever comes again by an invitation of one person has left meanwhile, seen or not.
     -- Nothing is updated where there is nothing: the audit would be woken for no row.
-    if guest is null and given.kind <> 'event' and exists (
-      select from public.visits v where v.community_id = enter_visit.community and v.invitation_id = given.id and v.guest_id is null and v.status = 'checked_in')
-    then
+    if is_inside then
       update public.visits v set status = 'checked_out', status_reason = 'exit_not_seen', checked_out_at = greatest(moment, v.checked_in_at)
       where v.community_id = enter_visit.community and v.invitation_id = given.id and v.status = 'checked_in';
     end if;
     if listed.id is not null then
       update public.invitation_guests g set status = 'entered', entered_at = moment where g.id = listed.id;
     end if;
-    if present.id is null then
+    if present_id is null then
       insert into public.visits (
         visitor_name, community_id, unit_id, host_resident_id, invitation_id, guest_id, purpose, visitor_phone, document_number, plate, provider_name, status,
         expected_at, checked_in_at, entry_point_id)
@@ -312,7 +322,6 @@ begin
         coalesce(listed.full_name, given.visitor_name), given.community_id, given.unit_id, given.host_resident_id, given.id, listed.id, given.purpose,
         coalesce(listed.phone, given.visitor_phone), given.document_number, coalesce(listed.plate, given.plate), given.provider_name, 'checked_in', moment, moment, point)
       returning visits.id into visit_id;
-      return next;
       return;
     end if;
   else
@@ -329,14 +338,13 @@ begin
     end if;
     if reason is not null then
       visit_id := present.id;
-      return next;
       return;
     end if;
+    present_id := present.id;
   end if;
 
-  update public.visits v set status = 'checked_in', checked_in_at = moment, entry_point_id = point where v.id = present.id;
-  visit_id := present.id;
-  return next;
+  update public.visits v set status = 'checked_in', checked_in_at = moment, entry_point_id = point where v.id = present_id;
+  visit_id := present_id;
 end;
 $$;
 
@@ -353,24 +361,27 @@ security definer -- the gates write visits, which no API role may
 set search_path = ''
 as $$
 declare
-  present public.visits;
+  left_by uuid;
 begin
   if visit is not null then
-    select v.* into present from public.visits v
-    where v.community_id = leave_visit.community and v.id = visit and v.status = 'checked_in' and v.deleted_at is null
-    for no key update skip locked;
+    update public.visits v set status = 'checked_out', checked_out_at = greatest(moment, v.checked_in_at), exit_point_id = point
+    where v.id = (
+      select i.id from public.visits i
+      where i.community_id = leave_visit.community and i.id = visit and i.status = 'checked_in' and i.deleted_at is null
+      for no key update skip locked)
+    returning v.id into left_by;
   else
     -- Of an event's guests without names any may be meant: each who leaves takes one that no other is taking.
-    select v.* into present from public.visits v
-    where v.community_id = leave_visit.community and v.invitation_id = invitation and v.guest_id is not distinct from guest and v.status = 'checked_in' and v.deleted_at is null
-    order by v.checked_in_at, v.id
-    limit 1
-    for no key update skip locked;
+    update public.visits v set status = 'checked_out', checked_out_at = greatest(moment, v.checked_in_at), exit_point_id = point
+    where v.id = (
+      select i.id from public.visits i
+      where i.community_id = leave_visit.community and i.invitation_id = invitation and i.guest_id is not distinct from guest and i.status = 'checked_in' and i.deleted_at is null
+      order by i.checked_in_at, i.id
+      limit 1
+      for no key update skip locked)
+    returning v.id into left_by;
   end if;
-  if present.id is not null then
-    update public.visits v set status = 'checked_out', checked_out_at = greatest(moment, v.checked_in_at), exit_point_id = point where v.id = present.id;
-  end if;
-  return present.id;
+  return left_by;
 end;
 $$;
 

@@ -173,6 +173,22 @@ grant select, insert, update on public.blacklist_evidence to service_role;
 
 -- Matching -----------------------------------------------------------------------------------------------------------
 
+create function app.has_blacklist(community uuid, moment timestamptz)
+returns boolean
+language plpgsql
+stable
+set search_path = ''
+as $$
+begin
+  return exists (
+    select from public.blacklist_entries e
+    where e.community_id = community and e.starts_at <= moment and e.lifted_at is null and e.deleted_at is null and (e.ends_at is null or e.ends_at > moment));
+end;
+$$;
+
+comment on function app.has_blacklist(uuid, timestamptz) is
+  'Whether any entry of a community is in force at a moment. Most communities list nobody, and need not be asked anything else. Asks no permission; not executable by API roles.';
+
 create function app.blacklist_match(community uuid, full_name text, document_number text, phone text, plate text, moment timestamptz)
 returns table (entry_id uuid, is_exact boolean, matched text, similarity real)
 language plpgsql
@@ -180,20 +196,21 @@ stable
 set search_path = ''
 as $$
 declare
-  name constant text := app.name_key(full_name);
-  document constant text := app.normalized_plate(left(document_number, 40));
-  tail constant text := app.phone_tail(phone);
-  number constant text := app.phone_digits(phone);
-  wanted constant text := app.normalized_plate(left(plate, 40));
+  name text;
+  document text;
+  tail text;
+  number text;
+  wanted text;
   threshold real;
 begin
-  -- Most communities list nobody, and are not asked anything else.
-  if not exists (
-    select from public.blacklist_entries e
-    where e.community_id = community and e.starts_at <= moment and e.lifted_at is null and e.deleted_at is null and (e.ends_at is null or e.ends_at > moment))
-  then
+  if not app.has_blacklist(community, moment) then
     return;
   end if;
+  name := app.name_key(full_name);
+  document := app.normalized_plate(left(document_number, 40));
+  tail := app.phone_tail(phone);
+  number := app.phone_digits(phone);
+  wanted := app.normalized_plate(left(plate, 40));
   threshold := app.setting('security.blacklist_similarity', community)::real;
   return query
     select distinct on (m.id) m.id, m.is_exact, m.matched, m.similarity

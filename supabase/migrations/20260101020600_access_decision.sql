@@ -90,13 +90,15 @@ set search_path = ''
 as $$
 declare
   is_visitor constant boolean := num_nonnulls(subject.invitation_id, subject.visit_id) > 0;
+  entered record;
 begin
   if is_visitor and subject.pass_id is not null then
     begin
       problem := app.burn_pass(subject.pass_id, subject.step, moment);
       if problem is null then
-        select e.reason, e.visit_id into problem, visit
-        from app.enter_visit(point.community_id, subject.invitation_id, subject.guest_id, subject.visit_id, point.id, moment) e;
+        entered := app.enter_visit(point.community_id, subject.invitation_id, subject.guest_id, subject.visit_id, point.id, moment);
+        problem := entered.reason;
+        visit := entered.visit_id;
         if problem is not null then
           -- Undoes the use of the pass, and nothing else.
           raise exception using errcode = 'VA001';
@@ -106,8 +108,9 @@ begin
       visit := null;
     end;
   elsif is_visitor then
-    select e.reason, e.visit_id into problem, visit
-    from app.enter_visit(point.community_id, subject.invitation_id, subject.guest_id, subject.visit_id, point.id, moment) e;
+    entered := app.enter_visit(point.community_id, subject.invitation_id, subject.guest_id, subject.visit_id, point.id, moment);
+    problem := entered.reason;
+    visit := entered.visit_id;
   elsif subject.pass_id is not null then
     problem := app.burn_pass(subject.pass_id, subject.step, moment);
   end if;
@@ -190,18 +193,23 @@ declare
   -- When it was scanned is no part of the question: a device that asks again may say so anew.
   question constant bytea := case when nonce is not null then sha256(convert_to(
     row(access_point, method, credential, direction, visit, invitation, guest, resident, acknowledged_entry, photo_file, note)::text, 'UTF8')) end;
+  header constant text := case when pg_input_is_valid(current_setting('request.headers', true), 'jsonb') then current_setting('request.headers', true)::jsonb ->> 'x-device-key' end;
   device private.calling_device;
+  on_duty uuid;
   point public.access_points;
   caller app.access_caller;
   subject app.access_subject;
   answer app.access_answer;
   kept private.access_answers;
   subject_id uuid;
+  taken record;
   passed_by uuid;
   problem text;
   is_listed boolean;
   is_deciding text; -- said to the triggers of visits
   event uuid;
+  acts text;
+  locked text;
 begin
   -- What nearly every question looks like needs no closer look.
   if access_point is null or method is null or (credential is null) = (method in ('qr', 'card', 'code', 'plate')) or direction = 'both' or length(nonce) not between 1 and 64
@@ -209,16 +217,37 @@ begin
   then
     perform app.check_access_question(access_point, method, credential, direction, nonce, scanned_at, visit, invitation, guest, resident, note);
   end if;
-  select d.* into device from private.calling_device d;
-  if device.access_point_id = access_point then
+  -- private.calling_device, written out, and with it the shift on duty at its booth (app.shift_at, for no guard): the first thing that every decision asks.
+  -- A live device has a live point, and a live point a live community: nothing is archived under which something lives.
+  if length(header) = 79 and strpos(substring(header from 4), '_') = 33 and header ~ '^vd_[0-9a-f]+_[A-Za-z0-9_-]+$'
+    and (auth.uid() is null or not (current_setting('role') in ('authenticated', 'anon', 'service_role') or pg_has_role(session_user, 'postgres', 'member')))
+  then
+    select d.id, d.community_id, d.access_point_id, d.kind, d.direction, k.id, k.last_used_at, p, (
+        select s.id
+        from public.shifts s
+        where s.community_id = p.community_id and s.booth_id = p.booth_id and s.deleted_at is null
+          and s.starts_at <= moment and s.starts_at > moment - interval '25 hours' and s.ends_at > moment
+        order by s.starts_at desc, s.id desc
+        limit 1)
+    into device.device_id, device.community_id, device.access_point_id, device.kind, device.direction, device.key_id, device.last_used_at, device.point, on_duty
+    from private.device_keys k
+    join public.access_devices d on d.community_id = k.community_id and d.id = k.device_id
+    join public.access_points p on p.community_id = d.community_id and p.id = d.access_point_id
+    where k.id = substring(header from 4 for 32)::uuid and k.secret_hash = sha256(convert_to(substring(header from 37), 'UTF8'))
+      and (k.revoked_at is null or k.revoked_at > clock_timestamp()) and d.status = 'active' and d.deleted_at is null and p.deleted_at is null;
+  end if;
+  if device.access_point_id = access_point and device.last_used_at >= now() - interval '1 minute' and method not in ('app', 'guard') then
+    -- app.access_caller, for a device at its own point that was seen a moment ago.
     point := device.point;
+    caller := row(device.device_id, device.device_id, device.direction, null, null, on_duty, null, null, false, device.kind = 'tablet');
+    acts := set_config('app.actor', 'device:' || device.device_id, true);
   else
     select p.* into point
     from public.access_points p
     join public.communities c on c.id = p.community_id
     where p.id = access_point and p.deleted_at is null and c.deleted_at is null;
+    caller := app.access_caller(device, point, method, moment);
   end if;
-  caller := app.access_caller(device, point, method, moment);
   if method = 'intercom' and visit is null and caller.resident_id is null then
     perform app.fail(400, 'malformed_request', 'A guard or a device opens by the intercom for a visit (visit_id).');
   end if;
@@ -233,7 +262,7 @@ begin
 
   -- Asked before? Whoever asks at the same time waits here.
   if nonce is not null then
-    perform pg_advisory_xact_lock(hashtextextended(format('access %s %s', caller.scope_id, nonce), 0));
+    locked := pg_advisory_xact_lock(hashtextextended(format('access %s %s', caller.scope_id, nonce), 0))::text;
     select a.* into kept from private.access_answers a
     where a.community_id = point.community_id and a.scope_id = caller.scope_id and a.nonce = decide_access.nonce;
     if kept.question = question then
@@ -252,6 +281,7 @@ begin
   if problem is null then
     subject := app.access_subject(point, caller, method, credential, answer.log_direction, visit, invitation, guest, resident, moment);
     problem := case
+      when subject.reason is not null and answer.log_direction = 'in' and point.open_hours is null and method not in ('app', 'intercom') then subject.reason -- app.entry_problem asks no further
       when answer.log_direction = 'in' then app.entry_problem(point, caller, subject, method, moment)
       -- Genuine, and not good for coming in any more: good for going out. What a forged pass says of itself is not genuine.
       when subject.reason in ('not_yet_valid', 'expired', 'revoked', 'holder_left', 'holder_suspended', 'card_blocked', 'card_lost', 'vehicle_suspended', 'vehicle_inactive')
@@ -263,7 +293,7 @@ begin
 
   if problem is null and answer.log_direction = 'in' then
     -- Visitors by all that is known of them, residents' vehicles by their plates. Residents themselves are held, not listed.
-    if num_nonnulls(subject.visit_id, subject.invitation_id, subject.vehicle_id) > 0 then
+    if num_nonnulls(subject.visit_id, subject.invitation_id, subject.vehicle_id) > 0 and app.has_blacklist(point.community_id, moment) then
       select b.entry_id, b.matched, case when b.is_exact then 'blacklisted' when b.entry_id = acknowledged_entry and caller.is_attended then null else 'blacklist_near' end
       into answer.blacklist_entry_id, answer.blacklist_match, problem
       from app.blacklist_match(point.community_id, case when passed_by is null then subject.full_name end, subject.document_number, subject.phone, subject.plate, moment) b
@@ -271,7 +301,7 @@ begin
       limit 1;
     end if;
     if problem is null and point.has_anti_passback and subject_id is not null then
-      perform pg_advisory_xact_lock(hashtextextended('presence of ' || subject_id, 0));
+      locked := pg_advisory_xact_lock(hashtextextended('presence of ' || subject_id, 0))::text;
       if exists (select from private.presences p where p.community_id = point.community_id and p.subject_id = passed_by)
         or (passed_by is null and subject.visit_id is null and app.is_visitor_inside(point.community_id, subject.invitation_id, subject.guest_id))
       then
@@ -280,7 +310,9 @@ begin
     end if;
     if problem is null and num_nonnulls(subject.pass_id, subject.invitation_id, subject.visit_id) > 0 then
       is_deciding := set_config('app.deciding', 'on', true);
-      select t.problem, coalesce(t.visit, subject.visit_id) into problem, subject.visit_id from app.take_entry(point, subject, moment) t;
+      taken := app.take_entry(point, subject, moment);
+      problem := taken.problem;
+      subject.visit_id := coalesce(taken.visit, subject.visit_id);
       is_deciding := set_config('app.deciding', '', true);
     end if;
   elsif problem is null then
@@ -323,11 +355,11 @@ begin
     subject.visit_id, subject.invitation_id, subject.guest_id, subject.pass_id, subject.resident_id, subject.vehicle_id, subject.card_id, subject.unit_id,
     case method when 'plate' then left(credential, 40) end, photo_file, answer.blacklist_entry_id, decide_access.nonce, nullif(btrim(decide_access.note), ''));
 
-  is_listed := answer.blacklist_match is not null;
   answer.is_repeated := false;
+  is_listed := answer.blacklist_match is not null;
   if caller.is_told or subject.resident_id = caller.resident_id then
     answer := app.tell_answer(answer, point, subject);
-  else
+  elsif is_listed or answer.blacklist_entry_id is not null then
     answer.blacklist_entry_id := null;
     answer.blacklist_match := null;
   end if;
