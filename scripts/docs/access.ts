@@ -8,7 +8,6 @@ type Verb = (typeof verbs)[number];
 const places: Record<string, string> = {
   communities_with: 'in the community',
   communities_where: 'in the community',
-  holds_everywhere: 'in the community',
   organizations_with: 'in the organization',
   can_on_site: 'on the site',
   units_with: 'in units of their own',
