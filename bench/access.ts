@@ -94,10 +94,10 @@ const schema = `
   alter table bench.invoices enable row level security;
   create policy invoices_select on bench.invoices for select to authenticated
     using (
-      community_id = any ((select app.my_communities())::uuid[])
+      community_id = any ((select g.communities from app.gate g)::uuid[])
       and deleted_at is null
       and (
-        (select app.holds_everywhere('units.read'))
+        (select 'units.read' = any (h.permissions) from app.held_everywhere h)
         or community_id in (select app.communities_with('units.read'))
         or unit_id in (select app.units_with('units.read_own'))
       )

@@ -1302,6 +1302,20 @@ export interface AppDatabaseLogins {
   purpose: AppLoginPurpose;
 }
 
+export interface AppGate {
+  /**
+   * The ids of the communities, archived ones included.
+   */
+  communities: string[] | null;
+}
+
+export interface AppHeldEverywhere {
+  /**
+   * The keys of the permissions.
+   */
+  permissions: string[] | null;
+}
+
 export interface AppLedgerChecks {
   /**
    * A function f(community uuid), as schema.name(uuid), whose rows are the problems: entry_id, posting_id, account_id, subaccount_id, detail. Text, because pg_upgrade cannot carry regprocedure.
@@ -6846,6 +6860,8 @@ export interface DB {
   "app.audit_actions": AppAuditActions;
   "app.chart_templates": AppChartTemplates;
   "app.database_logins": AppDatabaseLogins;
+  "app.gate": AppGate;
+  "app.held_everywhere": AppHeldEverywhere;
   "app.ledger_checks": AppLedgerChecks;
   "app.ledger_documents": AppLedgerDocuments;
   "app.outbox": AppOutbox;

@@ -8,7 +8,6 @@ type Verb = (typeof verbs)[number];
 const places: Record<string, string> = {
   communities_with: 'in the community',
   communities_where: 'in the community',
-  holds_everywhere: 'in the community',
   organizations_with: 'in the organization',
   can_on_site: 'on the site',
   units_with: 'in units of their own',
@@ -49,7 +48,7 @@ function grantedColumns(grants: Grant[]): string {
 function condition(relation: Relation, grantee: string, policy: Policy | undefined, verb: Verb): string {
   if (isLogin(grantee) && relation.kind === 'table') return policy === undefined ? 'never: no policy' : `[rows of its organization](../database-roles.md)${/_organizations\(true\)|_communities\(true\)/.test(policy.using ?? '') ? ', made with details' : ''}`;
   if (grantee === 'service_role') return 'always: passes row-level security';
-  if (relation.kind === 'view') return 'its tables show the rows to the reader';
+  if (relation.kind === 'view') return relation.schema === 'app' ? 'always: it tells of the reader alone' : 'its tables show the rows to the reader';
   if (policy === undefined) return 'never: no policy';
   const asked = [policy.using, policy.check].filter((part) => part !== null).join(' AND ');
   if (asked === 'false') return 'never';
@@ -88,6 +87,7 @@ export function policySource({ schema, name, policies }: Relation): string[] {
 /** An expression as its author wrote it: without what PostgreSQL adds to literals and sub-selects. */
 function readable(expression: string): string {
   const plain = expression
+    .replace(/\n\s+/g, ' ')
     .replace(/ AS [a-z_]+\)/g, ')')
     .replace(/\( SELECT /g, '(select ')
     .replace(/'::text/g, "'")

@@ -43,7 +43,7 @@ parallel safe
 as $$
   select (
     '0' || overlay(to_hex((date_part('epoch', clock_timestamp()) * 4096000)::bigint) placing '7' from 12 for 0)
-    || right(gen_random_uuid()::text, 17)
+    || encode(substring(uuid_send(gen_random_uuid()) from 9), 'hex')
   )::uuid
 $$;
 

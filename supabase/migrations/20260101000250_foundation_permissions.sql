@@ -1,9 +1,9 @@
 -- Foundation: what the caller may do.
 --
 -- Purpose     The helpers that policies and RPCs ask: where does the caller hold this permission?
--- Tables      none; they read what topic access knows of the caller, and private.permission_holders (topic holders). Three of them
---             (my_communities, communities_where, holds_everywhere) first ask private.session_access alone, which takes half as long
---             as all that is known, and a quarter as long as the roles in a token.
+-- Tables      none; they read what topic access knows of the caller, and private.permission_holders (topic holders). Two of them
+--             (my_communities, communities_where) first ask private.session_access alone, which takes half as long as all that is
+--             known, and a quarter as long as the roles in a token. The views that policies ask before them stand in topic tenancy.
 -- Invariants  A gate (my_communities, my_organizations) says where the caller has anything to do, never what. Where a permission takes
 --             an assurance level (topic assurance), it is not held without it. Who is not signed in, is banned, or whose session has
 --             ended, holds nothing anywhere.
@@ -138,7 +138,8 @@ declare
   -- app.believes_claims(), written out.
   claims constant jsonb := case when current_setting('role') in ('authenticated', 'anon', 'service_role') or pg_has_role(session_user, 'postgres', 'member')
     then nullif(current_setting('request.jwt.claims', true), '')::jsonb end;
-  caller uuid;
+  subject constant text := claims ->> 'sub';
+  key constant text := claims ->> 'session_id';
   session uuid;
   known uuid[];
   access jsonb;
@@ -148,20 +149,19 @@ begin
     select case when k.communities is null then l.ids when k.communities_version is null or k.communities_version = l.version then k.communities end
     from private.session_access k
     join private.all_communities l on l.holders_version = k.holders_version
-    where k.session_key = claims ->> 'session_id' and k.user_id::text = claims ->> 'sub' and k.stale_at > now());
+    where k.session_key = key and k.user_id::text = subject and k.stale_at > now());
   if known is not null then
     return known;
   end if;
 
   -- Else what is known of the caller, and the session.
-  caller := claims ->> 'sub';
-  session := case when pg_input_is_valid(claims ->> 'session_id', 'uuid') then claims ->> 'session_id' end;
+  session := case when pg_input_is_valid(key, 'uuid') then key end;
   select coalesce(l.ids, a.communities)
   into known
   from private.user_access a
   join private.permission_holders h on h.permission_key = 'communities.read'
   left join private.all_communities l on a.site_roles && h.site_roles
-  where a.user_id = caller and a.known_version = a.version and a.stale_at > now()
+  where a.user_id = subject::uuid and a.known_version = a.version and a.stale_at > now()
     and a.user_id = (select s.user_id from auth.sessions s where s.id = session and (s.not_after is null or s.not_after > now()));
   if known is not null then
     return known;
@@ -258,7 +258,8 @@ as $$
 declare
   claims constant jsonb := case when current_setting('role') in ('authenticated', 'anon', 'service_role') or pg_has_role(session_user, 'postgres', 'member')
     then nullif(current_setting('request.jwt.claims', true), '')::jsonb end;
-  caller uuid;
+  subject constant text := claims ->> 'sub';
+  key constant text := claims ->> 'session_id';
   session uuid;
   known uuid[];
 begin
@@ -266,19 +267,18 @@ begin
     select case when k.communities is null then l.ids when k.communities_version is null or k.communities_version = l.version then k.communities end
     from private.session_access k
     join private.all_communities l on l.holders_version = k.holders_version
-    where k.session_key = claims ->> 'session_id' and k.user_id::text = claims ->> 'sub' and k.stale_at > now() and permission = any (k.held_everywhere));
+    where k.session_key = key and k.user_id::text = subject and k.stale_at > now() and permission = any (k.held_everywhere));
   if known is not null then
     return known;
   end if;
 
-  caller := claims ->> 'sub';
-  session := case when pg_input_is_valid(claims ->> 'session_id', 'uuid') then claims ->> 'session_id' end;
+  session := case when pg_input_is_valid(key, 'uuid') then key end;
   select coalesce(l.ids, case when a.community_roles && h.community_roles then a.communities end)
   into known
   from private.user_access a
   join private.permission_holders h on h.permission_key = permission and not h.is_assured
   left join private.all_communities l on a.site_roles && h.site_roles
-  where a.user_id = caller and a.known_version = a.version and a.stale_at > now()
+  where a.user_id = subject::uuid and a.known_version = a.version and a.stale_at > now()
     and a.user_id = (select s.user_id from auth.sessions s where s.id = session and (s.not_after is null or s.not_after > now()));
   if known is not null then
     return known;
@@ -290,47 +290,6 @@ $$;
 comment on function app.communities_where(text) is
   'The communities of communities_with, as an array: an index condition, so that it is gate and permission in one where nothing else lets a row be seen, and what a written row is checked with. '
   'Faster, too, for a user who holds the permission in all their communities. Definer: reads what is known of the caller.';
-
-create function app.holds_everywhere(permission text)
-returns boolean
-language plpgsql
-stable
-security definer -- reads what is known of the caller
-set search_path = ''
-as $$
-declare
-  -- json, not jsonb: one value is read, and taken out while the text is parsed.
-  claims constant json := case when current_setting('role') in ('authenticated', 'anon', 'service_role') or pg_has_role(session_user, 'postgres', 'member')
-    then nullif(current_setting('request.jwt.claims', true), '')::json end;
-  caller uuid;
-  holds boolean;
-begin
-  -- Whose session it is, the gate asks.
-  holds := (
-    select permission = any (k.held_everywhere)
-    from private.session_access k
-    join private.all_communities l on l.holders_version = k.holders_version
-    where k.session_key = claims ->> 'session_id' and k.stale_at > now());
-  if holds is not null then
-    return holds;
-  end if;
-
-  caller := claims ->> 'sub';
-  select a.site_roles && h.site_roles or (
-      (a.community_roles is not null or a.organization_roles is not null)
-      and coalesce(a.community_roles && h.community_roles, true)
-      and coalesce(a.organization_roles && h.organization_roles, true))
-  into holds
-  from private.user_access a
-  join private.permission_holders h on h.permission_key = permission and not h.is_assured
-  where a.user_id = caller and a.known_version = a.version and a.stale_at > now();
-  return coalesce(holds, false);
-end;
-$$;
-
-comment on function app.holds_everywhere(text) is
-  'Whether the caller is known to hold the permission in every community of my_communities, so that a policy need not make a set of them. True is sure, false is not: ask communities_with then. '
-  'Only beside the gate, which asks whether the session lives. Definer: reads what is known of the caller.';
 
 create function app.units_with(permission text)
 returns setof uuid
@@ -397,7 +356,7 @@ comment on function app.users_of(text) is
 
 grant execute on function
   app.users_of(text), app.user_id(), app.can_on_site(text), app.my_organizations(), app.organizations_with(text), app.my_communities(),
-  app.communities_with(text), app.communities_where(text), app.holds_everywhere(text), app.units_with(text)
+  app.communities_with(text), app.communities_where(text), app.units_with(text)
 to authenticated;
 
 -- The helpers of RPCs ------------------------------------------------------------------------------------------------

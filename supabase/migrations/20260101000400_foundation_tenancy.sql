@@ -355,6 +355,42 @@ create trigger _500_all_delete after delete on public.communities
   referencing old table as old_rows for each statement execute function app.tg_communities__all();
 create trigger _500_all_moved after update of organization_id on public.communities for each statement execute function app.tg_communities__all();
 
+-- What policies ask first --------------------------------------------------------------------------------------------
+-- Views and no functions: they become a part of the plan of the statement, which is looked up as a key is and calls nothing. What is
+-- kept for the session answers nearly always. Not for the API: app is not exposed, and they show a caller nothing but the caller's own.
+
+create view app.gate as
+select coalesce(
+  (
+    select case when k.communities is null then l.ids when k.communities_version is null or k.communities_version = l.version then k.communities end
+    from private.session_access k
+    join private.all_communities l on l.holders_version = k.holders_version
+    -- The claims of the role that all policies are for; whom else to believe, my_communities knows. In a query of its own, to be read once.
+    where k.session_key = (select nullif(current_setting('request.jwt.claims', true), '')::json ->> 'session_id' where current_setting('role') = 'authenticated')
+      and k.user_id::text = nullif(current_setting('request.jwt.claims', true), '')::json ->> 'sub'
+      and k.stale_at > now()
+  ),
+  app.my_communities()
+) as communities;
+
+comment on view app.gate is
+  'One row: the communities the caller has to do with, as app.my_communities says, which is called only where nothing is kept for the session. The gate of every policy, always an index condition; not a permission.';
+comment on column app.gate.communities is 'The ids of the communities, archived ones included.';
+
+create view app.held_everywhere as
+select k.held_everywhere as permissions
+from private.session_access k
+where k.session_key = (select nullif(current_setting('request.jwt.claims', true), '')::json ->> 'session_id' where current_setting('role') = 'authenticated')
+  and k.stale_at > now()
+  and k.holders_version = (select l.holders_version from private.all_communities l);
+
+comment on view app.held_everywhere is
+  'At most one row: the permissions that the caller is known to hold in every community of app.gate, so that a policy need not make a set of them. What is in it is sure; what is not, communities_with is asked. '
+  'Only beside the gate, which asks whose session it is.';
+comment on column app.held_everywhere.permissions is 'The keys of the permissions.';
+
+grant select on app.gate, app.held_everywhere to authenticated;
+
 -- Making them --------------------------------------------------------------------------------------------------------
 
 create function app.create_organization(name text, slug text, country_code text)

@@ -93,7 +93,7 @@ create policy roles_select on public.roles for select to authenticated
     and (
       (organization_id is null and community_id is null)
       or organization_id = any ((select app.my_organizations())::uuid[])
-      or community_id = any ((select app.my_communities())::uuid[])
+      or community_id = any ((select g.communities from app.gate g)::uuid[])
     )
   );
 grant select on public.roles to authenticated;

@@ -269,7 +269,7 @@ grant execute on function app.file_folders_with_me(), app.files_with_me() to aut
 
 create policy files_select on public.files for select to authenticated
   using (
-    community_id = any ((select app.my_communities())::uuid[])
+    community_id = any ((select g.communities from app.gate g)::uuid[])
     and deleted_at is null
     and (
       owner_id = (select app.user_id())

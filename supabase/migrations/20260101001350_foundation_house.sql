@@ -439,11 +439,11 @@ create trigger _010_frozen_published before update of title, body, file_id, vers
 
 create policy house_rules_select on public.house_rules for select to authenticated
   using (
-    community_id = any ((select app.my_communities())::uuid[])
+    community_id = any ((select g.communities from app.gate g)::uuid[])
     and (deleted_at is null or ((select app.shows_archived()) and community_id in (select app.communities_with('communities.update'))))
     and (
       (published_at is not null and community_id in (select app.communities_with('communities.read')))
-      or (select app.holds_everywhere('communities.update')) or community_id in (select app.communities_with('communities.update'))
+      or (select 'communities.update' = any (h.permissions) from app.held_everywhere h) or community_id in (select app.communities_with('communities.update'))
     )
   );
 create policy house_rules_insert on public.house_rules for insert to authenticated
@@ -602,7 +602,7 @@ create trigger _050_feature before insert on public.house_rule_acknowledgements 
 
 create policy house_rule_acknowledgements_select on public.house_rule_acknowledgements for select to authenticated
   using (
-    community_id = any ((select app.my_communities())::uuid[])
+    community_id = any ((select g.communities from app.gate g)::uuid[])
     and deleted_at is null
     and (user_id = (select app.user_id()) or community_id in (select app.communities_with('communities.update')))
   );

@@ -169,10 +169,10 @@ create trigger _200_settings_valid before insert or update of settings on public
 
 create policy units_select on public.units for select to authenticated
   using (
-    community_id = any ((select app.my_communities())::uuid[])
+    community_id = any ((select g.communities from app.gate g)::uuid[])
     and (deleted_at is null or ((select app.shows_archived()) and community_id in (select app.communities_with('units.archive'))))
     and (
-      (select app.holds_everywhere('units.read')) or community_id in (select app.communities_with('units.read'))
+      (select 'units.read' = any (h.permissions) from app.held_everywhere h) or community_id in (select app.communities_with('units.read'))
       or id in (select app.units_with('units.read_own'))
     )
   );

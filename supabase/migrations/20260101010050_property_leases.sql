@@ -119,10 +119,10 @@ grant execute on function app.leases_with_me() to authenticated;
 
 create policy leases_select on public.leases for select to authenticated
   using (
-    community_id = any ((select app.my_communities())::uuid[])
+    community_id = any ((select g.communities from app.gate g)::uuid[])
     and (deleted_at is null or ((select app.shows_archived()) and community_id in (select app.communities_with('residents.archive'))))
     and (
-      (select app.holds_everywhere('leases.read')) or community_id in (select app.communities_with('leases.read'))
+      (select 'leases.read' = any (h.permissions) from app.held_everywhere h) or community_id in (select app.communities_with('leases.read'))
       or id in (select app.leases_with_me())
     )
   );

@@ -283,10 +283,10 @@ grant execute on function app.my_residents(), app.residents_with_me(), app.occup
 
 create policy residents_select on public.residents for select to authenticated
   using (
-    community_id = any ((select app.my_communities())::uuid[])
+    community_id = any ((select g.communities from app.gate g)::uuid[])
     and (deleted_at is null or ((select app.shows_archived()) and community_id in (select app.communities_with('residents.archive'))))
     and (
-      (select app.holds_everywhere('residents.read')) or community_id in (select app.communities_with('residents.read'))
+      (select 'residents.read' = any (h.permissions) from app.held_everywhere h) or community_id in (select app.communities_with('residents.read'))
       or id in (select app.residents_with_me())
     )
   );
@@ -307,10 +307,10 @@ grant select, insert, update on public.residents to service_role;
 
 create policy resident_details_select on public.resident_details for select to authenticated
   using (
-    community_id = any ((select app.my_communities())::uuid[])
+    community_id = any ((select g.communities from app.gate g)::uuid[])
     and (deleted_at is null or ((select app.shows_archived()) and community_id in (select app.communities_with('residents.archive'))))
     and (
-      (select app.holds_everywhere('residents.read_details')) or community_id in (select app.communities_with('residents.read_details'))
+      (select 'residents.read_details' = any (h.permissions) from app.held_everywhere h) or community_id in (select app.communities_with('residents.read_details'))
       or resident_id in (select app.my_residents())
     )
   );
@@ -331,10 +331,10 @@ grant select, insert, update on public.resident_details to service_role;
 
 create policy occupancies_select on public.occupancies for select to authenticated
   using (
-    community_id = any ((select app.my_communities())::uuid[])
+    community_id = any ((select g.communities from app.gate g)::uuid[])
     and (deleted_at is null or ((select app.shows_archived()) and community_id in (select app.communities_with('residents.archive'))))
     and (
-      (select app.holds_everywhere('residents.read')) or community_id in (select app.communities_with('residents.read'))
+      (select 'residents.read' = any (h.permissions) from app.held_everywhere h) or community_id in (select app.communities_with('residents.read'))
       or id in (select app.occupancies_with_me())
     )
   );

@@ -57,10 +57,10 @@ select app.track('public.unit_representatives');
 
 create policy unit_representatives_select on public.unit_representatives for select to authenticated
   using (
-    community_id = any ((select app.my_communities())::uuid[])
+    community_id = any ((select g.communities from app.gate g)::uuid[])
     and (deleted_at is null or ((select app.shows_archived()) and community_id in (select app.communities_with('residents.archive'))))
     and (
-      (select app.holds_everywhere('residents.read')) or community_id in (select app.communities_with('residents.read'))
+      (select 'residents.read' = any (h.permissions) from app.held_everywhere h) or community_id in (select app.communities_with('residents.read'))
       or resident_id in (select app.my_residents())
       -- Owners see whom they appointed, not whom those before them did.
       or (unit_id in (select app.units_with('residents.read_own')) and (ends_on is null or ends_on >= current_date - 1))

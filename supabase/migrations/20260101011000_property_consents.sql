@@ -62,7 +62,7 @@ create policy consent_texts_select on public.consent_texts for select to authent
   using (
     deleted_at is null
     and (
-      community_id = any ((select app.my_communities())::uuid[])
+      community_id = any ((select g.communities from app.gate g)::uuid[])
       or organization_id = any ((select app.my_organizations())::uuid[])
       or (community_id is null and organization_id is null and (select app.user_id()) is not null)
     )

@@ -205,10 +205,10 @@ grant execute on function app.vehicles_with_me() to authenticated;
 
 create policy vehicles_select on public.vehicles for select to authenticated
   using (
-    community_id = any ((select app.my_communities())::uuid[])
+    community_id = any ((select g.communities from app.gate g)::uuid[])
     and (deleted_at is null or ((select app.shows_archived()) and community_id in (select app.communities_with('vehicles.archive'))))
     and (
-      (select app.holds_everywhere('vehicles.read')) or community_id in (select app.communities_with('vehicles.read'))
+      (select 'vehicles.read' = any (h.permissions) from app.held_everywhere h) or community_id in (select app.communities_with('vehicles.read'))
       or id in (select app.vehicles_with_me())
     )
   );

@@ -37,10 +37,10 @@ select app.register_personal_data('public.vehicle_photos', 'vehicle_id', 'parent
 
 create policy vehicle_photos_select on public.vehicle_photos for select to authenticated
   using (
-    community_id = any ((select app.my_communities())::uuid[])
+    community_id = any ((select g.communities from app.gate g)::uuid[])
     and deleted_at is null
     and (
-      (select app.holds_everywhere('vehicles.read')) or community_id in (select app.communities_with('vehicles.read'))
+      (select 'vehicles.read' = any (h.permissions) from app.held_everywhere h) or community_id in (select app.communities_with('vehicles.read'))
       or vehicle_id in (select app.vehicles_with_me())
     )
   );

@@ -133,25 +133,25 @@ grant execute on function app.pets_with_me() to authenticated;
 
 create policy pets_select on public.pets for select to authenticated
   using (
-    community_id = any ((select app.my_communities())::uuid[])
+    community_id = any ((select g.communities from app.gate g)::uuid[])
     and (deleted_at is null or ((select app.shows_archived()) and community_id in (select app.communities_with('pets.archive'))))
     and (
-      (select app.holds_everywhere('pets.read')) or community_id in (select app.communities_with('pets.read'))
+      (select 'pets.read' = any (h.permissions) from app.held_everywhere h) or community_id in (select app.communities_with('pets.read'))
       or id in (select app.pets_with_me())
     )
   );
 create policy pets_update on public.pets for update to authenticated
   using (
-    community_id = any ((select app.my_communities())::uuid[])
+    community_id = any ((select g.communities from app.gate g)::uuid[])
     and deleted_at is null
     and (
-      (select app.holds_everywhere('pets.manage')) or community_id in (select app.communities_with('pets.manage'))
+      (select 'pets.manage' = any (h.permissions) from app.held_everywhere h) or community_id in (select app.communities_with('pets.manage'))
       or (unit_id in (select app.units_with('pets.manage_own')) and id in (select app.pets_with_me()))
     )
   )
   with check (
-    community_id = any ((select app.my_communities())::uuid[])
-    and ((select app.holds_everywhere('pets.manage')) or community_id in (select app.communities_with('pets.manage')) or unit_id in (select app.units_with('pets.manage_own')))
+    community_id = any ((select g.communities from app.gate g)::uuid[])
+    and ((select 'pets.manage' = any (h.permissions) from app.held_everywhere h) or community_id in (select app.communities_with('pets.manage')) or unit_id in (select app.units_with('pets.manage_own')))
   );
 
 grant select, update (name, breed, colour, sex, born_on, is_assistance) on public.pets to authenticated;
@@ -242,10 +242,10 @@ insert into app.archive_rules (table_id, permission_key) values
 
 create policy pet_vaccinations_select on public.pet_vaccinations for select to authenticated
   using (
-    community_id = any ((select app.my_communities())::uuid[])
+    community_id = any ((select g.communities from app.gate g)::uuid[])
     and (deleted_at is null or ((select app.shows_archived()) and community_id in (select app.communities_with('pets.archive'))))
     and (
-      (select app.holds_everywhere('pets.manage')) or community_id in (select app.communities_with('pets.manage'))
+      (select 'pets.manage' = any (h.permissions) from app.held_everywhere h) or community_id in (select app.communities_with('pets.manage'))
       or pet_id in (select app.pets_with_me())
     )
   );

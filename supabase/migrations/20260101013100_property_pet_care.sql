@@ -162,10 +162,10 @@ insert into app.archive_rules (table_id, permission_key) values ('public.pet_inc
 
 create policy pet_incidents_select on public.pet_incidents for select to authenticated
   using (
-    community_id = any ((select app.my_communities())::uuid[])
+    community_id = any ((select g.communities from app.gate g)::uuid[])
     and (deleted_at is null or ((select app.shows_archived()) and community_id in (select app.communities_with('pets.archive'))))
     and (
-      (select app.holds_everywhere('pets.manage')) or community_id in (select app.communities_with('pets.manage'))
+      (select 'pets.manage' = any (h.permissions) from app.held_everywhere h) or community_id in (select app.communities_with('pets.manage'))
       or reported_by = (select app.user_id())
     )
   );

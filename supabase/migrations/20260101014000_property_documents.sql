@@ -101,10 +101,10 @@ select app.state_machine('public.resident_documents', 'status');
 
 create policy resident_documents_select on public.resident_documents for select to authenticated
   using (
-    community_id = any ((select app.my_communities())::uuid[])
+    community_id = any ((select g.communities from app.gate g)::uuid[])
     and deleted_at is null
     and (
-      (select app.holds_everywhere('documents.read')) or community_id in (select app.communities_with('documents.read'))
+      (select 'documents.read' = any (h.permissions) from app.held_everywhere h) or community_id in (select app.communities_with('documents.read'))
       or resident_id in (select app.my_residents())
     )
   );
@@ -185,10 +185,10 @@ select app.state_machine('public.identity_checks', 'status');
 
 create policy identity_checks_select on public.identity_checks for select to authenticated
   using (
-    community_id = any ((select app.my_communities())::uuid[])
+    community_id = any ((select g.communities from app.gate g)::uuid[])
     and deleted_at is null
     and (
-      (select app.holds_everywhere('documents.read')) or community_id in (select app.communities_with('documents.read'))
+      (select 'documents.read' = any (h.permissions) from app.held_everywhere h) or community_id in (select app.communities_with('documents.read'))
       or resident_id in (select app.my_residents())
     )
   );

@@ -82,23 +82,23 @@ select app.register_personal_data('public.emergency_contacts', 'resident_id', 'r
 
 create policy emergency_contacts_select on public.emergency_contacts for select to authenticated
   using (
-    community_id = any ((select app.my_communities())::uuid[])
+    community_id = any ((select g.communities from app.gate g)::uuid[])
     and deleted_at is null
     and (
-      (select app.holds_everywhere('emergency.read')) or community_id in (select app.communities_with('emergency.read'))
+      (select 'emergency.read' = any (h.permissions) from app.held_everywhere h) or community_id in (select app.communities_with('emergency.read'))
       or resident_id in (select app.my_residents())
       or resident_id in (select app.my_wards())
     )
   );
 create policy emergency_contacts_update on public.emergency_contacts for update to authenticated
   using (
-    community_id = any ((select app.my_communities())::uuid[])
+    community_id = any ((select g.communities from app.gate g)::uuid[])
     and deleted_at is null
-    and ((select app.holds_everywhere('emergency.manage')) or community_id in (select app.communities_with('emergency.manage')) or resident_id in (select app.my_residents()) or resident_id in (select app.my_wards()))
+    and ((select 'emergency.manage' = any (h.permissions) from app.held_everywhere h) or community_id in (select app.communities_with('emergency.manage')) or resident_id in (select app.my_residents()) or resident_id in (select app.my_wards()))
   )
   with check (
-    community_id = any ((select app.my_communities())::uuid[])
-    and ((select app.holds_everywhere('emergency.manage')) or community_id in (select app.communities_with('emergency.manage')) or resident_id in (select app.my_residents()) or resident_id in (select app.my_wards()))
+    community_id = any ((select g.communities from app.gate g)::uuid[])
+    and ((select 'emergency.manage' = any (h.permissions) from app.held_everywhere h) or community_id in (select app.communities_with('emergency.manage')) or resident_id in (select app.my_residents()) or resident_id in (select app.my_wards()))
   );
 
 grant select, update (full_name, phone, relationship) on public.emergency_contacts to authenticated;

@@ -37,7 +37,7 @@ select app.track('public.directory_choices');
 select app.register_personal_data('public.directory_choices', 'resident_id', 'resident', on_erase => 'remove', on_merge => 'archive');
 
 create policy directory_choices_select on public.directory_choices for select to authenticated
-  using (community_id = any ((select app.my_communities())::uuid[]) and deleted_at is null and resident_id in (select app.my_residents()));
+  using (community_id = any ((select g.communities from app.gate g)::uuid[]) and deleted_at is null and resident_id in (select app.my_residents()));
 
 grant select on public.directory_choices to authenticated;
 grant select, insert, update on public.directory_choices to service_role;

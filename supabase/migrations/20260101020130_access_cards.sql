@@ -100,10 +100,10 @@ select app.state_machine('public.access_cards', 'status');
 
 create policy access_cards_select on public.access_cards for select to authenticated
   using (
-    community_id = any ((select app.my_communities())::uuid[])
+    community_id = any ((select g.communities from app.gate g)::uuid[])
     and (deleted_at is null or ((select app.shows_archived()) and community_id in (select app.communities_with('gates.archive'))))
     and (
-      (select app.holds_everywhere('gates.manage')) or community_id in (select app.communities_with('gates.manage'))
+      (select 'gates.manage' = any (h.permissions) from app.held_everywhere h) or community_id in (select app.communities_with('gates.manage'))
       or resident_id in (select app.my_residents())
     )
   );

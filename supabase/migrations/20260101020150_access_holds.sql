@@ -93,10 +93,10 @@ grant execute on function app.access_holds_with_me() to authenticated;
 
 create policy access_holds_select on public.access_holds for select to authenticated
   using (
-    community_id = any ((select app.my_communities())::uuid[])
+    community_id = any ((select g.communities from app.gate g)::uuid[])
     and deleted_at is null
     and (
-      (select app.holds_everywhere('gates.manage')) or community_id in (select app.communities_with('gates.manage'))
+      (select 'gates.manage' = any (h.permissions) from app.held_everywhere h) or community_id in (select app.communities_with('gates.manage'))
       or id in (select app.access_holds_with_me())
     )
   );

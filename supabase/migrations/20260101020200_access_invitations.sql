@@ -348,10 +348,10 @@ grant execute on function app.visit_units(), app.visitor_invitations_with_me() t
 
 create policy visitor_invitations_select on public.visitor_invitations for select to authenticated
   using (
-    community_id = any ((select app.my_communities())::uuid[])
+    community_id = any ((select g.communities from app.gate g)::uuid[])
     and deleted_at is null
     and (
-      (select app.holds_everywhere('visits.read')) or community_id in (select app.communities_with('visits.read'))
+      (select 'visits.read' = any (h.permissions) from app.held_everywhere h) or community_id in (select app.communities_with('visits.read'))
       or id in (select app.visitor_invitations_with_me())
     )
   );
@@ -406,10 +406,10 @@ select app.state_machine('public.invitation_guests', 'status');
 
 create policy invitation_guests_select on public.invitation_guests for select to authenticated
   using (
-    community_id = any ((select app.my_communities())::uuid[])
+    community_id = any ((select g.communities from app.gate g)::uuid[])
     and deleted_at is null
     and (
-      (select app.holds_everywhere('visits.read')) or community_id in (select app.communities_with('visits.read'))
+      (select 'visits.read' = any (h.permissions) from app.held_everywhere h) or community_id in (select app.communities_with('visits.read'))
       or invitation_id in (select app.visitor_invitations_with_me())
     )
   );
@@ -442,10 +442,10 @@ select app.track('public.invitation_exceptions', deletable => true);
 
 create policy invitation_exceptions_select on public.invitation_exceptions for select to authenticated
   using (
-    community_id = any ((select app.my_communities())::uuid[])
+    community_id = any ((select g.communities from app.gate g)::uuid[])
     and deleted_at is null
     and (
-      (select app.holds_everywhere('visits.read')) or community_id in (select app.communities_with('visits.read'))
+      (select 'visits.read' = any (h.permissions) from app.held_everywhere h) or community_id in (select app.communities_with('visits.read'))
       or invitation_id in (select app.visitor_invitations_with_me())
     )
   );
@@ -477,10 +477,10 @@ select app.track('public.invitation_access_points', deletable => true);
 
 create policy invitation_access_points_select on public.invitation_access_points for select to authenticated
   using (
-    community_id = any ((select app.my_communities())::uuid[])
+    community_id = any ((select g.communities from app.gate g)::uuid[])
     and deleted_at is null
     and (
-      (select app.holds_everywhere('visits.read')) or community_id in (select app.communities_with('visits.read'))
+      (select 'visits.read' = any (h.permissions) from app.held_everywhere h) or community_id in (select app.communities_with('visits.read'))
       or invitation_id in (select app.visitor_invitations_with_me())
     )
   );

@@ -170,10 +170,10 @@ grant execute on function app.visits_with_me() to authenticated;
 
 create policy visits_select on public.visits for select to authenticated
   using (
-    community_id = any ((select app.my_communities())::uuid[])
+    community_id = any ((select g.communities from app.gate g)::uuid[])
     and deleted_at is null
     and (
-      (select app.holds_everywhere('visits.read')) or community_id in (select app.communities_with('visits.read'))
+      (select 'visits.read' = any (h.permissions) from app.held_everywhere h) or community_id in (select app.communities_with('visits.read'))
       or id in (select app.visits_with_me())
     )
   );

@@ -89,10 +89,10 @@ create trigger _010_frozen_terms before update of kind, invitation_id, guest_id,
 
 create policy passes_select on public.passes for select to authenticated
   using (
-    community_id = any ((select app.my_communities())::uuid[])
+    community_id = any ((select g.communities from app.gate g)::uuid[])
     and deleted_at is null
     and (
-      (select app.holds_everywhere('passes.read')) or community_id in (select app.communities_with('passes.read'))
+      (select 'passes.read' = any (h.permissions) from app.held_everywhere h) or community_id in (select app.communities_with('passes.read'))
       or resident_id in (select app.my_residents())
       or invitation_id in (select app.visitor_invitations_with_me())
     )

@@ -100,9 +100,9 @@ comment on column audit.access_log.note is 'The guard''s remark. Forgotten after
 alter table audit.access_log enable row level security;
 create policy access_log_select on audit.access_log for select to authenticated
   using (
-    community_id = any ((select app.my_communities())::uuid[])
+    community_id = any ((select g.communities from app.gate g)::uuid[])
     and (
-      (select app.holds_everywhere('access_log.read')) or community_id in (select app.communities_with('access_log.read'))
+      (select 'access_log.read' = any (h.permissions) from app.held_everywhere h) or community_id in (select app.communities_with('access_log.read'))
       or (community_id in (select app.communities_with('access_log.read_shift'))
         and (shift_id in (select app.my_shifts()) or caller_id = (select app.user_id())))
       -- A neighbour in the same flat comes and goes unobserved; who visits the flat does not.

@@ -362,9 +362,9 @@ grant execute on function app.my_subaccounts(), app.my_funds() to authenticated;
 
 create policy subaccounts_select on public.subaccounts for select to authenticated
   using (
-    community_id = any ((select app.my_communities())::uuid[])
+    community_id = any ((select g.communities from app.gate g)::uuid[])
     and (
-      (select app.holds_everywhere('ledger.read')) or community_id in (select app.communities_with('ledger.read'))
+      (select 'ledger.read' = any (h.permissions) from app.held_everywhere h) or community_id in (select app.communities_with('ledger.read'))
       or id in (select app.my_subaccounts())
     )
   );
@@ -372,18 +372,18 @@ grant select on public.subaccounts to authenticated, service_role;
 
 create policy funds_select on public.funds for select to authenticated
   using (
-    community_id = any ((select app.my_communities())::uuid[]) and deleted_at is null
+    community_id = any ((select g.communities from app.gate g)::uuid[]) and deleted_at is null
     and (
-      (select app.holds_everywhere('ledger.read')) or community_id in (select app.communities_with('ledger.read'))
+      (select 'ledger.read' = any (h.permissions) from app.held_everywhere h) or community_id in (select app.communities_with('ledger.read'))
       or id in (select app.my_funds())
     )
   );
 -- Whoever owes sees what the account is called, and none of the others.
 create policy accounts_select on public.accounts for select to authenticated
   using (
-    community_id = any ((select app.my_communities())::uuid[]) and deleted_at is null
+    community_id = any ((select g.communities from app.gate g)::uuid[]) and deleted_at is null
     and (
-      (select app.holds_everywhere('ledger.read')) or community_id in (select app.communities_with('ledger.read'))
+      (select 'ledger.read' = any (h.permissions) from app.held_everywhere h) or community_id in (select app.communities_with('ledger.read'))
       or (is_control and fund_id in (select app.my_funds()))
     )
   );

@@ -150,17 +150,17 @@ grant execute on function app.my_journal_entries() to authenticated;
 
 create policy journal_entries_select on public.journal_entries for select to authenticated
   using (
-    community_id = any ((select app.my_communities())::uuid[])
+    community_id = any ((select g.communities from app.gate g)::uuid[])
     and (
-      (select app.holds_everywhere('ledger.read')) or community_id in (select app.communities_with('ledger.read'))
+      (select 'ledger.read' = any (h.permissions) from app.held_everywhere h) or community_id in (select app.communities_with('ledger.read'))
       or id in (select app.my_journal_entries())
     )
   );
 create policy postings_select on public.postings for select to authenticated
   using (
-    community_id = any ((select app.my_communities())::uuid[])
+    community_id = any ((select g.communities from app.gate g)::uuid[])
     and (
-      (select app.holds_everywhere('ledger.read')) or community_id in (select app.communities_with('ledger.read'))
+      (select 'ledger.read' = any (h.permissions) from app.held_everywhere h) or community_id in (select app.communities_with('ledger.read'))
       or debit_subaccount_id in (select app.my_subaccounts())
       or credit_subaccount_id in (select app.my_subaccounts())
     )

@@ -121,9 +121,9 @@ grant execute on function app.my_allocation_lines() to authenticated;
 
 create policy allocation_lines_select on public.allocation_lines for select to authenticated
   using (
-    community_id = any ((select app.my_communities())::uuid[])
+    community_id = any ((select g.communities from app.gate g)::uuid[])
     and (
-      (select app.holds_everywhere('charges.read')) or community_id in (select app.communities_with('charges.read'))
+      (select 'charges.read' = any (h.permissions) from app.held_everywhere h) or community_id in (select app.communities_with('charges.read'))
       or id in (select app.my_allocation_lines())
     )
   );

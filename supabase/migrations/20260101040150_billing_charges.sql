@@ -75,9 +75,9 @@ select app.register_personal_data('public.charges', 'subaccount_id', 'parent', p
 
 create policy charges_select on public.charges for select to authenticated
   using (
-    community_id = any ((select app.my_communities())::uuid[])
+    community_id = any ((select g.communities from app.gate g)::uuid[])
     and (
-      (select app.holds_everywhere('charges.read')) or community_id in (select app.communities_with('charges.read'))
+      (select 'charges.read' = any (h.permissions) from app.held_everywhere h) or community_id in (select app.communities_with('charges.read'))
       or subaccount_id in (select app.my_subaccounts())
     )
   );

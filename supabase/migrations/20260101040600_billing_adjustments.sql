@@ -104,10 +104,10 @@ grant execute on function app.my_adjustments() to authenticated;
 
 create policy adjustments_select on public.adjustments for select to authenticated
   using (
-    community_id = any ((select app.my_communities())::uuid[])
+    community_id = any ((select g.communities from app.gate g)::uuid[])
     and deleted_at is null
     and (
-      (select app.holds_everywhere('charges.read')) or community_id in (select app.communities_with('charges.read'))
+      (select 'charges.read' = any (h.permissions) from app.held_everywhere h) or community_id in (select app.communities_with('charges.read'))
       or id in (select app.my_adjustments())
     )
   );
