@@ -71,12 +71,13 @@ as $$
 #variable_conflict use_column
 declare
   made constant uuid := extensions.uuidv7();
+  many constant integer := cardinality(lines);
   known record;
   line app.posting_line;
   summed numeric := 0;
   places smallint;
 begin
-  if coalesce(cardinality(lines), 0) = 0 then
+  if (many > 0) is not true then
     perform app.fail(422, 'entry_incomplete', 'An entry has at least one posting.');
   end if;
   if idempotency_key is not null then
@@ -96,14 +97,14 @@ begin
     insert into public.journal_entries (id, description, community_id, kind, effective_on, document_kind, document_id, reverses_id, posting_count, total)
     values (
       made, btrim(post_entry.description), community, post_entry.kind, post_entry.effective_on, post_entry.document_kind, post_entry.document_id, reverses,
-      cardinality(lines), summed)
+      many, summed)
     returning decimals into places;
   else
     insert into public.journal_entries (
       id, description, community_id, kind, effective_on, document_kind, document_id, reverses_id, idempotency_key, request_hash, posting_count, total)
     values (
       made, btrim(post_entry.description), community, post_entry.kind, post_entry.effective_on, post_entry.document_kind, post_entry.document_id, reverses,
-      post_entry.idempotency_key, asked, cardinality(lines), summed)
+      post_entry.idempotency_key, asked, many, summed)
     on conflict (community_id, idempotency_key) where idempotency_key is not null do nothing
     returning decimals into places;
     if not found then
@@ -113,7 +114,7 @@ begin
     end if;
   end if;
   -- 1500 is stored as 1500.00; what does not fit stays as it is, for the check to refuse.
-  if cardinality(lines) = 1 then
+  if many = 1 then
     -- The one posting of an entry has its id.
     insert into public.postings (
       id, journal_entry_id, community_id, fund_id, decimals, effective_on, debit_account_id, debit_subaccount_id, credit_account_id, credit_subaccount_id, amount, memo)

@@ -1,7 +1,7 @@
 -- The journal: every entry balances, is complete, is never changed, and is refused whole or stored whole.
 
 begin;
-select plan(100);
+select plan(121);
 
 select tests.create_community('Alder'), tests.create_community('Cedar');
 select tests.create_unit('1', 'Alder'), tests.create_unit('2', 'Alder'), tests.create_unit('9', 'Cedar');
@@ -129,6 +129,47 @@ select throws_ok($$insert into public.postings (journal_entry_id, community_id, 
   'PT409', 'entry_sealed', 'what was posted takes no more');
 select throws_ok(v.sql, 'PT409', 'append_only', v.sql)
 from (values ('update public.postings set amount = 1'), ('delete from public.postings'), ('update public.journal_entries set total = 1'), ('delete from public.journal_entries')) v (sql);
+
+-- The same where a balance moves: one posting by itself, which is the most common, and several.
+create function pg_temp.raw_charge(id text, amount numeric, debit text default 'oper.receivable', subaccount_of text default 'Ana', credit text default 'oper.assessment_income', fund text default 'OPER', memo text default null) returns void language sql volatile as $$
+  insert into public.postings (journal_entry_id, community_id, fund_id, decimals, effective_on, debit_account_id, debit_subaccount_id, credit_account_id, amount, memo)
+  values (tests.id(id), tests.id('Alder'), tests.kept(fund)::uuid, 2, '2026-02-01', pg_temp.acc(debit), (select s.id from public.subaccounts s where s.resident_id = tests.id(subaccount_of)), pg_temp.acc(credit), amount, memo)
+$$;
+select throws_ok(format($$select pg_temp.whole(%L)$$, v.sql), v.state, v.token, v.what)
+from (values
+  ('select pg_temp.raw(''e'', 2, 5); select pg_temp.raw_charge(''e'', 5)', 'PT422', 'entry_incomplete', 'a charge of fewer postings than announced moves no balance'),
+  ('select pg_temp.raw(''e'', 1, 6); select pg_temp.raw_charge(''e'', 5)', 'PT422', 'entry_incomplete', 'nor does one of another sum'),
+  ('select pg_temp.raw(''e'', 1, 5); select pg_temp.raw_charge(''e'', 5); select pg_temp.raw_charge(''e'', 5)', 'PT409', 'entry_sealed', 'or one more than announced'),
+  ('select pg_temp.raw_charge(''nothing'', 5)', '23503', null, 'or one without an entry'),
+  ('select pg_temp.raw(''e'', 1, 5); select pg_temp.raw_charge(''e'', 5, debit => ''oper.deposits_held'')', 'PT422', 'subaccount_refused', 'or of another account than the subaccount''s'),
+  ('select pg_temp.raw(''e'', 1, 5); select pg_temp.raw_charge(''e'', 5, debit => ''oper.bank'')', 'PT422', 'account_refused', 'or of an account that has none'),
+  ('select pg_temp.raw(''e'', 1, 5); select pg_temp.raw_charge(''e'', 5, credit => ''oper.deposits_held'')', 'PT422', 'account_refused', 'against a control account, without saying whose'),
+  ('select pg_temp.raw(''e'', 1, 5); select pg_temp.raw_charge(''e'', 5, credit => ''res.assessment_income'')', 'PT422', 'account_refused', 'against another fund'),
+  ('select pg_temp.raw(''e'', 1, 5); select pg_temp.raw_charge(''e'', 5, credit => ''cedar.assessment_income'')', 'PT422', 'account_refused', 'or another community'),
+  ('select pg_temp.raw(''e'', 1, 5); select pg_temp.raw_charge(''e'', 5, fund => ''RES'')', 'PT422', 'account_refused', 'in a fund that is not the account''s'),
+  ('select pg_temp.raw(''e'', 1, 0); select pg_temp.raw_charge(''e'', 0)', '23514', null, 'of nothing'),
+  ('select pg_temp.raw(''e'', 1, 5); select pg_temp.raw_charge(''e'', 5, memo => '''')', '23514', null, 'or with an empty memo'),
+  ('update public.accounts set status = ''inactive'' where id = pg_temp.acc(''oper.receivable''); select pg_temp.raw(''e'', 1, 5); select pg_temp.raw_charge(''e'', 5)', 'PT409', 'account_inactive', 'out of use, on its own side'),
+  ('update public.accounts set status = ''inactive'' where id = pg_temp.acc(''oper.assessment_income''); select pg_temp.raw(''e'', 1, 5); select pg_temp.raw_charge(''e'', 5)', 'PT409', 'account_inactive', 'or on the other'),
+  ('insert into public.journal_entries (id, description, community_id, kind, effective_on, posting_count, total) values (tests.kept(''charge'')::uuid, ''Again'', tests.id(''Cedar''), ''manual'', ''2026-02-01'', 1, 40)', 'PT422', 'entry_incomplete', 'an entry of another community that takes an id which there is finds no postings'),
+  ('insert into public.journal_entries (id, description, community_id, kind, effective_on, posting_count, total) values (tests.kept(''charge'')::uuid, ''Again'', tests.id(''Cedar''), ''manual'', ''2026-02-01'', 1, 40);
+    insert into public.postings (journal_entry_id, community_id, fund_id, decimals, effective_on, debit_account_id, credit_account_id, amount)
+    select tests.kept(''charge'')::uuid, tests.id(''Cedar''), a.fund_id, 2, ''2026-02-01'', a.id, pg_temp.acc(''cedar.other_income''), 40 from public.accounts a where a.id = pg_temp.acc(''cedar.bank'')', 'PT409', 'entry_sealed', 'and takes none'),
+  ('update public.subaccounts set unit_id = tests.id(''2'')', 'PT409', 'column_frozen', 'whose a balance is does not change'),
+  ('update public.subaccounts set balance = balance + 1', 'PT409', 'balance_derived', 'nor does a balance, by itself'),
+  ('delete from public.subaccounts', 'PT409', 'balance_derived', 'nor does it go')
+) v (sql, state, token, what);
+select is(pg_temp.stored(), '5 entries, 6 postings, 2 accounts of 55.00', 'and no balance has moved');
+savepoint written;
+select pg_temp.raw('one', 1, 5), pg_temp.raw_charge('one', 5);
+select pg_temp.raw('two', 1, 3), pg_temp.raw('three', 1, 4);
+insert into public.postings (journal_entry_id, community_id, fund_id, decimals, effective_on, debit_account_id, debit_subaccount_id, credit_account_id, amount)
+select tests.id(e.id), p.community_id, p.fund_id, p.decimals, '2026-02-01', p.debit_account_id, p.debit_subaccount_id, p.credit_account_id, e.amount
+from public.postings p cross join (values ('two', 3), ('three', 4)) e (id, amount) where p.journal_entry_id = tests.id('one');
+set constraints all immediate;
+select is((select s.balance from public.subaccounts s where s.resident_id = tests.id('Ana')), 47.00, 'what SQL does write whole moves it: one posting, and two of two entries by one INSERT');
+set constraints all deferred;
+rollback to savepoint written;
 set constraints all immediate;
 select throws_ok('truncate public.postings, public.journal_entries cascade', 'PT409', null, 'nor is the journal emptied');
 set constraints all deferred;
