@@ -301,6 +301,7 @@ as $$
 declare
   told record;
   moved record;
+  planned record;
   many integer;
 begin
   -- Most statements write one posting that moves one balance: looked at without grouping anything, by lookups of single rows, whose plans
@@ -343,11 +344,11 @@ begin
         select e.posting_count = sum(g.many) and e.total = sum(g.total)
           and e.posting_count = (select count(*) from public.postings p where p.journal_entry_id = e.id)
         from public.journal_entries e
-        where e.id = g.journal_entry_id
+        where e.id = g.journal_entry_id and e.community_id = g.community_id
       ) as is_complete
     from (
       select
-        n.journal_entry_id, n.many, n.total, n.many * (n.has_debit_subaccount::integer + n.has_credit_subaccount::integer) as moves,
+        n.journal_entry_id, n.community_id, n.many, n.total, n.many * (n.has_debit_subaccount::integer + n.has_credit_subaccount::integer) as moves,
         -- 0: none; 1: out of use, or between funds; 2: not of this community and fund, or its subaccount is missing or too many.
         greatest(
           coalesce((
@@ -369,7 +370,7 @@ begin
         group by n.journal_entry_id, n.community_id, n.fund_id, n.decimals, n.debit_account_id, n.credit_account_id, 7, 8
       ) n
     ) g
-    group by g.journal_entry_id
+    group by g.journal_entry_id, g.community_id
   ) w;
 
   if not told.is_complete then
@@ -402,10 +403,14 @@ begin
   end if;
 
   if told.moves > 0 then
-    -- In id order, so that two who move the same ones wait and do not deadlock: a nested loop keeps the order of the sums. Only the id is
-    -- compared by what an index can look up: while there are no statistics yet, that of the account could be taken instead, which is all of the rows.
-    perform set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true), set_config('enable_seqscan', 'off', true);
-    with moved as materialized (
+    -- In id order, so that two who move the same ones wait and do not deadlock: sums are sorted, and a nested loop keeps their order. Only the
+    -- id is compared by what an index can look up: while there are no statistics yet, that of the account could be taken, which is all of the rows.
+    select current_setting('enable_nestloop') as nestloop, current_setting('enable_hashjoin') as hashjoin, current_setting('enable_mergejoin') as mergejoin,
+      current_setting('enable_seqscan') as seqscan, current_setting('enable_hashagg') as hashagg
+    into planned;
+    perform set_config('enable_nestloop', 'on', true), set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true),
+      set_config('enable_seqscan', 'off', true), set_config('enable_hashagg', 'off', true);
+    with sums as materialized (
       select m.id, m.account_id, m.fund_id, m.community_id, sum(m.amount) as amount
       from (
         select n.debit_subaccount_id as id, n.debit_account_id as account_id, n.fund_id, n.community_id, n.amount from new_rows n where n.debit_subaccount_id is not null
@@ -417,12 +422,13 @@ begin
     ),
     written as (
       update public.subaccounts s set balance = s.balance + m.amount
-      from moved m
+      from sums m
       where s.id = m.id and (s.account_id, s.fund_id, s.community_id) is not distinct from (m.account_id, m.fund_id, m.community_id)
       returning true
     )
-    select (select count(*) from moved) - (select count(*) from written) into many;
-    perform set_config('enable_hashjoin', 'on', true), set_config('enable_mergejoin', 'on', true), set_config('enable_seqscan', 'on', true);
+    select (select count(*) from sums) - (select count(*) from written) into many;
+    perform set_config('enable_nestloop', planned.nestloop, true), set_config('enable_hashjoin', planned.hashjoin, true), set_config('enable_mergejoin', planned.mergejoin, true),
+      set_config('enable_seqscan', planned.seqscan, true), set_config('enable_hashagg', planned.hashagg, true);
     if many > 0 then
       perform app.fail(422, 'subaccount_refused', 'A subaccount is not one of the account it is named with.');
     end if;

@@ -587,7 +587,7 @@ begin
   from public.allocation_key_exclusions e where e.community_id = home and e.allocation_key_id = key and e.deleted_at is null;
   return query
     select u.id, (row_number() over (
-        order by b.name collate pg_catalog."C" nulls first, length(substring(u.number from '^[0-9]*')), u.number collate pg_catalog."C", u.id))::integer,
+        order by b.name collate pg_catalog."C" nulls first, length(u.number) - length(ltrim(u.number, '0123456789')), u.number collate pg_catalog."C", u.id))::integer,
       u.number, u.type, u.floor, u.area, u.ideal_parts, u.occupant_count, u.entrance_id
     from public.units u
     left join public.buildings b on b.id = u.building_id

@@ -97,25 +97,26 @@ begin
   -- One look at everything. Lateral subqueries with `offset`: an index lookup each, however many rows there were when the plan was made.
   select (array_agg(w.stray) filter (where w.stray is not null))[1] as stray, (array_agg(w.misplaced) filter (where w.misplaced is not null))[1] as misplaced,
     (array_agg(w.journal_entry_id) filter (where (
-      select e.kind = 'charge' and e.posting_count = w.many from public.journal_entries e where e.id = w.journal_entry_id) is not true))[1] as entry
+      select e.kind = 'charge' and e.posting_count = w.many from public.journal_entries e where e.id = w.journal_entry_id and e.community_id = w.community_id) is not true))[1] as entry
   into broken
   from (
-    select n.journal_entry_id, count(*) as many, max(n.stray) as stray, max(n.misplaced) as misplaced
+    select n.journal_entry_id, n.community_id, count(*) as many, max(n.stray) as stray, max(n.misplaced) as misplaced
     from (
-      select n.journal_entry_id,
+      select n.journal_entry_id, n.community_id,
         case when (
-          p.journal_entry_id = n.journal_entry_id and p.community_id = n.community_id and p.fund_id = n.fund_id and p.decimals = n.decimals
+          p.journal_entry_id = n.journal_entry_id and p.fund_id = n.fund_id and p.decimals = n.decimals
           and p.effective_on = n.charged_on and p.debit_subaccount_id = n.subaccount_id and p.amount = n.amount
           and s.community_id = n.community_id and s.unit_id = n.unit_id) is not true
         then n.id::text end as stray,
         case when n.allocation_line_id is not null and (l.community_id = n.community_id and l.unit_id = n.unit_id) is not true then n.id::text end as misplaced
       from new_rows n
       left join lateral (
-        select p.journal_entry_id, p.community_id, p.fund_id, p.decimals, p.effective_on, p.debit_subaccount_id, p.amount from public.postings p where p.id = n.id offset 0) p on true
+        select p.journal_entry_id, p.fund_id, p.decimals, p.effective_on, p.debit_subaccount_id, p.amount
+        from public.postings p where p.id = n.id and p.community_id = n.community_id offset 0) p on true
       left join lateral (select s.community_id, s.unit_id from public.subaccounts s where s.id = n.subaccount_id offset 0) s on true
       left join lateral (select l.community_id, l.unit_id from public.allocation_lines l where l.id = n.allocation_line_id offset 0) l on true
     ) n
-    group by n.journal_entry_id
+    group by n.journal_entry_id, n.community_id
   ) w;
   if broken.stray is not null then
     perform app.fail(422, 'charge_mismatch', format('Charge %s is not what its posting and its subaccount say.', broken.stray), 'app.post_charges writes both.');
