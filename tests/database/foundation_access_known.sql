@@ -37,12 +37,13 @@ begin
   perform tests.authenticate_with(claims);
   select jsonb_object_agg(s.key, s.held)::text || s.gate::text,
     coalesce(string_agg(s.key, ', ' order by s.key) filter (
-      where s.level <> 'unit' and (s.held <> s.listed or (s.level = 'community' and not s.held <@ s.gate) or (s.is_everywhere and not s.held @> s.gate))), 'none')
+      where s.level <> 'unit' and (s.held <> s.listed or (s.level = 'community' and not s.held <@ s.gate) or (s.is_everywhere and not s.held @> s.gate) or s.gate <> s.called)), 'none')
   into answers.held, answers.contradictions
   from (
     select p.key, p.level, array(select c from app.communities_with(p.key) c order by c) as held,
       array(select c from unnest(app.communities_where(p.key)) c order by c) as listed, coalesce((select p.key = any (h.permissions) from app.held_everywhere h), false) as is_everywhere,
-      array(select c from unnest(app.my_communities()) c order by c) as gate
+      array(select c from app.gate g cross join unnest(g.communities) c order by c) as gate,
+      array(select c from unnest(app.my_communities()) c order by c) as called
     from public.permissions p
   ) s
   group by s.gate;
