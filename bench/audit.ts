@@ -117,7 +117,7 @@ async function single(client: pg.Client, rows: number, quick: boolean): Promise<
       text: `update bench.${name} set area = $2 where id = $1`,
       values: [ids[((turn += 1) * 7919) % ids.length]?.[name], (turn % 99_991) / 100],
     });
-  const options = { rounds: quick ? 20 : 100, repeat: 20, warmup: 5 };
+  const options = { rounds: quick ? 20 : 60, repeat: 20, warmup: 5 };
   const inserts = await interleave({ floor: insert('plain'), measured: insert('tracked') }, options);
   const updates = await interleave({ floor: update('plain'), measured: update('tracked') }, options);
   return [throughput('insert of one row', inserts), throughput('update of one column of one row', updates)];
@@ -135,7 +135,7 @@ async function bulk(client: pg.Client, rows: number, quick: boolean): Promise<Fi
     await client.query(sql, values);
     await client.query('rollback');
   };
-  const options = { rounds: quick ? 3 : 7 };
+  const options = { rounds: quick ? 3 : 5 };
   const settle = async () => {
     await client.query('vacuum bench.plain');
     await client.query('vacuum bench.tracked');
@@ -162,7 +162,7 @@ async function sealing(client: pg.Client, quick: boolean): Promise<Figure> {
     if (Number(sealed[0]?.entries) !== entries) throw new Error(`${sealed[0]?.entries} of ${entries} entries were sealed.`);
   };
   const hash = () => client.query(`select sha256(string_agg(sha256(convert_to(l::text, 'UTF8')), '' order by l.transaction_id, l.id)) from audit.log l`);
-  const times = await interleave({ floor: hash, measured: seal }, { rounds: quick ? 3 : 7 });
+  const times = await interleave({ floor: hash, measured: seal }, { rounds: quick ? 3 : 5 });
   return atMostTimes(`sealing ${entries.toLocaleString('en')} entries (floor: hashing them once)`, times, 4);
 }
 

@@ -164,7 +164,7 @@ end;
 $$;
 
 comment on function app.place_columns() is
-  'From where a request comes, by its headers (jsonb): address, user agent, method, path and location, as audit.origins has them. SQL, and the one place that says which header tells what. '
+  'From where a request comes, by its headers (jsonb): address, user agent, method, path and location, as audit.origins has them. SQL, and the one place that says which header tells what; app.track makes it a part of each table''s audit. '
   'Whatever the headers say: an address need not be one. Not executable by API roles.';
 
 create function app.request_place()
@@ -492,7 +492,6 @@ declare
   first_name constant text := (select t.name from audit.tables t where t.table_id = tracked);
   signature constant text := app.columns_signature(tracked);
   made text;
-  by_row constant text := 'n.audit_actor, case when n.audit_actor is null then (select app.actor_label()) end';
   origin constant text := 'coalesce((select o.id from audit.origins o where o.hash = audit_place and o.erased_at is null limit 1), case when audit_place is not null then app.request_origin() end)';
   columns record;
   picked text;
@@ -539,15 +538,16 @@ begin
     where a.attrelid = tracked and a.attnum > 0 and not a.attisdropped
   ) c;
 
-  -- What is said of a row reads as JSON: it is text that is kept, and to make jsonb of it first costs as much as to write it.
-  -- Columns are named by their order, with spare ones behind them: then the statements can be planned when columns were renamed or dropped, and a plan for others than they were made for finds nothing to log, and leaves it to app.audit_statement.
+  -- It is text that is kept: to make jsonb of it first costs a tenth of all.
+  -- Columns are named by their order, with spare ones behind them: so the statements can be planned when columns were renamed or dropped.
+  -- A plan for others than the function was made for finds nothing to log, and leaves it to app.audit_statement.
   picked := format('r.id, %s, %s, r.updated_by, r.*, null, null, null, null, null, null, null, null',
     coalesce('r.' || quote_ident(nullif(community_column, '')), 'null::uuid'), coalesce('r.' || quote_ident(nullif(organization_column, '')), 'null::uuid'));
   new_rows := format('(select %s from new_rows r) n (audit_row, audit_community, audit_organization, audit_actor, %s)', picked, columns.names);
   old_rows := format('(select %s from old_rows r) o (audit_row, audit_community, audit_organization, audit_actor, %s)', picked, columns.names);
   entry := format($log$
     insert into audit.log (table_id, operation, row_id, community_id, organization_id, actor_id, actor_label, origin_id, changes, action, note)
-    select tg_relid, %%L, n.audit_row, n.audit_community, n.audit_organization, %%2$s, (select %%6$s),
+    select tg_relid, %%L, n.audit_row, n.audit_community, n.audit_organization, %%2$s, audit_label, %%6$s,
       json_object(%%3$s absent on null returning text),
       case when current_setting('app.action', true) <> '' then (select app.known_action(current_setting('app.action', true))) end, nullif(current_setting('app.reason', true), '')
     from %%4$s
@@ -565,6 +565,7 @@ declare
   -- app.believes_claims(), written out; and then app.tg__touch has read the claims, if a row was written.
   believes constant boolean := tg_op <> 'DELETE' and (current_setting('role') in ('authenticated', 'anon', 'service_role') or pg_has_role(session_user, 'postgres', 'member'));
   headers constant jsonb := case when believes then nullif(current_setting('request.headers', true), '')::jsonb end;
+  audit_label constant text := case when believes and current_setting('app.claims_actor', true) <> '' then null else app.actor_label() end;
   -- app.origin_hash, written out.
   audit_place constant bytea := case when headers is not null then sha256(convert_to(format('%%L %%L %%L %%L %%L %%L', nullif(current_setting('app.claims_actor', true), '')::uuid,%s), 'UTF8')) end;
 begin
@@ -595,11 +596,11 @@ $audit$
 $function$,
     made,
     app.place_columns(),
-    format(entry, 'update', by_row, columns.updated, new_rows || ' cross join ' || old_rows,
+    format(entry, 'update', 'n.audit_actor', columns.updated, new_rows || ' cross join ' || old_rows,
       format('not exists (select from new_rows offset 1) and (%s) and', columns.changed), origin),
-    format(entry, 'update', by_row, columns.updated, new_rows || ' full join ' || old_rows || ' on o.audit_row = n.audit_row', format('(%s) and', columns.changed), origin),
-    format(entry, 'insert', by_row, columns.inserted, new_rows, '', origin),
-    format(entry, 'delete', '(select app.actor_id()), (select app.actor_label())', columns.deleted, format('(select %s from old_rows r) n (audit_row, audit_community, audit_organization, audit_actor, %s)', picked, columns.names), '', 'app.request_origin()'),
+    format(entry, 'update', 'n.audit_actor', columns.updated, new_rows || ' full join ' || old_rows || ' on o.audit_row = n.audit_row', format('(%s) and', columns.changed), format('(select %s)', origin)),
+    format(entry, 'insert', 'n.audit_actor', columns.inserted, new_rows, '', format('(select %s)', origin)),
+    format(entry, 'delete', '(select app.actor_id())', columns.deleted, format('(select %s from old_rows r) n (audit_row, audit_community, audit_organization, audit_actor, %s)', picked, columns.names), '', '(select app.request_origin())'),
     signature);
   execute format('comment on function %s() is %L', made,
     'AFTER INSERT, UPDATE OR DELETE, per statement: one audit.log entry per changed row; an update that changes nothing but updated_at and updated_by is not recorded. '

@@ -1,7 +1,7 @@
 -- The audit log: who changed what, and how it was before; append-only for everybody.
 
 begin;
-select plan(38);
+select plan(47);
 
 select tests.create_community('Alder');
 select tests.create_supabase_user('manager'), tests.create_supabase_user('outsider');
@@ -52,15 +52,18 @@ create table public.kinds (
   a_text text default 't', b_uuid uuid default gen_random_uuid(), c_enum public.audit_operation default 'insert', d_integer integer default 1, e_numeric numeric default 1.50,
   f_float double precision default 1e20, g_boolean boolean default true, h_date date default '2026-01-31', i_time timestamptz default '2026-01-31 12:00+02', j_jsonb jsonb default '{"a": null}',
   k_array text[] default '{a,null}', l_range daterange default '[2026-01-01,2026-02-01)', "m odd, name" text default 'odd', n_infinite numeric default 'NaN', o_secret text default 'SECRET-3',
-  p_later integer default 7,
+  p_later integer default 7, r_money numeric(10, 2) default 1.5, s_interval interval default '1 day', "t 100% 'quoted'" text default E'a\n"b"', u_json json default '{"b": 1,  "a": 2}', w_bytes bytea default '\x00ff',
   like app.row_model including defaults
 );
-select app.track('public.kinds', secrets => '{o_secret}');
+select app.track('public.kinds', secrets => '{o_secret}', deletable => true);
 insert into public.kinds (id) values (tests.id('kinds')), (tests.id('other kinds'));
-alter table public.kinds alter column p_later type text using 'no number', add column q_added boolean default false;
-alter table public.kinds rename column a_text to a_renamed;
-create temporary table told (name text, before jsonb, after jsonb, entry jsonb);
-do $$
+create function pg_temp.row_as_json(identifier text) returns jsonb language sql as $$ select to_jsonb(k) from public.kinds k where k.id = tests.id(identifier) $$;
+select is(
+  (pg_temp.entry('kinds')).changes::jsonb,
+  (pg_temp.row_as_json('kinds') - '{id,created_at,updated_at,created_by,updated_by,deleted_at}'::text[]) || '{"o_secret": "[redacted]"}', 'an insert tells a column of any type as it is, and of a secret that there is one');
+
+create temporary table told (stage text, name text, before jsonb, after jsonb, entry jsonb);
+create function pg_temp.tell(stage text) returns void language plpgsql as $$
 declare
   name text;
   shown jsonb;
@@ -68,20 +71,61 @@ begin
   for name in select a.attname from pg_attribute a where a.attrelid = 'public.kinds'::regclass and a.attnum > 0 and not a.attisdropped
     and a.attname !~ '^(id|(created|updated|deleted)_(at|by))$' order by a.attnum
   loop
-    -- To null and back, so that each value stands on either side.
-    shown := (select to_jsonb(k) -> name from public.kinds k where k.id = tests.id('kinds'));
+    -- To null and back, so that each value stands on either side; of one row, and then of two at once.
+    shown := pg_temp.row_as_json('kinds') -> name;
     execute format('update public.kinds set %I = null where id = tests.id(''kinds'')', name);
-    insert into told select name, shown, 'null', (pg_temp.entry('kinds')).changes::jsonb;
+    insert into told select stage, name, shown, 'null', (pg_temp.entry('kinds')).changes::jsonb;
     execute format('update public.kinds set %1$I = (select o.%1$I from public.kinds o where o.id = tests.id(''other kinds'')) where id = tests.id(''kinds'')', name);
-    shown := (select to_jsonb(k) -> name from public.kinds k where k.id = tests.id('kinds'));
-    insert into told select name, 'null', shown, (pg_temp.entry('kinds')).changes::jsonb;
+    shown := pg_temp.row_as_json('kinds') -> name;
+    insert into told select stage, name, 'null', shown, (pg_temp.entry('kinds')).changes::jsonb;
+    execute format('update public.kinds set %1$I = null', name);
+    insert into told select stage, name, shown, 'null', (pg_temp.entry(i)).changes::jsonb from unnest('{kinds,other kinds}'::text[]) i;
+    execute format('update public.kinds k set %1$I = (jsonb_populate_record(k, jsonb_build_object(%1$L, $1))).%1$I', name) using shown;
   end loop;
-end $$;
-select is_empty(
-  $$select t.* from told t where t.name <> 'o_secret' and t.entry is distinct from jsonb_build_object(t.name, jsonb_build_array(t.before, t.after))$$,
-  'an entry tells a column of any type as it is, be it renamed, altered or added since the table was tracked');
-select is((select count(*) from told t where t.name = 'o_secret' and t.entry = '{"o_secret": ["[redacted]", "[redacted]"]}'), 2::bigint, 'a secret alone is redacted too');
-select is((select count(*) from told), 34::bigint, 'of each column twice');
+end;
+$$;
+create function pg_temp.untrue(stage text) returns setof told language sql as $$
+  select t.* from told t
+  where t.stage = untrue.stage and t.entry is distinct from jsonb_build_object(t.name, case when t.name = 'o_secret' then '["[redacted]", "[redacted]"]' else jsonb_build_array(t.before, t.after) end)
+$$;
+
+select pg_temp.tell('as tracked');
+select is_empty($$select * from pg_temp.untrue('as tracked')$$, 'an update tells a column of any type as it is, of one row and of several; a secret is redacted');
+alter table public.kinds alter column p_later type text using 'no number', add column q_added boolean default false;
+alter table public.kinds rename column a_text to a_renamed;
+select pg_temp.tell('altered');
+select is_empty($$select * from pg_temp.untrue('altered')$$, 'and so it is of a column that was renamed, altered or added since the table was tracked');
+alter table public.kinds drop column b_uuid, drop column r_money;
+select pg_temp.tell('dropped');
+select is_empty($$select * from pg_temp.untrue('dropped')$$, 'and after others were dropped');
+insert into public.kinds (id, q_added) values (tests.id('added kinds'), true);
+select is((pg_temp.entry('added kinds')).changes::jsonb -> 'q_added', 'true', 'which an insert tells too');
+select tests.keep('gone', pg_temp.row_as_json('added kinds'));
+delete from public.kinds where id = tests.id('added kinds');
+select is((pg_temp.entry('added kinds')).changes::jsonb ->> 'q_added', 'true', 'and a delete');
+select app.track('public.kinds', secrets => '{o_secret}', deletable => true);
+select pg_temp.tell('tracked again');
+select is_empty($$select * from pg_temp.untrue('tracked again')$$, 'and when it was tracked again');
+select is((select string_agg(t.stage || ' ' || t.count, ', ' order by t.stage) from (select stage, count(*) from told group by stage) t), 'altered 88, as tracked 84, dropped 80, tracked again 80', '(of each column four times)');
+
+-- What is equal and reads otherwise has changed.
+update public.kinds set e_numeric = 1.500, s_interval = '24 hours', j_jsonb = '{"a": 1.0}' where id = tests.id('kinds');
+update public.kinds set e_numeric = 1.5, s_interval = '1 day', j_jsonb = '{"a": 1.00}' where id = tests.id('kinds');
+select is((pg_temp.entry('kinds')).changes, '{"e_numeric" : [1.500, 1.5], "j_jsonb" : [{"a": 1.0}, {"a": 1.00}], "s_interval" : ["24:00:00", "1 day"]}', 'what is equal and reads otherwise has changed');
+delete from public.kinds where id = tests.id('kinds');
+select is(
+  (pg_temp.entry('kinds')).changes::jsonb - '{updated_at,created_at,id}'::text[], jsonb_strip_nulls(pg_temp.row_as_json('other kinds') || '{"e_numeric": 1.5, "s_interval": "1 day", "j_jsonb": {"a": 1.00}, "o_secret": "[redacted]"}') - '{updated_at,created_at,id}'::text[],
+  'a delete tells the row as it was, a secret redacted');
+
+-- Nothing is written for statements that find no row, not even from where they came.
+select set_config('request.headers', '{"x-forwarded-for": "203.0.113.5"}', true);
+select tests.keep('entries', (select count(*) from audit.log));
+update public.units set floor = 9 where false;
+insert into public.units (community_id, number) select tests.id('Alder'), 'none' where false;
+update public.units set floor = floor where id = tests.id('1A');
+select is((select count(*) from audit.log), tests.kept('entries')::bigint, 'a statement that changes no row leaves no entry');
+select is_empty($$select from audit.origins o where o.address = '203.0.113.5'$$, 'nor from where it came');
+select set_config('request.headers', '', true);
 
 -- Who is recorded ----------------------------------------------------------------------------------------------------
 
