@@ -3,7 +3,7 @@
 -- Role postgres plays the login here: session_user is what the helpers ask, and nobody but a superuser changes it.
 
 begin;
-select plan(32);
+select plan(34);
 
 grant vicinia_reporting, vicinia_maintenance to postgres with set true;
 
@@ -82,6 +82,15 @@ select throws_ok($$select pg_temp.maintains('update public.memberships set ends_
 select throws_ok(format('select pg_temp.maintains(%L)', format('update public.communities set organization_id = %L', tests.id('Pine'))), '42501', null, 'it gives no community away');
 select is((select count(*) from public.communities where organization_id = tests.id('Maple')), 2::bigint, 'both are where they were');
 select is((select count(*) from public.units where number ~ '^[A-C]1$'), 3::bigint, 'and so are the units');
+
+-- Tracked again -----------------------------------------------------------------------------------------------------------
+
+select tests.keep('policies', (select string_agg(p::text, ' ' order by p.policyname) from pg_policies p where p.tablename = 'units'));
+select app.track('public.units', secrets => '{layout}');
+update app.database_logins set purpose = 'reporting', is_detailed = true where name = 'postgres';
+select throws_ok($$select pg_temp.reads('select layout from public.units')$$, '42501', null, 'a column that became secret is taken back');
+select app.track('public.units');
+select is((select string_agg(p::text, ' ' order by p.policyname) from pg_policies p where p.tablename = 'units'), tests.kept('policies'), 'tracking again leaves the policies as they were');
 
 select * from finish();
 rollback;
