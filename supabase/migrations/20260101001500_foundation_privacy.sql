@@ -114,7 +114,8 @@ declare
 begin
   -- An erasure that is under way holds the resident, and is waited for.
   select r.id into erased
-  from (select r.id, r.erased_at from public.residents r where r.id = any (residents) order by r.id for key share) r
+  -- "offset 0" keeps the condition outside: all are locked, and asked as they are then.
+  from (select r.id, r.erased_at from public.residents r where r.id = any (residents) order by r.id offset 0 for key share) r
   where r.erased_at is not null
   limit 1;
   if found then

@@ -88,6 +88,28 @@ test('what is written about a person while they are erased is erased, or refused
   }
 });
 
+test('whoever writes about somebody whose erasure is under way waits for it, and is refused', async () => {
+  const id = await newResident('Being Erased');
+  await withClient(stack.adminUrl, (erasing) =>
+    withClient(stack.adminUrl, async (writing) => {
+      await erasing.query('begin');
+      await erasing.query(`select public.erase_personal_data(resident_id => $1, reason => 'Asked for')`, [id]);
+      const { rows } = await writing.query<{ pid: number }>('select pg_backend_pid() as pid');
+      let isSettled = false;
+      const outcome = writing
+        .query('select app.refuse_erased(array[$1]::uuid[])', [id])
+        .then(() => 'written', (error: Error) => error.message)
+        .finally(() => (isSettled = true));
+      for (let isWaiting = false; !isWaiting && !isSettled; ) {
+        [{ isWaiting }] = (await stack.sql('select cardinality(pg_blocking_pids($1)) > 0 as "isWaiting"', [rows[0]?.pid])) as [{ isWaiting: boolean }];
+      }
+      expect(isSettled, 'it waits').toBe(false);
+      await erasing.query('commit');
+      expect(await outcome).toBe('resident_erased');
+    }),
+  );
+});
+
 test('merges that cross end in one record, with everything of both', async () => {
   const manager = await stack.client('manager@demo.example');
   for (let round = 0; round < 4; round += 1) {
