@@ -4020,6 +4020,53 @@ export interface Leases {
   updated_by: string | null;
 }
 
+export interface LedgerFindings {
+  /**
+   * The account that it is about.
+   */
+  account_id: string | null;
+  /**
+   * The community the row belongs to. Never changes.
+   */
+  community_id: string;
+  /**
+   * What is wrong, in a sentence.
+   */
+  detail: string;
+  /**
+   * The entry that it is about. A plain id: the entry may be what is missing.
+   */
+  entry_id: string | null;
+  /**
+   * When it was found first.
+   */
+  found_at: Generated<Timestamp>;
+  /**
+   * When it was found no longer; null while it stands.
+   */
+  gone_at: Timestamp | null;
+  /**
+   * The row's id, a time-ordered UUID. Never changes.
+   */
+  id: Generated<string>;
+  /**
+   * The posting that it is about.
+   */
+  posting_id: string | null;
+  /**
+   * The problem, a token: docs/statements.md lists them.
+   */
+  problem: string;
+  /**
+   * When it was found last.
+   */
+  seen_at: Generated<Timestamp>;
+  /**
+   * The subaccount that it is about.
+   */
+  subaccount_id: string | null;
+}
+
 export interface LedgerLines {
   /**
    * The account of this line.
@@ -6914,6 +6961,7 @@ export interface DB {
   invitations: Invitations;
   journal_entries: JournalEntries;
   leases: Leases;
+  ledger_findings: LedgerFindings;
   ledger_lines: LedgerLines;
   ledgers: Ledgers;
   memberships: Memberships;

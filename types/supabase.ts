@@ -3505,6 +3505,61 @@ export type Database = {
           },
         ]
       }
+      ledger_findings: {
+        Row: {
+          account_id: string | null
+          community_id: string
+          detail: string
+          entry_id: string | null
+          found_at: string
+          gone_at: string | null
+          id: string
+          posting_id: string | null
+          problem: string
+          seen_at: string
+          subaccount_id: string | null
+        }
+        Insert: {
+          account_id?: string | null
+          community_id: string
+          detail: string
+          entry_id?: string | null
+          found_at?: string
+          gone_at?: string | null
+          id?: string
+          posting_id?: string | null
+          problem: string
+          seen_at?: string
+          subaccount_id?: string | null
+        }
+        Update: {
+          account_id?: string | null
+          community_id?: string
+          detail?: string
+          entry_id?: string | null
+          found_at?: string
+          gone_at?: string | null
+          id?: string
+          posting_id?: string | null
+          problem?: string
+          seen_at?: string
+          subaccount_id?: string | null
+        }
+        Relationships: [
+          {
+            foreignKeyName: "ledger_findings_community_fkey"
+            columns: ["community_id"]
+            referencedRelation: "communities"
+            referencedColumns: ["id"]
+          },
+          {
+            foreignKeyName: "ledger_findings_community_fkey"
+            columns: ["community_id"]
+            referencedRelation: "ideal_parts_report"
+            referencedColumns: ["community_id"]
+          },
+        ]
+      }
       ledgers: {
         Row: {
           closed_through: string | null

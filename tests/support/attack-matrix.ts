@@ -672,6 +672,13 @@ export const matrix: Record<string, RelationRules> = {
     change: { debit_total: 1 },
     row: (place) => ({ id: idOf('new'), community_id: idOf(place), account_id: idOf(`${place} other fund bank`), period_id: idOf(`${place} period`), debit_total: 1, credit_total: 1 }),
   },
+  ledger_findings: {
+    belongsTo: 'communities',
+    select: inCommunity('ledger.read'),
+    target: inPlace('ledger finding'),
+    change: { detail: 'Nothing.' },
+    row: (place) => ({ id: idOf('new'), problem: 'total_differs', community_id: idOf(place), detail: 'New' }),
+  },
   blacklist_entries: {
     belongsTo: 'communities',
     select: inCommunity('blacklist.read'),

@@ -115,6 +115,7 @@ export async function createFixtures(databaseUrl: string, sql: Sql): Promise<Act
       await adjustDebts(run, place);
       await chargeFees(run, place);
       await closeMonth(run, place);
+      await findInBooks(run, place);
     }
     await furnishOrganizations(run);
     await run(
@@ -704,6 +705,14 @@ async function closeMonth(run: Run, place: Place): Promise<void> {
     select set_config('app.rewriting', 'public.account_snapshots'::regclass::oid::text, true);
     insert into public.account_snapshots (community_id, account_id, period_id, debit_total, credit_total)
     select '${community}', t.account_id, '${named('period')}', t.debit_total, t.credit_total from app.account_totals('${community}', '2025-11-30') t;`);
+}
+
+/** Something that a night found, as if it had. */
+async function findInBooks(run: Run, place: Place): Promise<void> {
+  // In one transaction.
+  await run(`
+    select set_config('app.rewriting', 'public.ledger_findings'::regclass::oid::text, true);
+    insert into public.ledger_findings (id, problem, community_id, detail) values ('${idOf(`${place} ledger finding`)}', 'total_differs', '${idOf(place)}', 'The entry announces 2, its postings sum to 1.');`);
 }
 
 /** The community's keys, and a pass of each kind; one for offline gates waits for its signature. */
