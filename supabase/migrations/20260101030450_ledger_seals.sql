@@ -157,7 +157,7 @@ comment on column public.ledger_findings.gone_at is 'When it was found no longer
 select app.keep('public.ledger_findings', is_append_only => false);
 
 create policy ledger_findings_select on public.ledger_findings for select to authenticated
-  using (community_id = any ((select app.my_communities())::uuid[]) and community_id in (select app.communities_with('ledger.read')));
+  using (community_id = any ((select app.communities_where('ledger.read'))::uuid[]));
 grant select on public.ledger_findings to authenticated, service_role;
 
 create function app.tg_ledger_findings__derived()
