@@ -1,7 +1,7 @@
 -- A charge is the document of one posting, and agrees with it whoever writes.
 
 begin;
-select plan(29);
+select plan(30);
 
 select tests.create_community('Alder');
 select tests.create_community('Birch');
@@ -37,6 +37,9 @@ select tests.authenticate_as('mia');
 select results_eq(
   $$select liable_resident_id, charged_amount from public.charge_unit(tests.id('1'), tests.kept('fund')::uuid, 100.00, 'A lost key', '2026-02-10', '2026-02-20', idempotency_key => 'key 1')$$,
   $$values (tests.id('Cid'), 66.67), (tests.id('Ann'), 33.33)$$, 'a charge is owed by the owners, by their shares, to the cent');
+select is(
+  (select string_agg(current_setting('enable_' || n), ' ') from unnest('{nestloop,hashjoin,mergejoin,seqscan,hashagg}'::text[]) n), 'on on on on on',
+  'how balances are moved in order leaves the planner as it was');
 select is((select count(*) from public.charge_unit(tests.id('1'), tests.kept('fund')::uuid, 100.00, 'A lost key', '2026-02-10', '2026-02-20', idempotency_key => 'key 1')), 2::bigint, 'the same key answers with the same charges');
 select is((select count(*) from public.charges), 2::bigint, 'and charges once');
 select throws_ok($$select public.charge_unit(tests.id('1'), tests.kept('fund')::uuid, 101, 'A lost key', '2026-02-10', '2026-02-20', idempotency_key => 'key 1')$$, 'PT409', 'idempotency_conflict', 'for something else the key is refused');
