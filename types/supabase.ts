@@ -8703,6 +8703,21 @@ export type Database = {
         }
         Returns: string
       }
+      stale_charges: {
+        Args: { community_id: string; from_day?: string; to_day?: string }
+        Returns: {
+          charged: number
+          due_now: number
+          ends_on: string
+          fee: string
+          fee_run_id: string
+          full_name: string
+          resident_id: string
+          starts_on: string
+          unit: string
+          unit_id: string
+        }[]
+      }
       statement_statistics: {
         Args: { most?: number }
         Returns: {

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { ApiError } from "../../functions/_shared/errors.ts";
-import { type RosterHeader, rosterTemplate } from "../../functions/roster-template/handler.ts";
+import { type List, type RosterHeader, rosterTemplate } from "../../functions/roster-template/handler.ts";
 
 const columns: Record<string, RosterHeader[]> = {
   en: [
@@ -27,7 +27,13 @@ async function withFunction(work: (call: Call) => Promise<void>, rosterHeaders =
 
 type Call = (search: string, headers?: Record<string, string>) => Promise<Response>;
 
-const fakeHeaders = (_caller: { jwt: string }, language: string) => Promise.resolve(columns[language] ?? []);
+const balances: RosterHeader[] = [{ field: "unit", header: "Unit", example: "A-101" }, {
+  field: "amount",
+  header: "Owes",
+  example: "120.50",
+}];
+const fakeHeaders = (_caller: { jwt: string }, language: string, list: List) =>
+  Promise.resolve(list === "balances" ? balances : columns[language] ?? []);
 const signedIn = { authorization: "Bearer header.payload.signature" };
 
 Deno.test("a template has the headers of the language and one line of examples", async () => {
@@ -46,6 +52,17 @@ Deno.test("cells with commas and quotes are quoted as RFC 4180 has it", async ()
   await withFunction(async (call) => {
     const text = await (await call("?language=en", signedIn)).text();
     assert.equal(text, 'Unit,"Name, as on the deed"\r\nA-101,"Ana ""Anita"" Pérez"\r\n');
+  });
+});
+
+Deno.test("a template of opening balances is another list, and no other list is known", async () => {
+  await withFunction(async (call) => {
+    const response = await call("?language=en&list=balances", signedIn);
+    assert.equal(response.headers.get("content-disposition"), 'attachment; filename="balances-en.csv"');
+    assert.equal(await response.text(), "Unit,Owes\r\nA-101,120.50\r\n");
+    const unknown = await call("?language=en&list=invoices", signedIn);
+    assert.equal(unknown.status, 400);
+    assert.equal((await unknown.json()).message, "invalid_value");
   });
 });
 

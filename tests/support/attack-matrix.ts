@@ -1927,6 +1927,7 @@ export const functions: Record<string, FunctionRules | FunctionRules[]> = {
   set_fee_instalments: { call: inCommunity('fees.manage'), args: (place) => ({ fee_id: idOf(`${place} assessment`), instalments: [] }) },
   fee_schedule: { call: inCommunity('fees.read'), args: (place) => ({ fee_id: idOf(`${place} fee`), from_day: '2026-01-01', to_day: '2026-12-31' }) },
   preview_fee_run: { call: inCommunity('fees.run'), args: (place) => ({ fee_id: idOf(`${place} fee`), day: '2026-02-01' }) },
+  stale_charges: { call: inCommunity('charges.read'), args: (place) => ({ community_id: idOf(place), from_day: '2026-01-01', to_day: '2026-03-31' }) },
   run_fee: { call: inCommunity('fees.run'), args: (place) => ({ fee_id: idOf(`${place} fee`), day: '2026-02-01' }) },
   run_fees: { call: inCommunity('fees.run'), args: (place) => ({ community_id: idOf(place), day: '2026-02-01' }) },
   reverse_fee_run: { call: inCommunity('fees.run'), args: (place) => ({ fee_run_id: idOf(`${place} fee run`), reason: 'Attack', effective_on: '2026-02-01' }) },
