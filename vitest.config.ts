@@ -16,8 +16,8 @@ export default defineConfig({
     // Two on two cores: a file waits for the database as often as it works.
     maxWorkers: Math.min(Math.max(availableParallelism(), 2), 8),
     // Enough for a machine under load; nothing waits for this long unless something is wrong.
-    testTimeout: 60_000,
-    hookTimeout: 60_000,
+    testTimeout: 120_000,
+    hookTimeout: 120_000,
     teardownTimeout: 30_000,
   },
 });

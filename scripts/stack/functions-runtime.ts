@@ -160,7 +160,7 @@ export function findDeno(): string {
 }
 
 async function untilListening(url: string, server: ManagedProcess): Promise<void> {
-  for (const deadline = Date.now() + 20_000;; await new Promise((resolve) => setTimeout(resolve, 25))) {
+  for (const deadline = Date.now() + 60_000;; await new Promise((resolve) => setTimeout(resolve, 25))) {
     try {
       await fetch(url, { method: 'OPTIONS' });
       return;

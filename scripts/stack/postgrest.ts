@@ -74,7 +74,7 @@ export async function startPostgrest(options: {
   let hasEnded = false;
   void server.exited.then(() => (hasEnded = true));
   for (
-    const deadline = Date.now() + 30_000;
+    const deadline = Date.now() + 60_000;
     !(await isReady(adminPort));
     await new Promise((resolve) => setTimeout(resolve, 20))
   ) {
