@@ -46,7 +46,7 @@ create table private.sealed_entries (
   community_id uuid not null,
   seal_number bigint not null,
   hash bytea not null,
-  constraint sealed_entries_pkey primary key (entry_id),
+  constraint sealed_entries_pkey primary key (community_id, entry_id),
   constraint sealed_entries_seal_fkey foreign key (community_id, seal_number) references private.ledger_seals (community_id, number) on delete restrict
 );
 
@@ -108,16 +108,19 @@ comment on function app.ledger_seal_hash(private.ledger_seals) is 'The hash of w
 create table private.ledger_verifications (
   community_id uuid not null,
   verified_at timestamptz not null,
-  problems bigint not null,
+  problems bigint,
+  failure text,
   took interval not null,
   constraint ledger_verifications_pkey primary key (community_id),
-  constraint ledger_verifications_community_fkey foreign key (community_id) references public.communities (id) on delete restrict
+  constraint ledger_verifications_community_fkey foreign key (community_id) references public.communities (id) on delete restrict,
+  constraint ledger_verifications_failure_check check ((problems is null) = (failure is not null))
 );
 
 comment on table private.ledger_verifications is 'When each community''s books were verified last by the job ledger-verification.';
 comment on column private.ledger_verifications.community_id is 'Whose books.';
 comment on column private.ledger_verifications.verified_at is 'When.';
-comment on column private.ledger_verifications.problems is 'How much was found.';
+comment on column private.ledger_verifications.problems is 'How much was found; null if that could not be told.';
+comment on column private.ledger_verifications.failure is 'The error that verifying ended with; null if it did not.';
 comment on column private.ledger_verifications.took is 'How long it took.';
 
 alter table private.ledger_verifications enable row level security;
@@ -198,7 +201,7 @@ begin
     return 0;
   elsif not exists (
     select from public.journal_entries e
-    where e.community_id = community and not exists (select from private.sealed_entries s where s.entry_id = e.id)
+    where e.community_id = community and not exists (select from private.sealed_entries s where s.community_id = community and s.entry_id = e.id)
   ) then
     return 0;
   end if;
@@ -208,7 +211,7 @@ begin
   insert into pg_temp.entries_to_seal (entry_id, hash)
   select h.entry_id, h.hash
   from app.entry_hashes(community) h
-  where not exists (select from private.sealed_entries s where s.entry_id = h.entry_id)
+  where not exists (select from private.sealed_entries s where s.community_id = community and s.entry_id = h.entry_id)
     and not exists (select from public.ledger_findings f where f.community_id = community and f.entry_id = h.entry_id and f.gone_at is null);
   seal.community_id := community;
   seal.number := coalesce(head.number, 0) + 1;
@@ -358,7 +361,7 @@ begin
   end if;
   perform app.seal_ledger(community);
   insert into private.ledger_verifications (community_id, verified_at, problems, took) values (community, begun, standing, clock_timestamp() - begun)
-  on conflict on constraint ledger_verifications_pkey do update set verified_at = excluded.verified_at, problems = excluded.problems, took = excluded.took;
+  on conflict on constraint ledger_verifications_pkey do update set verified_at = excluded.verified_at, problems = excluded.problems, failure = null, took = excluded.took;
   return standing;
 end;
 $$;
@@ -375,6 +378,7 @@ set search_path = ''
 as $$
 declare
   community uuid;
+  begun timestamptz;
 begin
   for community in
     select l.community_id
@@ -383,14 +387,22 @@ begin
     where v.verified_at is null or v.verified_at < now() - interval '20 hours'
     order by v.verified_at nulls first, l.community_id
   loop
-    perform app.verify_and_seal(community);
+    begun := clock_timestamp();
+    begin
+      perform app.verify_and_seal(community);
+    exception when others then
+      -- Books that cannot even be verified keep nobody else's waiting, and are told of every night.
+      insert into private.ledger_verifications (community_id, verified_at, failure, took) values (community, begun, sqlerrm, clock_timestamp() - begun)
+      on conflict on constraint ledger_verifications_pkey do update set verified_at = excluded.verified_at, problems = null, failure = excluded.failure, took = excluded.took;
+      perform app.emit('ledger.unsound', community, jsonb_build_object('problems', jsonb_build_array('verification_failed'), 'found', 0, 'tell', 'ledger.read'));
+    end;
     -- The rest in ten minutes: no run keeps an old snapshot for long.
     exit when clock_timestamp() > now() + interval '5 minutes';
   end loop;
 end;
 $$;
 
-comment on function app.job_ledger_verification() is 'Job ledger-verification: verifies and seals the books of the communities whose were not in the last 20 hours, those that wait longest first, for five minutes a run.';
+comment on function app.job_ledger_verification() is 'Job ledger-verification: verifies and seals the books of the communities whose were not in the last 20 hours, those that wait longest first, for five minutes a run. Tells (ledger.unsound, verification_failed) of books that could not be verified.';
 
 insert into app.scheduled_jobs (name, schedule, handler, description) values
   ('ledger-verification', '*/10 1-4 * * *', 'app.job_ledger_verification()', 'Verifies every community''s books once a night, lists what is found, and seals new entries.');

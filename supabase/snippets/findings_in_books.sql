@@ -1,5 +1,5 @@
 -- What the nightly verification found in the books, what stands first; and when each community's were verified last.
-select c.name as community, f.problem, k.description, f.detail, f.found_at, f.seen_at, f.gone_at, v.verified_at, v.took, f.entry_id, f.posting_id, f.account_id, f.subaccount_id
+select c.name as community, f.problem, k.description, f.detail, f.found_at, f.seen_at, f.gone_at, v.verified_at, v.failure, v.took, f.entry_id, f.posting_id, f.account_id, f.subaccount_id
 from private.ledger_verifications v
 join public.communities c on c.id = v.community_id
 left join public.ledger_findings f on f.community_id = v.community_id

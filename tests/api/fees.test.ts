@@ -120,6 +120,31 @@ test('owner and tenant see what they owe, the family nothing, and nobody a neigh
   expect((await tenant.from('fee_runs').select('id')).data).toEqual([]);
 });
 
+test('a sale that is entered late makes charges stale, and whoever reads charges is told whose', async () => {
+  const fee = await createFee('Sold late');
+  const { data: run } = await manager.rpc('run_fee', { fee_id: fee, day: inLastYear('11-01') });
+  const stale = async (client: SupabaseClient) => client.rpc('stale_charges', { community_id: community, from_day: inLastYear('11-01'), to_day: inLastYear('11-30') }).eq('fee_run_id', run);
+  expect(await stale(manager)).toMatchObject({ error: null, data: [] });
+  const [sold] = await stack.sql<{ id: string; unit: string; full_name: string }>(
+    `select u.id, u.number as unit, min(r.full_name) as full_name
+     from charges c join fee_runs f on f.journal_entry_id = c.journal_entry_id join units u on u.id = c.unit_id join subaccounts s on s.id = c.subaccount_id join residents r on r.id = s.resident_id
+     where f.id = $1 group by u.id, u.number having count(*) = 1 order by u.number limit 1`,
+    [run],
+  );
+  const { error } = await manager.rpc('sell_unit', { unit_id: sold?.id, sold_on: inLastYear('11-11'), buyers: [{ full_name: 'Late Buyer' }] });
+  expect(error).toBeNull();
+  const { data } = await stale(manager);
+  const rows = data as { unit_id: string; full_name: string; charged: number; due_now: number }[];
+  expect(rows.map(({ unit_id, full_name }) => [unit_id, full_name])).toEqual([[sold?.id, sold?.full_name], [sold?.id, 'Late Buyer']]);
+  const [before, after] = [rows.reduce((sum, row) => sum + row.charged, 0), rows.reduce((sum, row) => sum + row.due_now, 0)];
+  expect(after, 'what the unit owes is what it owed').toBeCloseTo(before, 6);
+  expect(rows[1]).toMatchObject({ charged: 0 });
+  expect((await stale(await stack.client('owner@demo.example'))).error?.message).toBe('permission_denied');
+  await manager.rpc('reverse_fee_run', { fee_run_id: run, reason: 'The sale of the 11th' });
+  await manager.rpc('run_fee', { fee_id: fee, day: inLastYear('11-01') });
+  expect((await manager.rpc('stale_charges', { community_id: community, from_day: inLastYear('11-01'), to_day: inLastYear('11-30') }).eq('fee', 'Sold late')).data).toEqual([]);
+});
+
 test('the books say nothing else', async () => {
   const { data, error } = await manager.rpc('verify_ledger', { community_id: community });
   expect(error).toBeNull();

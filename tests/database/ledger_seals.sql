@@ -2,7 +2,7 @@
 -- Entries are tampered with as the owner of the database could: with the triggers kept still.
 
 begin;
-select plan(42);
+select plan(46);
 
 select tests.create_community('Alder'), tests.create_community('Cedar');
 select tests.create_unit('1', 'Alder'), tests.create_resident('Ana', 'Alder');
@@ -118,6 +118,23 @@ select pg_temp.night();
 select results_eq($$select problem, gone_at is not null from public.ledger_findings where community_id = tests.id('Alder')$$, $$values ('total_differs', true)$$, 'what is found no longer stays listed, as gone');
 select is((select count(*) from private.sealed_entries where entry_id = tests.kept('bad')::uuid), 1::bigint, 'and is sealed then');
 select is(pg_temp.found(), 'sound', 'the books are sound');
+
+-- Books that cannot be verified --------------------------------------------------------------------------------------
+
+create function app.check_what_fails(community uuid) returns table (entry_id uuid, posting_id uuid, account_id uuid, subaccount_id uuid, detail text) language plpgsql stable set search_path = '' as $$
+begin
+  if community = tests.id('Alder') then
+    raise exception 'cannot be read';
+  end if;
+end;
+$$;
+select app.define_ledger_check('what_fails', 'app.check_what_fails', 'Nothing.');
+delete from app.outbox where topic = 'ledger.unsound';
+update private.ledger_verifications set verified_at = case when community_id = tests.id('Alder') then '-infinity'::timestamptz else now() - interval '1 day' end;
+select lives_ok('select app.job_ledger_verification()', 'books that cannot be verified do not end the job');
+select results_eq($$select problems, failure from private.ledger_verifications where community_id = tests.id('Alder')$$, $$values (null::bigint, 'cannot be read')$$, 'why is kept');
+select is((select problems from private.ledger_verifications where community_id = tests.id('Cedar')), 0::bigint, 'the others'' are verified all the same');
+select results_eq($$select community_id, payload ->> 'problems' from app.outbox where topic = 'ledger.unsound'$$, $$values (tests.id('Alder'), '["verification_failed"]')$$, 'and it is told');
 
 select * from finish();
 rollback;
