@@ -167,25 +167,27 @@ create policy account_snapshots_select on public.account_snapshots for select to
   using (community_id = any ((select app.communities_where('ledger.read'))::uuid[]));
 grant select on public.account_snapshots to authenticated, service_role;
 
-create function app.tg_account_snapshots__derived()
+create function app.tg__derived()
 returns trigger
 language plpgsql
 set search_path = ''
 as $$
 begin
-  -- Closing and reopening name the table meanwhile.
-  if tg_op in ('INSERT', 'DELETE') and current_setting('app.rewriting', true) = tg_relid::text and pg_has_role(current_user, 'postgres', 'member') then
+  -- Whatever derives the rows names the table meanwhile.
+  if tg_op = any (tg_argv[0]::text[]) and current_setting('app.rewriting', true) = tg_relid::text and pg_has_role(current_user, 'postgres', 'member') then
     return null;
   end if;
-  perform app.fail(409, 'balance_derived', format('%s of account_snapshots is refused: they say what the postings sum to.', tg_op), 'Reopen the period and close it again.');
+  perform app.fail(409, 'balance_derived', format('%s of %s is refused: %s.', tg_op, tg_table_name, tg_argv[1]), tg_argv[2]);
   return null;
 end;
 $$;
 
-comment on function app.tg_account_snapshots__derived() is 'BEFORE anything, per statement: refuses (409 balance_derived) unless a period is being closed or reopened.';
+comment on function app.tg__derived() is
+  'BEFORE anything, per statement, on a table whose rows follow from others: refuses (409 balance_derived), but for the operations of [0] while whatever derives the rows names the table in app.rewriting. [1] why, [2] the hint.';
 
+-- Only while a period is closed or reopened.
 create trigger _020_derived before insert or update or delete or truncate on public.account_snapshots
-  for each statement execute function app.tg_account_snapshots__derived();
+  for each statement execute function app.tg__derived('{INSERT,DELETE}', 'they say what the postings sum to', 'Reopen the period and close it again.');
 
 -- Balances -----------------------------------------------------------------------------------------------------------
 

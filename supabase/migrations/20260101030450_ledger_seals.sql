@@ -163,25 +163,9 @@ create policy ledger_findings_select on public.ledger_findings for select to aut
   using (community_id = any ((select app.communities_where('ledger.read'))::uuid[]));
 grant select on public.ledger_findings to authenticated, service_role;
 
-create function app.tg_ledger_findings__derived()
-returns trigger
-language plpgsql
-set search_path = ''
-as $$
-begin
-  -- The verification names the table meanwhile.
-  if tg_op in ('INSERT', 'UPDATE') and current_setting('app.rewriting', true) = tg_relid::text and pg_has_role(current_user, 'postgres', 'member') then
-    return null;
-  end if;
-  perform app.fail(409, 'balance_derived', format('%s of ledger_findings is refused: they say what was found.', tg_op), 'Correct the books; the next night notes it.');
-  return null;
-end;
-$$;
-
-comment on function app.tg_ledger_findings__derived() is 'BEFORE anything, per statement: refuses (409 balance_derived) unless books are being verified.';
-
+-- Only while books are verified.
 create trigger _020_derived before insert or update or delete or truncate on public.ledger_findings
-  for each statement execute function app.tg_ledger_findings__derived();
+  for each statement execute function app.tg__derived('{INSERT,UPDATE}', 'they say what was found', 'Correct the books; the next night notes it.');
 
 -- Sealing ------------------------------------------------------------------------------------------------------------
 
@@ -320,15 +304,15 @@ set search_path = ''
 as $$
 declare
   begun constant timestamptz := clock_timestamp();
+  most constant bigint := 1000; -- where everything is wrong, a thousand findings tell as much as all
   fresh bigint;
   standing bigint;
   problems text[];
 begin
   create temporary table if not exists pg_temp.ledger_found (problem text, entry_id uuid, posting_id uuid, account_id uuid, subaccount_id uuid, detail text) on commit drop;
   delete from pg_temp.ledger_found f where true;
-  -- Where everything is wrong, a thousand findings tell as much as all.
   insert into pg_temp.ledger_found
-  select distinct v.problem, v.entry_id, v.posting_id, v.account_id, v.subaccount_id, v.detail from app.verify_ledger(community) v order by 1, 2, 3, 4, 5, 6 limit 1000;
+  select distinct v.problem, v.entry_id, v.posting_id, v.account_id, v.subaccount_id, v.detail from app.verify_ledger(community) v order by 1, 2, 3, 4, 5, 6 limit most;
 
   perform set_config('app.rewriting', 'public.ledger_findings'::regclass::oid::text, true);
   update public.ledger_findings f
@@ -359,7 +343,10 @@ begin
   if fresh > 0 then
     perform app.emit('ledger.unsound', community, jsonb_build_object('problems', problems, 'found', fresh, 'standing', standing, 'tell', 'ledger.read'));
   end if;
-  perform app.seal_ledger(community);
+  -- What stands beyond those that are listed is not known: nothing is sealed that might be of them.
+  if standing < most then
+    perform app.seal_ledger(community);
+  end if;
   insert into private.ledger_verifications (community_id, verified_at, problems, took) values (community, begun, standing, clock_timestamp() - begun)
   on conflict on constraint ledger_verifications_pkey do update set verified_at = excluded.verified_at, problems = excluded.problems, failure = null, took = excluded.took;
   return standing;

@@ -40,7 +40,7 @@ as $$
     select from pg_catalog.pg_trigger g join pg_catalog.pg_proc p on p.oid = g.tgfoid
     -- per statement, before, on update, delete and truncate (and on insert, maybe)
     where g.tgrelid = t.oid and g.tgenabled = 'O' and g.tgtype & ~4 = 2 + 8 + 16 + 32
-      and ((g.tgname = '_100_append_only' and p.proname = 'tg__append_only') or (g.tgname = '_020_derived' and p.proname = 'tg_' || t.name || '__derived')))
+      and ((g.tgname = '_100_append_only' and p.proname = 'tg__append_only') or (g.tgname = '_020_derived' and p.proname in ('tg__derived', 'tg_' || t.name || '__derived'))))
 $$;
 comment on function tests.kept_tables() is
   'Tables of the API that the database alone writes (app.keep): append-only, or derived from others. A trigger refuses UPDATE, DELETE and TRUNCATE of either, so each row is its own history, or says nothing that others do not.';

@@ -2,7 +2,7 @@
 -- Entries are tampered with as the owner of the database could: with the triggers kept still.
 
 begin;
-select plan(46);
+select plan(48);
 
 select tests.create_community('Alder'), tests.create_community('Cedar');
 select tests.create_unit('1', 'Alder'), tests.create_resident('Ana', 'Alder');
@@ -135,6 +135,15 @@ select lives_ok('select app.job_ledger_verification()', 'books that cannot be ve
 select results_eq($$select problems, failure from private.ledger_verifications where community_id = tests.id('Alder')$$, $$values (null::bigint, 'cannot be read')$$, 'why is kept');
 select is((select problems from private.ledger_verifications where community_id = tests.id('Cedar')), 0::bigint, 'the others'' are verified all the same');
 select results_eq($$select community_id, payload ->> 'problems' from app.outbox where topic = 'ledger.unsound'$$, $$values (tests.id('Alder'), '["verification_failed"]')$$, 'and it is told');
+
+-- More than is listed ------------------------------------------------------------------------------------------------
+
+create or replace function app.check_what_fails(community uuid) returns table (entry_id uuid, posting_id uuid, account_id uuid, subaccount_id uuid, detail text) language sql stable set search_path = '' as $$
+  select null::uuid, null::uuid, null::uuid, null::uuid, 'Problem ' || n from generate_series(1, 1200) n where community = tests.id('Alder');
+$$;
+select tests.keep('late', pg_temp.charge(3));
+select is(app.verify_and_seal(tests.id('Alder')), 1000::bigint, 'of very many problems a thousand are listed');
+select is((select count(*) from private.sealed_entries where entry_id = tests.kept('late')::uuid), 0::bigint, 'and nothing is sealed while there may be more');
 
 select * from finish();
 rollback;
