@@ -91,7 +91,9 @@ export function anonymousSession(
           join pg_catalog.pg_settings s on s.name = split_part(c, '=', 1) and s.context = 'user'
           where r.rolname = current_setting('role')
         )`;
-      if (opened?.role !== "anon") throw new Error("SUPABASE_DB_URL leads to a pooler that drops the role of a session");
+      if (opened?.role !== "anon") {
+        throw new Error("SUPABASE_DB_URL leads to a pooler that drops the role of a session");
+      }
       if (session !== sql) return;
       state = "free";
       within(idleMs, sql);
