@@ -8736,6 +8736,8 @@ export type Database = {
           charged: number
           due_now: number
           ends_on: string
+          expense: string
+          expense_id: string
           fee: string
           fee_run_id: string
           full_name: string
