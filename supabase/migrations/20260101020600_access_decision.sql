@@ -208,6 +208,8 @@ declare
   is_listed boolean;
   is_deciding text; -- said to the triggers of visits
   moved_visit uuid;
+  listed_entry uuid;
+  told_topic text;
   event uuid;
   acts text;
   locked text;
@@ -347,6 +349,21 @@ begin
     else 'admitted' end);
   answer.log_id := extensions.uuidv7();
   answer.logged_at := moment;
+  answer.is_repeated := false;
+  is_listed := answer.blacklist_match is not null;
+  listed_entry := answer.blacklist_entry_id;
+  if caller.is_told or subject.resident_id = caller.resident_id then
+    answer := app.tell_answer(answer, point, subject);
+  elsif listed_entry is not null then
+    answer.blacklist_entry_id := null;
+    answer.blacklist_match := null;
+  end if;
+  -- The line and the answer, in one statement.
+  with kept_answer as (
+    insert into private.access_answers (community_id, scope_id, nonce, question, answer)
+    select point.community_id, caller.scope_id, decide_access.nonce, question, answer
+    where decide_access.nonce is not null and problem is distinct from 'nonce_reused'
+  )
   insert into audit.access_log (
     id, logged_at, scanned_at, community_id, access_point_id, method, direction, outcome, reason, device_id, caller_id, guard_id, shift_id,
     visit_id, invitation_id, guest_id, pass_id, resident_id, vehicle_id, card_id, unit_id, plate, photo_file_id, blacklist_entry_id, nonce, note)
@@ -354,33 +371,21 @@ begin
     answer.log_id, moment, coalesce(decide_access.scanned_at, moment), point.community_id, point.id, method, answer.log_direction, answer.outcome, answer.reason,
     caller.device_id, caller.user_id, caller.guard_id, caller.shift_id,
     subject.visit_id, subject.invitation_id, subject.guest_id, subject.pass_id, subject.resident_id, subject.vehicle_id, subject.card_id, subject.unit_id,
-    case method when 'plate' then left(credential, 40) end, photo_file, answer.blacklist_entry_id, decide_access.nonce, nullif(btrim(decide_access.note), ''));
+    case method when 'plate' then left(credential, 40) end, photo_file, listed_entry, decide_access.nonce, nullif(btrim(decide_access.note), ''));
 
-  answer.is_repeated := false;
-  is_listed := answer.blacklist_match is not null;
-  if caller.is_told or subject.resident_id = caller.resident_id then
-    answer := app.tell_answer(answer, point, subject);
-  elsif is_listed or answer.blacklist_entry_id is not null then
-    answer.blacklist_entry_id := null;
-    answer.blacklist_match := null;
-  end if;
-  if nonce is not null and problem is distinct from 'nonce_reused' then
-    insert into private.access_answers (community_id, scope_id, nonce, question, answer)
-    values (point.community_id, caller.scope_id, decide_access.nonce, question, answer);
-  end if;
-  if moved_visit is not null then
-    -- As app.tg_visits__emit tells of visits that were moved otherwise; app.emit, written out.
-    insert into app.outbox (topic, community_id, payload, consumers)
-    select t.topic, point.community_id, jsonb_build_object('visit_id', moved_visit, 'invitation_id', subject.invitation_id, 'status', t.status),
-      nullif(array(select c.name from app.outbox_consumers c where t.topic like c.topics and c.is_enabled), '{}')
-    from (select case answer.log_direction when 'in' then 'visit.checked_in' else 'visit.checked_out' end as topic,
-      case answer.log_direction when 'in' then 'checked_in' else 'checked_out' end as status) t;
-  end if;
   -- Of garbage and of strangers there is nobody to tell: the log has them.
-  if problem is not null and problem not in ('malformed_pass', 'unknown_key', 'card_unknown', 'code_unknown', 'plate_unknown', 'plate_unreadable', 'nonce_reused') then
-    event := app.emit('access.denied', point.community_id, jsonb_strip_nulls(jsonb_build_object(
-      'log_id', answer.log_id, 'reason', problem, 'access_point_id', point.id, 'booth_id', point.booth_id, 'shift_id', caller.shift_id,
-      'unit_id', subject.unit_id, 'visit_id', subject.visit_id, 'invitation_id', subject.invitation_id, 'resident_id', subject.resident_id)));
+  if moved_visit is not null or problem not in ('malformed_pass', 'unknown_key', 'card_unknown', 'code_unknown', 'plate_unknown', 'plate_unreadable', 'nonce_reused') then
+    -- app.emit, written out. Of a visit that came in or left, as app.tg_visits__emit tells of those that were moved otherwise.
+    told_topic := case when problem is not null then 'access.denied' when answer.log_direction = 'in' then 'visit.checked_in' else 'visit.checked_out' end;
+    insert into app.outbox (topic, community_id, payload, consumers)
+    values (
+      told_topic, point.community_id,
+      case when problem is null
+        then jsonb_build_object('visit_id', moved_visit, 'invitation_id', subject.invitation_id, 'status', substr(told_topic, 7))
+        else jsonb_strip_nulls(jsonb_build_object(
+          'log_id', answer.log_id, 'reason', problem, 'access_point_id', point.id, 'booth_id', point.booth_id, 'shift_id', caller.shift_id,
+          'unit_id', subject.unit_id, 'visit_id', subject.visit_id, 'invitation_id', subject.invitation_id, 'resident_id', subject.resident_id)) end,
+      nullif(array(select c.name from app.outbox_consumers c where told_topic like c.topics and c.is_enabled), '{}'));
   end if;
   if is_listed then
     event := app.emit('blacklist.matched', point.community_id, jsonb_strip_nulls(jsonb_build_object(
