@@ -202,6 +202,8 @@ declare
   answer app.access_answer;
   kept private.access_answers;
   subject_id uuid;
+  shown record;
+  is_known boolean;
   taken record;
   passed_by uuid;
   problem text;
@@ -282,16 +284,61 @@ begin
     when point.status <> 'in_service' then 'out_of_service'
     when answer.log_direction <> nullif(point.direction, 'both') or answer.log_direction <> caller.direction then 'wrong_direction' end);
   if problem is null then
-    subject := app.access_subject(point, caller, method, credential, answer.log_direction, visit, invitation, guest, resident, moment);
-    problem := case
-      when subject.reason is not null and answer.log_direction = 'in' and point.open_hours is null and method not in ('app', 'intercom') then subject.reason -- app.entry_problem asks no further
-      when answer.log_direction = 'in' then app.entry_problem(point, caller, subject, method, moment)
-      -- Genuine, and not good for coming in any more: good for going out. What a forged pass says of itself is not genuine.
-      when subject.reason in ('not_yet_valid', 'expired', 'revoked', 'holder_left', 'holder_suspended', 'card_blocked', 'card_lost', 'vehicle_suspended', 'vehicle_inactive')
-        and (method <> 'qr' or subject.pass_id is not null) then null
-      else subject.reason end;
+    -- What gates are asked most is written out: a card of somebody who has a home, at a reader, which is told no name; and a visitor's pass.
+    if method = 'card' and not caller.is_told then
+      select c.id, c.resident_id, home.unit_id into subject.card_id, subject.resident_id, subject.unit_id
+      from public.access_cards c
+      join public.communities k on k.id = c.community_id
+      join public.residents r on r.community_id = c.community_id and r.id = c.resident_id and r.deleted_at is null and r.onboarding <> 'suspended'
+      cross join lateral (
+        select o.unit_id
+        from public.occupancies o
+        where o.community_id = r.community_id and o.resident_id = any (array[r.id]) and o.deleted_at is null
+          and o.starts_on <= (moment at time zone k.time_zone)::date and (o.ends_on is null or o.ends_on >= (moment at time zone k.time_zone)::date)
+        order by o.is_living_in desc, o.starts_on, o.unit_id
+        limit 1) home
+      where c.community_id = point.community_id and c.number_key = app.card_key(credential) and c.status = 'active' and c.expires_on is null and c.deleted_at is null;
+      is_known := found;
+    elsif method = 'qr' and credential not like 'r1%' then
+      shown := app.read_pass(point.community_id, credential, moment);
+      -- What a text says of itself is not believed, nor logged, before its signature holds.
+      subject.reason := shown.reason;
+      if shown.invitation_id is not null then
+        select shown.pass_id, i.id, shown.guest_id, coalesce(g.full_name, i.visitor_name), coalesce(g.phone, case when g.id is null then i.visitor_phone end),
+          case when g.id is null then i.document_number end, coalesce(g.plate, case when g.id is null then i.plate end), i.unit_id
+        into subject.pass_id, subject.invitation_id, subject.guest_id, subject.full_name, subject.phone, subject.document_number, subject.plate, subject.unit_id
+        from public.visitor_invitations i
+        left join public.invitation_guests g on g.community_id = i.community_id and g.invitation_id = i.id and g.id = shown.guest_id
+        where i.community_id = point.community_id and i.id = shown.invitation_id;
+      end if;
+      is_known := true;
+    end if;
+    if is_known is not true then
+      subject := app.access_subject(point, caller, method, credential, answer.log_direction, visit, invitation, guest, resident, moment);
+    end if;
+    passed_by := coalesce(subject.vehicle_id, subject.resident_id, subject.card_id);
+    if answer.log_direction = 'in' then
+      if point.open_hours is not null or method in ('app', 'intercom') then
+        problem := app.entry_problem(point, caller, subject, method, moment);
+      elsif subject.reason is not null then
+        problem := subject.reason;
+      elsif subject.invitation_id is not null then
+        problem := app.invitation_problem(subject.invitation_id, point.id, moment);
+      elsif passed_by is not null then
+        -- app.entry_problem, for a point that is always open.
+        perform from public.access_holds h
+        where h.community_id = point.community_id and (h.resident_id = subject.resident_id or h.vehicle_id = subject.vehicle_id or h.card_id = subject.card_id)
+          and h.lifted_at is null and h.deleted_at is null and h.starts_at <= moment and (h.ends_at is null or h.ends_at > moment);
+        problem := case when found then 'on_hold' end;
+      end if;
+    -- Genuine, and not good for coming in any more: good for going out. What a forged pass says of itself is not genuine.
+    elsif subject.reason is not null
+      and (subject.reason in ('not_yet_valid', 'expired', 'revoked', 'holder_left', 'holder_suspended', 'card_blocked', 'card_lost', 'vehicle_suspended', 'vehicle_inactive')
+        and (method <> 'qr' or subject.pass_id is not null)) is not true
+    then
+      problem := subject.reason;
+    end if;
   end if;
-  passed_by := coalesce(subject.vehicle_id, subject.resident_id, subject.card_id);
   subject_id := coalesce(passed_by, subject.guest_id, subject.invitation_id);
 
   if problem is null and answer.log_direction = 'in' then
