@@ -204,6 +204,7 @@ declare
   subject_id uuid;
   shown record;
   is_known boolean;
+  is_held boolean; -- a card
   taken record;
   passed_by uuid;
   problem text;
@@ -286,7 +287,11 @@ begin
   if problem is null then
     -- What gates are asked most is written out: a card of somebody who has a home, at a reader, which is told no name; and a visitor's pass.
     if method = 'card' and not caller.is_told then
-      select c.id, c.resident_id, home.unit_id into subject.card_id, subject.resident_id, subject.unit_id
+      select c.id, c.resident_id, home.unit_id, answer.log_direction = 'in' and exists (
+          select from public.access_holds h -- app.holds_against
+          where h.community_id = c.community_id and (h.resident_id = c.resident_id or h.card_id = c.id)
+            and h.lifted_at is null and h.deleted_at is null and h.starts_at <= moment and (h.ends_at is null or h.ends_at > moment))
+      into subject.card_id, subject.resident_id, subject.unit_id, is_held
       from public.access_cards c
       join public.communities k on k.id = c.community_id
       join public.residents r on r.community_id = c.community_id and r.id = c.resident_id and r.deleted_at is null and r.onboarding <> 'suspended'
@@ -324,6 +329,8 @@ begin
         problem := subject.reason;
       elsif subject.invitation_id is not null then
         problem := app.invitation_problem(subject.invitation_id, point.id, moment);
+      elsif is_held is not null then
+        problem := case when is_held then 'on_hold' end;
       elsif passed_by is not null then
         -- app.entry_problem, for a point that is always open.
         perform from public.access_holds h
