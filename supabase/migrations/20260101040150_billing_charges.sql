@@ -213,7 +213,7 @@ begin
     end if;
   end if;
   -- Most have an account already; both for all lines at once.
-  select count(*) filter (where l.amount > 0 and l.amount = round(l.amount, places)) as fine, sum(l.amount) as whole, array_agg(s.id order by l.place) as accounts,
+  select count(*) filter (where l.amount > 0 and min_scale(l.amount) <= places) as fine, sum(l.amount) as whole, array_agg(s.id order by l.place) as accounts,
     array_agg(l.unit_id) filter (where s.id is null) as units, array_agg(l.resident_id) filter (where s.id is null) as residents
   into told
   from unnest(lines) with ordinality l (unit_id, resident_id, amount, starts_on, ends_on, allocation_line_id, description, place)
