@@ -202,8 +202,9 @@ begin
   -- Most days are neither closed, nor before the books, nor far ahead, and nothing else is wrong either: one expression tells.
   if (
     new.effective_on > coalesce(books.closed_through, books.opened_on - 1) and new.effective_on <= current_date + 400
-    and new.description = btrim(new.description) and length(new.description) between 1 and 500
-    and case when new.reverses_id is null then new.kind <> 'reversal' else new.kind = 'reversal' end
+    -- Neither too long, nor with spaces around it, nor empty.
+    and new.description = btrim(left(new.description, 500)) and new.description > ''
+    and new.reverses_id is null and new.kind <> 'reversal'
     and case when new.document_kind is null then new.document_id is null else new.document_id is not null end
     and case when new.idempotency_key is null then new.request_hash is null else new.request_hash is not null end
     and new.booked_by is null and new.booked_as is null
@@ -219,7 +220,7 @@ begin
       perform app.fail(422, 'before_books', format('These books begin on %s.', books.opened_on));
     elsif new.effective_on > current_date + 400 then
       perform app.fail(422, 'too_far_ahead', 'An entry is dated at most 400 days ahead.');
-    elsif not (new.description = btrim(new.description) and length(new.description) between 1 and 500) then
+    elsif not (new.description = btrim(left(new.description, 500)) and new.description > '') then
       raise check_violation using schema = 'public', table = 'journal_entries', constraint = 'journal_entries_description_check',
         message = 'The description of an entry is 1 to 500 characters, without spaces around them.';
     elsif (new.reverses_id is null) = (new.kind = 'reversal') or (new.document_kind is null) <> (new.document_id is null) or (new.idempotency_key is null) <> (new.request_hash is null) then
