@@ -1326,6 +1326,10 @@ export interface AppLedgerChecks {
    */
   description: string;
   /**
+   * Whether it could not have been stored with keys and triggers in force. If not, it is allowed and worth a look: the nightly verification lists it, and verify_ledger does not.
+   */
+  is_fault: Generated<boolean>;
+  /**
    * The token that verify_ledger answers.
    */
   problem: string;
@@ -4049,6 +4053,10 @@ export interface LedgerFindings {
    * The row's id, a time-ordered UUID. Never changes.
    */
   id: Generated<string>;
+  /**
+   * Whether something is wrong: it could not have been stored with keys and triggers in force. If not, it is allowed, and worth a look.
+   */
+  is_fault: Generated<boolean>;
   /**
    * The posting that it is about.
    */

@@ -3528,6 +3528,7 @@ export type Database = {
           found_at: string
           gone_at: string | null
           id: string
+          is_fault: boolean
           posting_id: string | null
           problem: string
           seen_at: string
@@ -3541,6 +3542,7 @@ export type Database = {
           found_at?: string
           gone_at?: string | null
           id?: string
+          is_fault?: boolean
           posting_id?: string | null
           problem: string
           seen_at?: string
@@ -3554,6 +3556,7 @@ export type Database = {
           found_at?: string
           gone_at?: string | null
           id?: string
+          is_fault?: boolean
           posting_id?: string | null
           problem?: string
           seen_at?: string
@@ -7905,6 +7908,30 @@ export type Database = {
         Args: { ends_at: string; shift_id: string; starts_at: string }
         Returns: undefined
       }
+      movements_by_hand: {
+        Args: { community_id: string; from_day?: string; to_day?: string }
+        Returns: {
+          account: string
+          amount: number
+          booked_as: string
+          booked_at: string
+          booked_by: string
+          booked_by_name: string
+          description: string
+          effective_on: string
+          entry_id: string
+          full_name: string
+          fund: string
+          movement: Database["public"]["Enums"]["hand_movement"]
+          paired_entry_id: string
+          posting_id: string
+          resident_id: string
+          reversed_on: string
+          subaccount_id: string
+          unit: string
+          unit_id: string
+        }[]
+      }
       my_invitations: {
         Args: Record<PropertyKey, never>
         Returns: {
@@ -8774,6 +8801,8 @@ export type Database = {
           charged: number
           due_now: number
           ends_on: string
+          expense: string
+          expense_id: string
           fee: string
           fee_run_id: string
           full_name: string
@@ -9062,6 +9091,7 @@ export type Database = {
       file_status: "registered" | "stored" | "removed"
       fund_kind: "operating" | "reserve" | "special" | "deposits"
       guard_status: "active" | "suspended" | "left"
+      hand_movement: "received" | "applied" | "owed_less" | "taken_out"
       identity_status: "pending" | "verified" | "rejected"
       incident_severity: "minor" | "serious" | "grave"
       invitation_exception_kind: "skipped" | "added"
@@ -9411,6 +9441,7 @@ export const Constants = {
       file_status: ["registered", "stored", "removed"],
       fund_kind: ["operating", "reserve", "special", "deposits"],
       guard_status: ["active", "suspended", "left"],
+      hand_movement: ["received", "applied", "owed_less", "taken_out"],
       identity_status: ["pending", "verified", "rejected"],
       incident_severity: ["minor", "serious", "grave"],
       invitation_exception_kind: ["skipped", "added"],

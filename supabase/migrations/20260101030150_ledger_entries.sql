@@ -98,7 +98,7 @@ begin
     values (
       made, btrim(post_entry.description), community, post_entry.kind, post_entry.effective_on, post_entry.document_kind, post_entry.document_id, reverses,
       many, summed)
-    returning decimals into places;
+    returning decimals, total into places, summed;
   else
     insert into public.journal_entries (
       id, description, community_id, kind, effective_on, document_kind, document_id, reverses_id, idempotency_key, request_hash, posting_count, total)
@@ -106,7 +106,7 @@ begin
       made, btrim(post_entry.description), community, post_entry.kind, post_entry.effective_on, post_entry.document_kind, post_entry.document_id, reverses,
       post_entry.idempotency_key, asked, many, summed)
     on conflict (community_id, idempotency_key) where idempotency_key is not null do nothing
-    returning decimals into places;
+    returning decimals, total into places, summed;
     if not found then
       -- Another session was first with this key; it has committed, or this would still wait.
       select e.id, e.request_hash into known from public.journal_entries e where e.community_id = community and e.idempotency_key = post_entry.idempotency_key;
@@ -115,12 +115,12 @@ begin
   end if;
   -- 1500 is stored as 1500.00; what does not fit stays as it is, for the check to refuse.
   if many = 1 then
-    -- The one posting of an entry has its id.
+    -- The one posting of an entry has its id and its total.
     insert into public.postings (
       id, journal_entry_id, community_id, fund_id, decimals, effective_on, debit_account_id, debit_subaccount_id, credit_account_id, credit_subaccount_id, amount, memo)
     values (
       made, made, community, line.fund_id, places, post_entry.effective_on, line.debit_account_id, line.debit_subaccount_id, line.credit_account_id, line.credit_subaccount_id,
-      case when line.amount = round(line.amount, places) then round(line.amount, places) else line.amount end, line.memo);
+      summed, line.memo);
   else
     insert into public.postings (
       journal_entry_id, community_id, fund_id, decimals, effective_on, debit_account_id, debit_subaccount_id, credit_account_id, credit_subaccount_id, amount, memo)
@@ -200,6 +200,8 @@ set search_path = ''
 as $$
 declare
   lines app.posting_line[];
+  is_repeated boolean;
+  made uuid;
   refused text;
 begin
   perform app.require('ledger.post', community);
@@ -228,8 +230,13 @@ begin
   elsif length(idempotency_key) not between 1 and 200 then
     perform app.fail(422, 'invalid_value', 'The value of idempotency_key is not valid.', '1 to 200 characters.');
   end if;
-  perform app.require_receivables_kept(community, lines);
-  return app.post_entry(community, 'manual', post_journal_entry.effective_on, post_journal_entry.description, lines, post_journal_entry.idempotency_key);
+  is_repeated := idempotency_key is not null and exists (
+    select from public.journal_entries e where e.community_id = community and e.idempotency_key = post_journal_entry.idempotency_key);
+  made := app.post_entry(community, 'manual', post_journal_entry.effective_on, post_journal_entry.description, lines, post_journal_entry.idempotency_key);
+  if not is_repeated then
+    perform app.require_money(made);
+  end if;
+  return made;
 exception when check_violation then
   get stacked diagnostics refused = constraint_name;
   perform app.fail_posting(refused);
@@ -254,8 +261,8 @@ as $$ select app.post_journal_entry(community_id, effective_on, description, pos
 
 comment on function public.post_journal_entry(uuid, date, text, jsonb, text) is
   'Posts an entry by hand and returns its id. postings: [{"debit_account_id", "credit_account_id", "amount", "memo"?}, …], both accounts of one fund; a control account also takes "debit_unit_id" and "debit_resident_id" '
-  '(or "credit_…"), or the subaccount itself, "debit_subaccount_id". The same idempotency key with the same content is the same entry. Takes ledger.post, and charges.write_off where somebody would owe less without having paid. '
-  'Errors: permission_denied, receivable_by_document, books_not_open, period_closed, before_books, too_far_ahead, invalid_amount, account_refused, subaccount_refused, same_account, account_inactive, account_missing, '
+  '(or "credit_…"), or the subaccount itself, "debit_subaccount_id". The same idempotency key with the same content is the same entry. Takes ledger.post; expenses.pay where money leaves bank or cash; charges.write_off where somebody would owe less out of no money. '
+  'Errors: permission_denied, receivable_by_document, amount_above_limit, books_not_open, period_closed, before_books, too_far_ahead, invalid_amount, account_refused, subaccount_refused, same_account, account_inactive, account_missing, '
   'interfund_unmatched, idempotency_conflict, invalid_value.';
 
 create function app.reverse_journal_entry(entry uuid, effective_on date, reason text, is_visible boolean)
@@ -267,6 +274,7 @@ set search_path = ''
 as $$
 declare
   known public.journal_entries;
+  made uuid;
   refused text;
 begin
   select e.* into known from public.journal_entries e where e.id = entry and (is_visible or app.is_trusted());
@@ -277,7 +285,9 @@ begin
   if known.document_kind is not null then
     perform app.fail(409, 'entry_has_document', format('This entry belongs to a document (%s).', known.document_kind), 'Take the document back.');
   end if;
-  return app.reverse_entry(entry, app.reversal_day(entry, reverse_journal_entry.effective_on), reason);
+  made := app.reverse_entry(entry, app.reversal_day(entry, reverse_journal_entry.effective_on), reason);
+  perform app.require_money(made);
+  return made;
 exception when check_violation then
   get stacked diagnostics refused = constraint_name;
   perform app.fail_posting(refused);
@@ -294,8 +304,8 @@ set search_path = ''
 as $$ select app.reverse_journal_entry(entry_id, effective_on, reason, app.sees_row('journal_entries', entry_id)) $$;
 
 comment on function public.reverse_journal_entry(uuid, text, date) is
-  'Takes an entry back: posts its mirror, today or on a day of an open period, and returns that entry''s id. Once; what a document posted is taken back through the document. Takes ledger.post. '
-  'Errors: entry_not_found, permission_denied, entry_reversed, entry_is_reversal, entry_has_document, reason_required, period_closed, invalid_period.';
+  'Takes an entry back: posts its mirror, today or on a day of an open period, and returns that entry''s id. Once; what a document posted is taken back through the document. Takes ledger.post, and charges.adjust where somebody owes less by it and no money came. '
+  'Errors: entry_not_found, permission_denied, receivable_by_document, entry_reversed, entry_is_reversal, entry_has_document, reason_required, period_closed, invalid_period.';
 
 -- Between funds ------------------------------------------------------------------------------------------------------
 
@@ -357,6 +367,9 @@ begin
   end if;
   paying := coalesce(from_account, app.account_for(home, from_fund, 'bank'));
   paid := coalesce(to_account, app.account_for(home, to_fund, 'bank'));
+  if exists (select from public.accounts a where a.id in (paying, paid) and a.community_id = home and a.purpose not in ('bank', 'cash')) then
+    perform app.fail(422, 'account_refused', 'Money is transferred between bank and cash accounts.');
+  end if;
   -- One transfer between the two at a time: what one still owes the other is looked at.
   perform from public.funds f where f.id in (from_fund, to_fund) order by f.id for no key update;
   if idempotency_key is not null then
@@ -407,7 +420,7 @@ as $$
 $$;
 
 comment on function public.transfer_between_funds(uuid, uuid, numeric, date, text, uuid, uuid, text) is
-  'Moves money from one fund''s bank account (or the accounts named) to another''s and returns the entry''s id. What the paying fund owes the other is paid back first; for the rest the paying fund has a claim (due_from) and the other a debt (due_to). '
+  'Moves money from one fund''s bank account (or the bank or cash accounts named) to another''s and returns the entry''s id. What the paying fund owes the other is paid back first; for the rest the paying fund has a claim (due_from) and the other a debt (due_to). '
   'Takes ledger.post. Errors: fund_not_found, permission_denied, account_missing, account_ambiguous, account_refused, invalid_amount, same_account, idempotency_conflict, invalid_value, and those of dates.';
 
 grant execute on function

@@ -14,38 +14,40 @@ create table app.ledger_checks (
   problem text not null,
   check_function text not null,
   description text not null,
+  is_fault boolean not null default true,
   constraint ledger_checks_pkey primary key (problem),
   constraint ledger_checks_problem_check check (problem ~ '^[a-z]+(_[a-z]+)*$'),
   constraint ledger_checks_check_function_check check (to_regprocedure(check_function) is not null)
 );
 
-comment on table app.ledger_checks is 'What verify_ledger looks for. Part of the system: each domain that posts adds its own.';
+comment on table app.ledger_checks is 'What verify_ledger looks for, and what is worth a look besides. Part of the system: each domain that posts adds its own.';
 comment on column app.ledger_checks.problem is 'The token that verify_ledger answers.';
 comment on column app.ledger_checks.check_function is 'A function f(community uuid), as schema.name(uuid), whose rows are the problems: entry_id, posting_id, account_id, subaccount_id, detail. Text, because pg_upgrade cannot carry regprocedure.';
 comment on column app.ledger_checks.description is 'What is wrong, in a sentence.';
+comment on column app.ledger_checks.is_fault is 'Whether it could not have been stored with keys and triggers in force. If not, it is allowed and worth a look: the nightly verification lists it, and verify_ledger does not.';
 
 alter table app.ledger_checks enable row level security;
 create policy ledger_checks_select on app.ledger_checks for select to authenticated using (false);
 
-create function app.define_ledger_check(problem text, check_function text, description text)
+create function app.define_ledger_check(problem text, check_function text, description text, is_fault boolean default true)
 returns void
 language sql
 volatile
 set search_path = ''
 as $$
-  insert into app.ledger_checks (problem, check_function, description)
-  values (define_ledger_check.problem, define_ledger_check.check_function || '(uuid)', define_ledger_check.description)
-  on conflict on constraint ledger_checks_pkey do update set check_function = excluded.check_function, description = excluded.description
+  insert into app.ledger_checks (problem, check_function, description, is_fault)
+  values (define_ledger_check.problem, define_ledger_check.check_function || '(uuid)', define_ledger_check.description, define_ledger_check.is_fault)
+  on conflict on constraint ledger_checks_pkey do update set check_function = excluded.check_function, description = excluded.description, is_fault = excluded.is_fault
 $$;
 
-comment on function app.define_ledger_check(text, text, text) is
-  'Makes verify_ledger look for a problem: its token, the function app.check_<what> that finds it (given a community, returns entry_id, posting_id, account_id, subaccount_id, detail), a sentence.';
+comment on function app.define_ledger_check(text, text, text, boolean) is
+  'Makes verify_ledger look for a problem: its token, the function app.check_<what> that finds it (given a community, returns entry_id, posting_id, account_id, subaccount_id, detail), a sentence. '
+  'is_fault false: it is no fault, and the nightly verification alone lists it.';
 
-create function app.verify_ledger(community uuid)
+create function app.ledger_problems(community uuid, faults boolean)
 returns table (problem text, entry_id uuid, posting_id uuid, account_id uuid, subaccount_id uuid, detail text)
 language plpgsql
 stable -- one snapshot for all checks: what is posted meanwhile is in all of them or in none
-security definer -- whoever verifies sees every row, whatever policies hide
 set search_path = ''
 set jit = off
 set work_mem = '64MB' -- every posting is joined and summed several times
@@ -53,11 +55,25 @@ as $$
 declare
   looked_for app.ledger_checks;
 begin
-  perform app.require('ledger.read', community);
-  for looked_for in select c.* from app.ledger_checks c order by c.problem loop
+  for looked_for in select c.* from app.ledger_checks c where c.is_fault = faults order by c.problem loop
     return query execute format('select $1, f.entry_id, f.posting_id, f.account_id, f.subaccount_id, f.detail from %s($2) f',
       looked_for.check_function::regprocedure::oid::regproc) using looked_for.problem, community;
   end loop;
+end;
+$$;
+
+comment on function app.ledger_problems(uuid, boolean) is 'What all checks find in a community''s books: faults, or what is none and worth a look. Asks for no permission. Not executable by API roles.';
+
+create function app.verify_ledger(community uuid)
+returns table (problem text, entry_id uuid, posting_id uuid, account_id uuid, subaccount_id uuid, detail text)
+language plpgsql
+stable
+security definer -- whoever verifies sees every row, whatever policies hide
+set search_path = ''
+as $$
+begin
+  perform app.require('ledger.read', community);
+  return query select p.* from app.ledger_problems(community, true) p;
 end;
 $$;
 

@@ -135,6 +135,7 @@ create table public.ledger_findings (
   account_id uuid,
   subaccount_id uuid,
   detail text not null,
+  is_fault boolean not null default true,
   found_at timestamptz not null default clock_timestamp(),
   seen_at timestamptz not null default clock_timestamp(),
   gone_at timestamptz,
@@ -146,13 +147,14 @@ create table public.ledger_findings (
 
 create index ledger_findings_community_idx on public.ledger_findings (community_id, found_at);
 
-comment on table public.ledger_findings is 'What the nightly verification found in a community''s books. A finding stays; that it is found no longer is noted in gone_at. Written by the job ledger-verification.';
+comment on table public.ledger_findings is 'What the nightly verification found in a community''s books: what is wrong, and what is worth a look. A finding stays; that it is found no longer is noted in gone_at. Written by the job ledger-verification.';
 comment on column public.ledger_findings.problem is 'The problem, a token: docs/statements.md lists them.';
 comment on column public.ledger_findings.entry_id is 'The entry that it is about. A plain id: the entry may be what is missing.';
 comment on column public.ledger_findings.posting_id is 'The posting that it is about.';
 comment on column public.ledger_findings.account_id is 'The account that it is about.';
 comment on column public.ledger_findings.subaccount_id is 'The subaccount that it is about.';
 comment on column public.ledger_findings.detail is 'What is wrong, in a sentence.';
+comment on column public.ledger_findings.is_fault is 'Whether something is wrong: it could not have been stored with keys and triggers in force. If not, it is allowed, and worth a look.';
 comment on column public.ledger_findings.found_at is 'When it was found first.';
 comment on column public.ledger_findings.seen_at is 'When it was found last.';
 comment on column public.ledger_findings.gone_at is 'When it was found no longer; null while it stands.';
@@ -196,7 +198,7 @@ begin
   select h.entry_id, h.hash
   from app.entry_hashes(community) h
   where not exists (select from private.sealed_entries s where s.community_id = community and s.entry_id = h.entry_id)
-    and not exists (select from public.ledger_findings f where f.community_id = community and f.entry_id = h.entry_id and f.gone_at is null);
+    and not exists (select from public.ledger_findings f where f.community_id = community and f.entry_id = h.entry_id and f.is_fault and f.gone_at is null);
   seal.community_id := community;
   seal.number := coalesce(head.number, 0) + 1;
   seal.sealed_at := clock_timestamp();
@@ -216,7 +218,7 @@ end;
 $$;
 
 comment on function app.seal_ledger(uuid) is
-  'Seals the entries of a community that are not sealed yet and about which nothing was found, and returns how many. Of two at once, one seals and the other returns 0. Not executable by API roles.';
+  'Seals the entries of a community that are not sealed yet and about which no fault was found, and returns how many. Of two at once, one seals and the other returns 0. Not executable by API roles.';
 
 create function app.check_seals(community uuid)
 returns table (entry_id uuid, posting_id uuid, account_id uuid, subaccount_id uuid, detail text)
@@ -305,14 +307,15 @@ as $$
 declare
   begun constant timestamptz := clock_timestamp();
   most constant bigint := 1000; -- where everything is wrong, a thousand findings tell as much as all
-  fresh bigint;
   standing bigint;
-  problems text[];
+  kind record;
 begin
-  create temporary table if not exists pg_temp.ledger_found (problem text, entry_id uuid, posting_id uuid, account_id uuid, subaccount_id uuid, detail text) on commit drop;
+  create temporary table if not exists pg_temp.ledger_found (problem text, entry_id uuid, posting_id uuid, account_id uuid, subaccount_id uuid, detail text, is_fault boolean) on commit drop;
   delete from pg_temp.ledger_found f where true;
   insert into pg_temp.ledger_found
-  select distinct v.problem, v.entry_id, v.posting_id, v.account_id, v.subaccount_id, v.detail from app.verify_ledger(community) v order by 1, 2, 3, 4, 5, 6 limit most;
+  select distinct v.problem, v.entry_id, v.posting_id, v.account_id, v.subaccount_id, v.detail, true from app.verify_ledger(community) v order by 1, 2, 3, 4, 5, 6 limit most;
+  insert into pg_temp.ledger_found
+  select distinct v.problem, v.entry_id, v.posting_id, v.account_id, v.subaccount_id, v.detail, false from app.ledger_problems(community, false) v order by 1, 2 desc, 3, 4, 5, 6 limit most;
 
   perform set_config('app.rewriting', 'public.ledger_findings'::regclass::oid::text, true);
   update public.ledger_findings f
@@ -326,23 +329,27 @@ begin
     where k.community_id = community and k.gone_at is null
   ) w
   where f.id = w.id;
-  with added as (
-    insert into public.ledger_findings (problem, community_id, entry_id, posting_id, account_id, subaccount_id, detail, found_at, seen_at)
-    select n.problem, community, n.entry_id, n.posting_id, n.account_id, n.subaccount_id, n.detail, begun, begun
-    from pg_temp.ledger_found n
-    where not exists (
-      select from public.ledger_findings k
-      where k.community_id = community and k.gone_at is null
-        and (n.problem, n.entry_id, n.posting_id, n.account_id, n.subaccount_id, n.detail)
-          is not distinct from (k.problem, k.entry_id, k.posting_id, k.account_id, k.subaccount_id, k.detail))
-    returning problem
-  )
-  select count(*), array_agg(distinct a.problem order by a.problem) into fresh, problems from added a;
+  for kind in
+    with added as (
+      insert into public.ledger_findings (problem, community_id, entry_id, posting_id, account_id, subaccount_id, detail, is_fault, found_at, seen_at)
+      select n.problem, community, n.entry_id, n.posting_id, n.account_id, n.subaccount_id, n.detail, n.is_fault, begun, begun
+      from pg_temp.ledger_found n
+      where not exists (
+        select from public.ledger_findings k
+        where k.community_id = community and k.gone_at is null
+          and (n.problem, n.entry_id, n.posting_id, n.account_id, n.subaccount_id, n.detail)
+            is not distinct from (k.problem, k.entry_id, k.posting_id, k.account_id, k.subaccount_id, k.detail))
+      returning problem, is_fault
+    )
+    select a.is_fault, count(*) as fresh, array_agg(distinct a.problem order by a.problem) as problems, (select count(*) from pg_temp.ledger_found n where n.is_fault = a.is_fault) as standing
+    from added a
+    group by a.is_fault
+  loop
+    perform app.emit(case when kind.is_fault then 'ledger.unsound' else 'ledger.noticed' end, community,
+      jsonb_build_object('problems', kind.problems, 'found', kind.fresh, 'standing', kind.standing, 'tell', 'ledger.read'));
+  end loop;
   perform set_config('app.rewriting', '', true);
-  select count(*) into standing from pg_temp.ledger_found;
-  if fresh > 0 then
-    perform app.emit('ledger.unsound', community, jsonb_build_object('problems', problems, 'found', fresh, 'standing', standing, 'tell', 'ledger.read'));
-  end if;
+  select count(*) into standing from pg_temp.ledger_found n where n.is_fault;
   -- What stands beyond those that are listed is not known: nothing is sealed that might be of them.
   if standing < most then
     perform app.seal_ledger(community);
@@ -354,7 +361,7 @@ end;
 $$;
 
 comment on function app.verify_and_seal(uuid) is
-  'Verifies a community''s books, lists what is found (ledger_findings), tells of what is new (event ledger.unsound: the problems, how many were found and stand, and the permission of whom to tell), seals what is '
+  'Verifies a community''s books, lists what is found (ledger_findings), tells of what is new (event ledger.unsound, or ledger.noticed of what is no fault: the problems, how many were found and stand, and the permission of whom to tell), seals what is '
   'sound, and returns how much is wrong. Not executable by API roles.';
 
 create function app.job_ledger_verification()

@@ -401,6 +401,14 @@ begin
   left join (select concat_ws(' / ', k.building, k.number) as unit, k.id from pg_temp.roster_known_units k) l on l.id = t.unit_id
   where t.wanted <> t.stored;
 
+  -- What was posted said what they owed: to say less is what a credit note says of a charge.
+  insert into pg_temp.roster_problems (row, header, value, reason, message, is_refusal)
+  select t.row, app.roster_header('balance'), round(t.wanted, books.decimals)::text, 'owed_less',
+    format('By the list that was posted %s was owed: to lower it takes charges.adjust.', round(t.stored, books.decimals)), true
+  from pg_temp.roster_targets t
+  join public.accounts a on a.id = t.account_id and a.purpose = 'receivable'
+  where t.wanted < t.stored and t.stored > 0 and not (app.is_trusted() or app.can('charges.adjust', home));
+
   -- What one fund claims of another, the other owes.
   insert into pg_temp.roster_problems (row, header, value, reason, message, is_refusal)
   select min(x.row), app.roster_header('account'), null, 'interfund_unmatched', 'What one fund claims of another is not what the other owes it.', true

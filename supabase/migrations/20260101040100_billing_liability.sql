@@ -13,7 +13,7 @@ create type public.fee_liability as enum ('payer', 'occupant');
 comment on type public.fee_liability is
   'Who owes what is charged to a unit. payer: the appointed payer, or else the owners. occupant: the tenants who live there, or else the payer.';
 
-create function app.liability(community uuid, from_day date, to_day date, liable public.fee_liability default 'payer')
+create function app.liability(community uuid, from_day date, to_day date, liable public.fee_liability default 'payer', only_units uuid[] default null)
 returns table (unit_id uuid, resident_id uuid, starts_on date, ends_on date, share numeric)
 language sql
 stable
@@ -25,36 +25,41 @@ as $$
       greatest(o.starts_on, from_day) as starts_on, least(o.ends_on, to_day) as ends_on
     from public.occupancies o
     where o.community_id = community and o.role = 'owner' and o.deleted_at is null and o.starts_on <= to_day and (o.ends_on is null or o.ends_on >= from_day)
+      and (only_units is null or o.unit_id in (select unnest(only_units)))
     union all
     select p.unit_id, p.resident_id, 2, null, greatest(p.starts_on, from_day), least(p.ends_on, to_day)
     from public.unit_representatives p
     where p.community_id = community and p.kind = 'payer' and p.deleted_at is null and p.starts_on <= to_day and (p.ends_on is null or p.ends_on >= from_day)
+      and (only_units is null or p.unit_id in (select unnest(only_units)))
     union all
     select t.unit_id, t.resident_id, 1, null, lower(d.days), upper(d.days) - 1
     from public.occupancies t
     cross join lateral unnest(t.days_lived_in * datemultirange(daterange(greatest(t.starts_on, from_day), least(t.ends_on, to_day), '[]'))) d (days)
     where liable = 'occupant' and t.community_id = community and t.role = 'tenant' and t.deleted_at is null
       and t.starts_on <= to_day and (t.ends_on is null or t.ends_on >= from_day)
+      and (only_units is null or t.unit_id in (select unnest(only_units)))
   ),
   -- Most units have one party, all the time. A number says so: of truth values the planner would expect half of each, and sort everything.
   units as (
     select u.id as unit_id, (count(p.unit_id) = 1 and bool_and(p.starts_on = from_day and p.ends_on = to_day) or count(p.unit_id) = 0)::integer as plain, any_value(p.resident_id) as resident_id
     from public.units u
     left join parties p on p.unit_id = u.id
-    where u.community_id = community and u.deleted_at is null and from_day <= to_day
+    where u.community_id = community and u.deleted_at is null and from_day <= to_day and (only_units is null or u.id in (select unnest(only_units)))
     group by u.id
   ),
   -- The others are looked at for each stretch of days on which nothing changes.
+  several as materialized (
+    select p.* from units u join parties p on p.unit_id = u.unit_id where u.plain = 0
+  ),
   stretches as (
     select b.unit_id, b.day as starts_on, lead(b.day, 1, to_day + 1) over (partition by b.unit_id order by b.day) - 1 as ends_on
     from (
       select u.unit_id, from_day as day from units u where u.plain = 0
       union
-      select u.unit_id, b.day
-      from units u
-      join parties p on p.unit_id = u.unit_id
+      select p.unit_id, b.day
+      from several p
       cross join lateral (values (p.starts_on), (p.ends_on + 1)) b (day)
-      where u.plain = 0 and b.day <= to_day
+      where b.day <= to_day
     ) b
   ),
   -- A tenant who is also the appointed payer goes before the other tenants.
@@ -62,7 +67,7 @@ as $$
     select s.unit_id, s.starts_on, s.ends_on, p.resident_id, p.share, p.precedence,
       case when p.precedence = 1 and bool_or(p.precedence = 2) over (partition by s.unit_id, s.starts_on, p.resident_id) then 0 else p.precedence end as rank
     from stretches s
-    left join parties p on p.unit_id = s.unit_id and p.starts_on <= s.starts_on and p.ends_on >= s.starts_on
+    left join several p on p.unit_id = s.unit_id and p.starts_on <= s.starts_on and p.ends_on >= s.starts_on
   ),
   foremost as (
     select f.unit_id, f.starts_on, f.ends_on, f.resident_id, coalesce(f.share,
@@ -90,10 +95,10 @@ as $$
   select n.unit_id, n.resident_id, min(n.starts_on), max(n.ends_on), min(n.share) from numbered n group by n.unit_id, n.resident_id, n.n
 $$;
 
-comment on function app.liability(uuid, date, date, public.fee_liability) is
+comment on function app.liability(uuid, date, date, public.fee_liability, uuid[]) is
   'Who was liable for each live unit of a community from a day to a day: rows of days on which a party''s share (percent, exact) stays the same; on each day the shares of a unit make up 100. '
   'payer: the appointed payer, else the owners (app.representatives_on). occupant: the tenants who live there, in equal parts, or the one of them who is the appointed payer, else the payer. '
-  'Nobody known: resident_id null. For other domains; set-based. Definer: whom a share falls to may depend on co-owners and tenants whom the caller does not see.';
+  'Nobody known: resident_id null. only_units: of these alone. For other domains; set-based. Definer: whom a share falls to may depend on co-owners and tenants whom the caller does not see.';
 
 -- Splitting ----------------------------------------------------------------------------------------------------------
 
@@ -111,7 +116,8 @@ as $$
       (l.unit_id is null or l.share = 100 and l.starts_on = from_day and l.ends_on = d.last_day)::integer as plain
     from unnest(unit_ids, amounts) with ordinality u (unit_id, amount, place)
     cross join (select case when is_prorated then to_day else from_day end as last_day) d
-    left join app.liability(community, from_day, case when is_prorated then to_day else from_day end, liable) l on l.unit_id = u.unit_id
+    left join app.liability(community, from_day, case when is_prorated then to_day else from_day end, liable,
+      case when cardinality(unit_ids) <= 10000 then unit_ids end) l on l.unit_id = u.unit_id
   ),
   parts as (
     select u.place, u.unit_id, u.amount as whole, u.resident_id, min(u.starts_on) as starts_on, case when is_prorated then max(u.ends_on) else to_day end as ends_on,
@@ -145,4 +151,4 @@ comment on function app.split_liable(uuid, date, date, public.fee_liability, boo
   'Splits an amount for each unit (place: its position in the arrays) among who was liable from a day to a day: by days and shares, or, not prorated, by the shares of the first day. '
   'The parts make up the amount: largest remainder, then larger weight, then who was first. starts_on and ends_on: from the party''s first day to its last. Parts of nothing are left out. Amounts have the currency''s decimals: the caller has seen to it. For other domains; set-based.';
 
-grant execute on function app.liability(uuid, date, date, public.fee_liability), app.split_liable(uuid, date, date, public.fee_liability, boolean, smallint, uuid[], numeric[]) to service_role;
+grant execute on function app.liability(uuid, date, date, public.fee_liability, uuid[]), app.split_liable(uuid, date, date, public.fee_liability, boolean, smallint, uuid[], numeric[]) to service_role;

@@ -1,7 +1,7 @@
--- What the nightly verification found in the books, what stands first; and when each community's were verified last.
-select c.name as community, f.problem, k.description, f.detail, f.found_at, f.seen_at, f.gone_at, v.verified_at, v.failure, v.took, f.entry_id, f.posting_id, f.account_id, f.subaccount_id
+-- What the nightly verification found in the books, what stands first, what is wrong before what is worth a look; and when each community's were verified last.
+select c.name as community, f.is_fault, f.problem, k.description, f.detail, f.found_at, f.seen_at, f.gone_at, v.verified_at, v.failure, v.took, f.entry_id, f.posting_id, f.account_id, f.subaccount_id
 from private.ledger_verifications v
 join public.communities c on c.id = v.community_id
 left join public.ledger_findings f on f.community_id = v.community_id
 left join app.ledger_checks k on k.problem = f.problem
-order by f.id is null, f.gone_at is not null, f.found_at desc, c.name;
+order by f.id is null, f.gone_at is not null, f.is_fault desc, f.found_at desc, c.name;

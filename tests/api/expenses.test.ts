@@ -317,3 +317,25 @@ test('whoever is charged reads the own share and how it came about, and nobody a
   expect(await lines('owner')).toEqual([{ amount: 100 }]);
   expect(await lines('committee')).toEqual([]);
 });
+
+test('who is entered late is liable for what was shared out, and whoever reads charges is told', async () => {
+  const id = await expense(await category({ method: 'shares' }), { amount: 100, incurred_on: await day(-10), starts_on: await day(-19), ends_on: await day(-10) });
+  await as('manager').rpc('allocate_expense', { expense_id: id, due_on: await day(14) }).throwOnError();
+  const stale = async (who: string) => as(who).rpc('stale_charges', { community_id: home }).eq('expense_id', id);
+  expect(await stale('manager')).toMatchObject({ error: null, data: [] });
+  await stack.sql(
+    `with r as (insert into public.residents (community_id, full_name) values ($1, 'Late') returning id)
+     insert into public.occupancies (community_id, unit_id, resident_id, role, starts_on) select $1, u.id, r.id, 'owner', current_date - 15 from r cross join public.units u where u.community_id = $1 and u.number = 'B3'`,
+    [home],
+  );
+  const { data } = await stale('accountant');
+  expect((data as Record<string, unknown>[]).map(({ expense: told, fee, unit, full_name, charged, due_now }) => ({ told, fee, unit, full_name, charged, due_now }))).toEqual([
+    { told: (await rowOf(id)).description, fee: null, unit: 'Main / B3', full_name: null, charged: 15, due_now: 6 },
+    { told: (await rowOf(id)).description, fee: null, unit: 'Main / B3', full_name: 'Late', charged: 0, due_now: 9 },
+  ]);
+  for (const who of ['owner', 'committee', 'foreign']) expect((await stale(who)).error?.message).toBe('permission_denied');
+  await as('manager').rpc('reverse_expense_allocation', { expense_id: id, reason: 'Known late' }).throwOnError();
+  await as('manager').rpc('allocate_expense', { expense_id: id, due_on: await day(14) }).throwOnError();
+  expect((await stale('manager')).data).toEqual([]);
+  expect(await problems()).toEqual([]);
+});

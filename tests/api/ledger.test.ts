@@ -260,6 +260,24 @@ describe('at the same time', () => {
     await expectSoundBooks();
   });
 
+  test('what is held is paid out once, however many ask for it, and what was moved by hand is told with its author', async () => {
+    const { id } = await stack.createUser({ email: 'bookkeeper@test.example' });
+    await stack.sql(`select public.grant_role($1, 'accountant', community_id => $2)`, [id, community]);
+    const bookkeeper = await stack.client('bookkeeper@test.example');
+    const enter = (postings: Posting[], description: string) => bookkeeper.rpc('post_journal_entry', { community_id: community, effective_on: '2026-06-03', description, postings }).then(told);
+    const credit = { credit_account_id: account['oper.receivable'], credit_subaccount_id: subaccounts[7] };
+    const owed = async () => Number((await stack.sql('select balance from public.subaccounts where id = $1', [subaccounts[7]]))[0]?.balance);
+    const before = await owed();
+    expect(await enter([{ debit_account_id: account['oper.bank'], credit_account_id: account['oper.suspense'], amount: 3 }], 'From whom?')).toEqual([200, undefined]);
+    const outcomes = await Promise.all(Array.from({ length: 8 }, () => enter([{ debit_account_id: account['oper.suspense'], ...credit, amount: 1 }], 'Found out')));
+    expect(outcomes.map(([status, token]) => `${status} ${token ?? ''}`.trim()).sort()).toEqual([...Array<string>(3).fill('200'), ...Array<string>(5).fill('403 receivable_by_document')]);
+    expect(await enter([{ debit_account_id: account['oper.bad_debt_expense'], ...credit, amount: 1 }], 'Let off')).toEqual([403, 'receivable_by_document']);
+    expect(await owed()).toBe(before - 3);
+    const { data: moved } = await bookkeeper.rpc('movements_by_hand', { community_id: community, from_day: '2026-06-03', to_day: '2026-06-03' }).eq('booked_by', id).throwOnError();
+    expect((moved as Row[]).map(({ movement, amount, description }) => [movement, amount, description])).toEqual([...Array<unknown[]>(3).fill(['applied', 1, 'Found out']), ['received', 3, 'From whom?']]);
+    await expectSoundBooks();
+  });
+
   test('two funds lend to each other from eight sides at once, and what one claims the other owes', async () => {
     const transfer = (from: string | undefined, to: string | undefined, amount: number) =>
       accountant.rpc('transfer_between_funds', { from_fund_id: from, to_fund_id: to, amount, effective_on: '2026-06-02', description: 'Lent' }).then(told);

@@ -1648,6 +1648,7 @@ export const functions: Record<string, FunctionRules | FunctionRules[]> = {
   fund_report: { call: inCommunity('ledger.read'), args: (place) => ({ community_id: idOf(place), from_day: '2026-01-01', to_day: '2026-06-30' }) },
   general_ledger: { call: inCommunity('ledger.read'), args: (place) => ({ account_id: idOf(`${place} stated account`), from_day: '2026-01-01', to_day: '2026-06-30' }) },
   verify_ledger: { call: inCommunity('ledger.read'), args: (place) => ({ community_id: idOf(place) }) },
+  movements_by_hand: { call: inCommunity('ledger.read'), args: (place) => ({ community_id: idOf(place), from_day: '2026-01-01', to_day: '2026-06-30' }) },
   import_opening_balances: {
     call: inCommunity('ledger.post'),
     // The first month is closed: it may be asked, and would be refused.
