@@ -3912,7 +3912,7 @@ export interface JournalEntries {
    */
   community_id: string;
   /**
-   * The decimals of the books, by the postings' key. Set by the database.
+   * The decimals of the books; its postings have them too. Set by the database.
    */
   decimals: number;
   /**
@@ -4931,11 +4931,11 @@ export interface Postings {
    */
   debit_subaccount_id: string | null;
   /**
-   * The decimals of the books, by key.
+   * The decimals of the books, those of the entry and of both accounts.
    */
   decimals: number;
   /**
-   * The day the entry counts for, by key.
+   * The day the entry counts for.
    */
   effective_on: Timestamp;
   /**

@@ -3380,6 +3380,20 @@ export type Database = {
           request_hash: string | null
           reverses_id: string | null
           total: number
+          postings: {
+            amount: number
+            community_id: string
+            credit_account_id: string
+            credit_subaccount_id: string | null
+            debit_account_id: string
+            debit_subaccount_id: string | null
+            decimals: number
+            effective_on: string
+            fund_id: string
+            id: string
+            journal_entry_id: string
+            memo: string | null
+          } | null
         }
         Insert: {
           booked_as?: string | null
@@ -4378,6 +4392,24 @@ export type Database = {
           id: string
           journal_entry_id: string
           memo: string | null
+          journal_entries: {
+            booked_as: string | null
+            booked_at: string
+            booked_by: string | null
+            community_id: string
+            decimals: number
+            description: string
+            document_id: string | null
+            document_kind: string | null
+            effective_on: string
+            id: string
+            idempotency_key: string | null
+            kind: Database["public"]["Enums"]["entry_kind"]
+            posting_count: number
+            request_hash: string | null
+            reverses_id: string | null
+            total: number
+          } | null
         }
         Insert: {
           amount: number
@@ -4407,24 +4439,7 @@ export type Database = {
           journal_entry_id?: string
           memo?: string | null
         }
-        Relationships: [
-          {
-            foreignKeyName: "postings_entry_fkey"
-            columns: [
-              "journal_entry_id",
-              "community_id",
-              "effective_on",
-              "decimals",
-            ]
-            referencedRelation: "journal_entries"
-            referencedColumns: [
-              "id",
-              "community_id",
-              "effective_on",
-              "decimals",
-            ]
-          },
-        ]
+        Relationships: []
       }
       privacy_requests: {
         Row: {
@@ -7805,6 +7820,33 @@ export type Database = {
           to_sign: string
         }[]
       }
+      journal_entries: {
+        Args: { "": Database["public"]["Tables"]["postings"]["Row"] }
+        Returns: {
+          booked_as: string | null
+          booked_at: string
+          booked_by: string | null
+          community_id: string
+          decimals: number
+          description: string
+          document_id: string | null
+          document_kind: string | null
+          effective_on: string
+          id: string
+          idempotency_key: string | null
+          kind: Database["public"]["Enums"]["entry_kind"]
+          posting_count: number
+          request_hash: string | null
+          reverses_id: string | null
+          total: number
+        }
+        SetofOptions: {
+          from: "postings"
+          to: "journal_entries"
+          isOneToOne: true
+          isSetofReturn: true
+        }
+      }
       lift_access_hold: {
         Args: { hold_id: string; reason?: string }
         Returns: boolean
@@ -8103,6 +8145,29 @@ export type Database = {
           postings: Json
         }
         Returns: string
+      }
+      postings: {
+        Args: { "": Database["public"]["Tables"]["journal_entries"]["Row"] }
+        Returns: {
+          amount: number
+          community_id: string
+          credit_account_id: string
+          credit_subaccount_id: string | null
+          debit_account_id: string
+          debit_subaccount_id: string | null
+          decimals: number
+          effective_on: string
+          fund_id: string
+          id: string
+          journal_entry_id: string
+          memo: string | null
+        }[]
+        SetofOptions: {
+          from: "journal_entries"
+          to: "postings"
+          isOneToOne: false
+          isSetofReturn: true
+        }
       }
       preview_allocation: {
         Args: {

@@ -49,9 +49,9 @@ comment on table public.journal_entries is
   'The journal: one row per entry. Append-only; what it moves stands in postings, what it looks like in debits and credits in ledger_lines. '
   'What a row looks like is checked by the trigger _200_admit, which is run for each anyhow, as journal_entries_description_check and journal_entries_kind_check: a check constraint is read from its text and planned anew by '
   'every statement, and these two took an eighth of what an entry costs. '
-  'No key to the books: its postings, without which it does not commit, have one each, and a second would make every entry lock the row that all others lock.';
+  'No key to the books: its postings, without which it does not commit, are of accounts that have one, and another would make every entry lock the row that all others lock. For embedding: the function postings.';
 comment on column public.journal_entries.description is 'What happened, in a line.';
-comment on column public.journal_entries.decimals is 'The decimals of the books, by the postings'' key. Set by the database.';
+comment on column public.journal_entries.decimals is 'The decimals of the books; its postings have them too. Set by the database.';
 comment on column public.journal_entries.kind is 'manual: by hand. opening: balances of the cut-over. charge, expense, payment, adjustment: by documents. transfer: between funds. reversal: takes another back. closing: end of a fiscal year. reclassification: between subaccounts.';
 comment on column public.journal_entries.effective_on is 'The day it counts for.';
 comment on column public.journal_entries.booked_at is 'When it was posted. Set by the database.';
@@ -84,26 +84,25 @@ create table public.postings (
   credit_subaccount_id uuid,
   amount numeric not null,
   memo text,
-  constraint postings_pkey primary key (id, community_id),
-  constraint postings_entry_fkey foreign key (journal_entry_id, community_id, effective_on, decimals)
-    references public.journal_entries (id, community_id, effective_on, decimals) on delete restrict
+  constraint postings_pkey primary key (id)
 );
 
 -- Few and small, because every posting pays for them.
-create index postings_entry_idx on public.postings (journal_entry_id, community_id, effective_on, decimals);
+create index postings_entry_idx on public.postings (journal_entry_id);
 create index postings_debit_account_idx on public.postings (debit_account_id, effective_on);
 create index postings_credit_account_idx on public.postings (credit_account_id, effective_on);
 create index postings_debit_subaccount_idx on public.postings (debit_subaccount_id) where debit_subaccount_id is not null;
 create index postings_credit_subaccount_idx on public.postings (credit_subaccount_id) where credit_subaccount_id is not null;
 
 comment on table public.postings is
-  'What entries move: each posting one amount, from a credit account to a debit account of the same fund. Append-only. Its accounts and subaccounts are looked up by the trigger _200_post, all at once for a statement: '
-  'four foreign keys would double what a posting costs, and let all postings lock the same few accounts. What they refer to has frozen keys and is never deleted. The same trigger checks what a row looks like, as '
-  'postings_amount_check, postings_sides_check and postings_memo_check: a check constraint is read from its text and planned anew by every statement, and these three took a seventh of what an entry costs.';
+  'What entries move: each posting one amount, from a credit account to a debit account of the same fund. Append-only. Its entry, its accounts and subaccounts are looked up by the trigger _200_post, all at once for a statement: '
+  'five foreign keys would double what a posting costs, and let all postings lock the same few rows. What they refer to has frozen keys and is never deleted. The same trigger checks what a row looks like, as '
+  'postings_amount_check, postings_sides_check and postings_memo_check: a check constraint is read from its text and planned anew by every statement, and these three took a seventh of what an entry costs. '
+  'For embedding: the function journal_entries.';
 comment on column public.postings.journal_entry_id is 'The entry it is a part of.';
 comment on column public.postings.fund_id is 'The fund in which it moves.';
-comment on column public.postings.decimals is 'The decimals of the books, by key.';
-comment on column public.postings.effective_on is 'The day the entry counts for, by key.';
+comment on column public.postings.decimals is 'The decimals of the books, those of the entry and of both accounts.';
+comment on column public.postings.effective_on is 'The day the entry counts for.';
 comment on column public.postings.debit_account_id is 'The account that is debited.';
 comment on column public.postings.debit_subaccount_id is 'Whose account within it.';
 comment on column public.postings.credit_account_id is 'The account that is credited.';
@@ -202,8 +201,9 @@ begin
   -- Most days are neither closed, nor before the books, nor far ahead, and nothing else is wrong either: one expression tells.
   if (
     new.effective_on > coalesce(books.closed_through, books.opened_on - 1) and new.effective_on <= current_date + 400
-    and new.description = btrim(new.description) and length(new.description) between 1 and 500
-    and case when new.reverses_id is null then new.kind <> 'reversal' else new.kind = 'reversal' end
+    -- Neither too long, nor with spaces around it, nor empty.
+    and new.description = btrim(left(new.description, 500)) and new.description > ''
+    and new.reverses_id is null and new.kind <> 'reversal'
     and case when new.document_kind is null then new.document_id is null else new.document_id is not null end
     and case when new.idempotency_key is null then new.request_hash is null else new.request_hash is not null end
     and new.booked_by is null and new.booked_as is null
@@ -219,7 +219,7 @@ begin
       perform app.fail(422, 'before_books', format('These books begin on %s.', books.opened_on));
     elsif new.effective_on > current_date + 400 then
       perform app.fail(422, 'too_far_ahead', 'An entry is dated at most 400 days ahead.');
-    elsif not (new.description = btrim(new.description) and length(new.description) between 1 and 500) then
+    elsif not (new.description = btrim(left(new.description, 500)) and new.description > '') then
       raise check_violation using schema = 'public', table = 'journal_entries', constraint = 'journal_entries_description_check',
         message = 'The description of an entry is 1 to 500 characters, without spaces around them.';
     elsif (new.reverses_id is null) = (new.kind = 'reversal') or (new.document_kind is null) <> (new.document_id is null) or (new.idempotency_key is null) <> (new.request_hash is null) then
@@ -316,7 +316,7 @@ begin
   -- Most statements write one posting that moves one balance: looked at without grouping anything, by lookups of single rows, whose plans
   -- do not depend on how many there are. Whatever is not in order falls through, to be looked at below. The balance's row is locked last.
   select
-    n.id, n.journal_entry_id, n.community_id, n.fund_id, n.amount, coalesce(n.debit_subaccount_id, n.credit_subaccount_id) as subaccount_id,
+    n.id, n.journal_entry_id, n.community_id, n.fund_id, n.decimals, n.effective_on, n.amount, coalesce(n.debit_subaccount_id, n.credit_subaccount_id) as subaccount_id,
     case when n.debit_subaccount_id is null then n.credit_account_id else n.debit_account_id end as account_id,
     -- None if both sides name a subaccount.
     case when n.debit_subaccount_id is null then n.debit_account_id when n.credit_subaccount_id is null then n.credit_account_id end as other_id,
@@ -330,7 +330,9 @@ begin
     update public.subaccounts s
     set balance = s.balance + moved.change
     where s.id = moved.subaccount_id and s.account_id = moved.account_id and s.community_id = moved.community_id and s.fund_id = moved.fund_id
-      and (select e.posting_count = 1 and e.total = moved.amount from public.journal_entries e where e.id = moved.journal_entry_id and e.community_id = moved.community_id)
+      and (
+        select e.posting_count = 1 and e.total = moved.amount and e.effective_on = moved.effective_on and e.decimals = moved.decimals
+        from public.journal_entries e where e.id = moved.journal_entry_id and e.community_id = moved.community_id)
       and (select a.status = 'active' from public.accounts a where a.id = moved.account_id)
       and (
         select a.status = 'active' and a.fund_id = moved.fund_id and a.counter_fund_id is null and not a.is_control
@@ -365,12 +367,17 @@ begin
 
   -- One look at everything. Postings that differ in subaccounts and amounts alone are one group, so that the accounts of a hundred thousand
   -- are looked up twice. Subqueries and no joins: an index lookup each, however many rows there were when the plan was made.
-  -- An entry is complete with the postings that the table has of it, and not only the new ones: none comes later.
-  select bool_and(w.is_complete) as is_complete, max(w.problem) as problem, sum(w.moves) as moves
+  -- An entry is complete with the postings that the table has of it, and not only the new ones: none comes later. They are counted by their index,
+  -- even where the planner knows of one entry that has them all.
+  select current_setting('enable_nestloop') as nestloop, current_setting('enable_hashjoin') as hashjoin, current_setting('enable_mergejoin') as mergejoin,
+    current_setting('enable_seqscan') as seqscan, current_setting('enable_hashagg') as hashagg
+  into planned;
+  perform set_config('enable_seqscan', 'off', true);
+  select bool_and(w.has_entry) as has_entry, bool_and(w.is_complete) as is_complete, max(w.problem) as problem, sum(w.moves) as moves
   into told
   from (
     select
-      max(g.problem) as problem, sum(g.moves) as moves,
+      bool_and(g.has_entry) as has_entry, max(g.problem) as problem, sum(g.moves) as moves,
       (
         select e.posting_count = sum(g.many) and e.total = sum(g.total)
           and e.posting_count = (select count(*) from public.postings p where p.journal_entry_id = e.id)
@@ -379,7 +386,11 @@ begin
       ) as is_complete
     from (
       select
-        n.journal_entry_id, n.community_id, n.many, n.total, n.many * (n.has_debit_subaccount::integer + n.has_credit_subaccount::integer) as moves,
+        n.journal_entry_id, n.community_id, n.many, n.total,
+        exists (
+          select from public.journal_entries e
+          where e.id = n.journal_entry_id and e.community_id = n.community_id and e.effective_on = n.effective_on and e.decimals = n.decimals) as has_entry,
+        n.many * (n.has_debit_subaccount::integer + n.has_credit_subaccount::integer) as moves,
         -- 0: none; 1: out of use, or between funds; 2: not of this community and fund, or its subaccount is missing or too many.
         greatest(
           coalesce((
@@ -394,17 +405,19 @@ begin
               and a.is_control = n.has_credit_subaccount), 2)) as problem
       from (
         select
-          n.journal_entry_id, n.community_id, n.fund_id, n.decimals, n.debit_account_id, n.credit_account_id,
+          n.journal_entry_id, n.community_id, n.fund_id, n.decimals, n.effective_on, n.debit_account_id, n.credit_account_id,
           n.debit_subaccount_id is not null as has_debit_subaccount, n.credit_subaccount_id is not null as has_credit_subaccount,
           count(*) as many, sum(n.amount) as total
         from new_rows n
-        group by n.journal_entry_id, n.community_id, n.fund_id, n.decimals, n.debit_account_id, n.credit_account_id, 7, 8
+        group by n.journal_entry_id, n.community_id, n.fund_id, n.decimals, n.effective_on, n.debit_account_id, n.credit_account_id, 8, 9
       ) n
     ) g
     group by g.journal_entry_id, g.community_id
   ) w;
 
-  if not told.is_complete then
+  if not told.has_entry then
+    raise foreign_key_violation using message = 'A posting is of no entry of its community, day and decimals.', schema = 'public', table = 'postings', constraint = 'postings_entry_fkey';
+  elsif not told.is_complete then
     perform app.fail_incomplete(array(select n.journal_entry_id from new_rows n));
   elsif told.problem = 2 then
     perform app.fail(422, 'account_refused', 'An account is not one of this community and fund, or lacks its subaccount, or takes none.',
@@ -436,11 +449,8 @@ begin
   if told.moves > 0 then
     -- In id order, so that two who move the same ones wait and do not deadlock: sums are sorted, and a nested loop keeps their order. Only the
     -- id is compared by what an index can look up: while there are no statistics yet, that of the account could be taken, which is all of the rows.
-    select current_setting('enable_nestloop') as nestloop, current_setting('enable_hashjoin') as hashjoin, current_setting('enable_mergejoin') as mergejoin,
-      current_setting('enable_seqscan') as seqscan, current_setting('enable_hashagg') as hashagg
-    into planned;
     perform set_config('enable_nestloop', 'on', true), set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true),
-      set_config('enable_seqscan', 'off', true), set_config('enable_hashagg', 'off', true);
+      set_config('enable_hashagg', 'off', true);
     with sums as materialized (
       select m.id, m.account_id, m.fund_id, m.community_id, sum(m.amount) as amount
       from (
@@ -459,22 +469,49 @@ begin
     )
     select (select count(*) from sums) - (select count(*) from written) into many;
     perform set_config('enable_nestloop', planned.nestloop, true), set_config('enable_hashjoin', planned.hashjoin, true), set_config('enable_mergejoin', planned.mergejoin, true),
-      set_config('enable_seqscan', planned.seqscan, true), set_config('enable_hashagg', planned.hashagg, true);
+      set_config('enable_hashagg', planned.hashagg, true);
     if many > 0 then
       perform app.fail(422, 'subaccount_refused', 'A subaccount is not one of the account it is named with.');
     end if;
   end if;
+  perform set_config('enable_seqscan', planned.seqscan, true);
   return null;
 end;
 $$;
 
 comment on function app.tg_postings__post() is
-  'AFTER INSERT, per statement: amounts, sides and memos are in order (23514, as postings_amount_check, postings_sides_check, postings_memo_check); entries are complete (422 entry_incomplete, 409 entry_sealed); accounts are of the posting''s community and fund, name a subaccount where they are control accounts and nowhere else '
+  'AFTER INSERT, per statement: amounts, sides and memos are in order (23514, as postings_amount_check, postings_sides_check, postings_memo_check); postings are of an entry of their community, day and decimals '
+  '(23503, as by a key) and entries are complete (422 entry_incomplete, 409 entry_sealed); accounts are of the posting''s community and fund, name a subaccount where they are control accounts and nowhere else '
   '(422 account_refused, subaccount_refused), and are in use (409 account_inactive); claims between funds come in pairs (422 interfund_unmatched); moves the balances of subaccounts.';
 
 create trigger _200_post after insert on public.postings referencing new table as new_rows for each statement execute function app.tg_postings__post();
 
 -- Reading ------------------------------------------------------------------------------------------------------------
+
+-- What a foreign key would tell PostgREST, so that clients embed entry and postings in each other. Read as the caller; parsed here, so that they
+-- need no search_path and are inlined.
+create function public.postings(public.journal_entries)
+returns setof public.postings
+language sql
+stable
+begin atomic
+  select p.* from public.postings p where p.journal_entry_id = $1.id and p.community_id = $1.community_id;
+end;
+
+comment on function public.postings(public.journal_entries) is 'The postings of an entry, for embedding: journal_entries?select=*,postings(*).';
+
+create function public.journal_entries(public.postings)
+returns setof public.journal_entries
+language sql
+stable
+rows 1
+begin atomic
+  select e.* from public.journal_entries e where e.id = $1.journal_entry_id and e.community_id = $1.community_id;
+end;
+
+comment on function public.journal_entries(public.postings) is 'The entry of a posting, for embedding: postings?select=*,journal_entries(*).';
+
+grant execute on function public.postings(public.journal_entries), public.journal_entries(public.postings) to authenticated, service_role;
 
 create view public.ledger_lines with (security_invoker = true) as
 select

@@ -98,7 +98,7 @@ begin
     values (
       made, btrim(post_entry.description), community, post_entry.kind, post_entry.effective_on, post_entry.document_kind, post_entry.document_id, reverses,
       many, summed)
-    returning decimals into places;
+    returning decimals, total into places, summed;
   else
     insert into public.journal_entries (
       id, description, community_id, kind, effective_on, document_kind, document_id, reverses_id, idempotency_key, request_hash, posting_count, total)
@@ -106,7 +106,7 @@ begin
       made, btrim(post_entry.description), community, post_entry.kind, post_entry.effective_on, post_entry.document_kind, post_entry.document_id, reverses,
       post_entry.idempotency_key, asked, many, summed)
     on conflict (community_id, idempotency_key) where idempotency_key is not null do nothing
-    returning decimals into places;
+    returning decimals, total into places, summed;
     if not found then
       -- Another session was first with this key; it has committed, or this would still wait.
       select e.id, e.request_hash into known from public.journal_entries e where e.community_id = community and e.idempotency_key = post_entry.idempotency_key;
@@ -115,12 +115,12 @@ begin
   end if;
   -- 1500 is stored as 1500.00; what does not fit stays as it is, for the check to refuse.
   if many = 1 then
-    -- The one posting of an entry has its id.
+    -- The one posting of an entry has its id and its total.
     insert into public.postings (
       id, journal_entry_id, community_id, fund_id, decimals, effective_on, debit_account_id, debit_subaccount_id, credit_account_id, credit_subaccount_id, amount, memo)
     values (
       made, made, community, line.fund_id, places, post_entry.effective_on, line.debit_account_id, line.debit_subaccount_id, line.credit_account_id, line.credit_subaccount_id,
-      case when line.amount = round(line.amount, places) then round(line.amount, places) else line.amount end, line.memo);
+      summed, line.memo);
   else
     insert into public.postings (
       journal_entry_id, community_id, fund_id, decimals, effective_on, debit_account_id, debit_subaccount_id, credit_account_id, credit_subaccount_id, amount, memo)

@@ -134,6 +134,7 @@ returns trigger
 language plpgsql
 security definer -- compares with allocations and units whoever may see them
 set search_path = ''
+set enable_seqscan = off -- lines are counted by their index, even where the planner knows of one allocation that has them all
 as $$
 declare
   wrong record;
@@ -206,7 +207,6 @@ declare
   present public.allocation_keys;
   places smallint;
   units uuid[];
-  orders integer[];
   weights numeric[];
   told jsonb[];
 begin
@@ -221,19 +221,19 @@ begin
   elsif num_nonnulls(total, rate) <> 1 or rate <= 0 or rate in ('NaN', 'Infinity') then
     perform app.fail(422, 'invalid_amount', 'Either a total is shared out, or a rate above zero is taken for each 1 of weight.');
   end if;
-  select array_agg(w.unit_id order by w.place), array_agg(w.place order by w.place), array_agg(w.weight order by w.place), array_agg(w.inputs order by w.place)
-  into units, orders, weights, told
+  -- Places count the units of the key, from 1.
+  select array_agg(w.unit_id order by w.place), array_agg(w.weight order by w.place), array_agg(w.inputs order by w.place) into units, weights, told
   from app.unit_weights(key, from_day, to_day) w;
   if rate is null then
     return query
-      select p.unit_id, p.place, p.weight, p.inputs, p.amount
-      from rows from (unnest(units), unnest(orders), unnest(told), app.apportion(total, places, units, weights, present.rounding)) p (unit_id, place, inputs, key, weight, amount);
+      select p.unit_id, p.place::integer, p.weight, p.inputs, p.amount
+      from unnest(units, weights, told, app.apportioned(total, places, weights, present.rounding)) with ordinality p (unit_id, weight, inputs, amount, place);
   elsif units is null then
     perform app.fail(422, 'allocation_no_weight', 'There is nobody to share it out among: the key concerns no unit.');
   else
     return query
-      select p.unit_id, p.place, p.weight, p.inputs, round(p.weight * rate, places)
-      from rows from (unnest(units), unnest(orders), unnest(weights), unnest(told)) p (unit_id, place, weight, inputs);
+      select p.unit_id, p.place::integer, p.weight, p.inputs, round(p.weight * rate, places)
+      from unnest(units, weights, told) with ordinality p (unit_id, weight, inputs, place);
   end if;
 end;
 $$;
@@ -286,13 +286,14 @@ set search_path = ''
 as $$
 declare
   made constant uuid := extensions.uuidv7();
+  series constant text := left(made::text, 28);
   present public.allocation_keys;
 begin
   select k.* into present from public.allocation_keys k where k.community_id = community and k.id = key and k.deleted_at is null for share;
   -- One statement: the total of a rate is known when the lines are.
   with lines as (
     insert into public.allocation_lines (id, community_id, allocation_id, unit_id, place, weight, inputs, amount)
-    select (left(made::text, 28) || lpad(to_hex(r.place), 8, '0'))::uuid, community, made, r.unit_id, r.place, r.weight, r.inputs, r.amount
+    select (series || lpad(to_hex(r.place), 8, '0'))::uuid, community, made, r.unit_id, r.place, r.weight, r.inputs, r.amount
     from app.allocation_rows(community, key, total, from_day, to_day, rate) r
     returning weight, amount
   )

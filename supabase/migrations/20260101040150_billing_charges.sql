@@ -90,10 +90,42 @@ language plpgsql
 security definer -- compares with postings and subaccounts whoever may see them
 set search_path = ''
 set enable_seqscan = off -- a plan made while a table was small is kept
+set work_mem = '64MB' -- what 100,000 charges take to hash
 as $$
 declare
+  told record;
   broken record;
 begin
+  -- A run's charges are of one entry, one account and one allocation: these are read whole and hashed, in half the time that looking each row up
+  -- takes. Full joins, which are never done row by row, whatever the planner knows. What is not in order so is looked at below.
+  if exists (select from new_rows offset 1000) then
+    select n.community_id, n.journal_entry_id, s.account_id, l.allocation_id into told
+    from (select * from new_rows limit 1) n
+    left join public.subaccounts s on s.id = n.subaccount_id
+    left join public.allocation_lines l on l.id = n.allocation_line_id;
+    select count(n.id) as many, count(*) filter (where
+      n.journal_entry_id = told.journal_entry_id and n.community_id = told.community_id and p.fund_id = n.fund_id and p.decimals = n.decimals
+      and p.effective_on = n.charged_on and p.debit_subaccount_id = n.subaccount_id and p.amount = n.amount and s.unit_id = n.unit_id
+      and (n.allocation_line_id is null or l.unit_id = n.unit_id)) as fine
+    into broken
+    from new_rows n
+    full join (
+      select p.id, p.fund_id, p.decimals, p.effective_on, p.debit_subaccount_id, p.amount
+      from public.postings p where p.journal_entry_id = told.journal_entry_id and p.community_id = told.community_id
+    ) p on p.id = n.id
+    full join (
+      select s.id, s.unit_id from public.subaccounts s where s.account_id = told.account_id and s.community_id = told.community_id
+    ) s on s.id = n.subaccount_id
+    full join (
+      select l.id, l.unit_id from public.allocation_lines l where l.allocation_id = told.allocation_id and l.community_id = told.community_id
+    ) l on l.id = n.allocation_line_id;
+    if broken.fine = broken.many and exists (
+      select from public.journal_entries e
+      where e.id = told.journal_entry_id and e.community_id = told.community_id and e.kind = 'charge' and e.posting_count = broken.many)
+    then
+      return null;
+    end if;
+  end if;
   -- One look at everything. Lateral subqueries with `offset`: an index lookup each, however many rows there were when the plan was made.
   select (array_agg(w.stray) filter (where w.stray is not null))[1] as stray, (array_agg(w.misplaced) filter (where w.misplaced is not null))[1] as misplaced,
     (array_agg(w.journal_entry_id) filter (where (
@@ -168,6 +200,7 @@ declare
     then sha256(convert_to(row(fund, income_account, source, charged_on, due_on, description, lines, document_kind, document_id)::text, 'UTF8')) end;
   places constant smallint := (select l.decimals from public.ledgers l where l.community_id = community);
   series constant text := left(extensions.uuidv7()::text, 28);
+  common constant text := btrim(description);
   told record;
   earlier public.journal_entries;
   refused text;
@@ -180,10 +213,10 @@ begin
     end if;
   end if;
   -- Most have an account already; both for all lines at once.
-  select count(*) filter (where l.amount > 0 and l.amount = round(l.amount, places)) as fine, sum(l.amount) as whole,
+  select count(*) filter (where l.amount > 0 and min_scale(l.amount) <= places) as fine, sum(l.amount) as whole, array_agg(s.id order by l.place) as accounts,
     array_agg(l.unit_id) filter (where s.id is null) as units, array_agg(l.resident_id) filter (where s.id is null) as residents
   into told
-  from unnest(lines) l
+  from unnest(lines) with ordinality l (unit_id, resident_id, amount, starts_on, ends_on, allocation_line_id, description, place)
   left join public.subaccounts s on s.account_id = receivable and s.unit_id = l.unit_id and s.resident_id is not distinct from l.resident_id;
   if told.fine = 0 or told.fine <> cardinality(lines) then
     perform app.fail(422, 'invalid_amount', 'A charge is of an amount above zero that has no more decimals than the currency.');
@@ -201,13 +234,17 @@ begin
 
   if told.units is not null then
     perform app.ensure_subaccounts(community, fund, 'receivable', told.units, told.residents);
+    told.accounts := array(
+      select s.id
+      from unnest(lines) with ordinality l (unit_id, resident_id, amount, starts_on, ends_on, allocation_line_id, description, place)
+      join public.subaccounts s on s.account_id = receivable and s.unit_id = l.unit_id and s.resident_id is not distinct from l.resident_id
+      order by l.place);
   end if;
-  -- Postings and charges share their ids, so both come from one list. The ids are counted up from one: each anew would cost more than its row.
+  -- Postings and charges share their ids, so both come from one list. The ids are counted up, eight digits from 10000000: each anew would cost more than its row.
   with charged as materialized (
-    select (series || lpad(to_hex(l.place), 8, '0'))::uuid as id, l.unit_id, s.id as subaccount_id, round(l.amount, places) as amount, l.allocation_line_id, l.starts_on, l.ends_on,
-      coalesce(l.description, btrim(post_charges.description)) as description
-    from unnest(lines) with ordinality l (unit_id, resident_id, amount, starts_on, ends_on, allocation_line_id, description, place)
-    join public.subaccounts s on s.account_id = receivable and s.unit_id = l.unit_id and s.resident_id is not distinct from l.resident_id
+    select (series || to_hex(l.place + 268435456))::uuid as id, l.unit_id, l.subaccount_id, round(l.amount, places) as amount, l.allocation_line_id, l.starts_on, l.ends_on,
+      coalesce(l.description, common) as description
+    from rows from (unnest(lines), unnest(told.accounts)) with ordinality l (unit_id, resident_id, amount, starts_on, ends_on, allocation_line_id, description, subaccount_id, place)
   ),
   posted as (
     insert into public.postings (

@@ -102,6 +102,8 @@ describe('an app', () => {
     const { data: id } = await post([charge(subaccounts[0], 12.5), charge(subaccounts[1], 7.5)], { description: 'Two at once' }).throwOnError();
     const { data: entry } = await accountant.from('journal_entries').select('description, total, postings(amount)').eq('id', id).single().throwOnError();
     expect(entry).toEqual({ description: 'Two at once', total: 20, postings: [{ amount: 12.5 }, { amount: 7.5 }] });
+    const { data: postings } = await accountant.from('postings').select('amount, journal_entries(description)').eq('journal_entry_id', id).order('id').throwOnError();
+    expect(postings).toEqual([12.5, 7.5].map((amount) => ({ amount, journal_entries: { description: 'Two at once' } })));
     const { data: lines } = await accountant.from('ledger_lines').select('debit, credit').eq('journal_entry_id', id).order('debit').order('credit').throwOnError();
     expect(lines).toEqual([
       { debit: 7.5, credit: null },

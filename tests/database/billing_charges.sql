@@ -1,7 +1,7 @@
 -- A charge is the document of one posting, and agrees with it whoever writes.
 
 begin;
-select plan(30);
+select plan(37);
 
 select tests.create_community('Alder');
 select tests.create_community('Birch');
@@ -81,6 +81,37 @@ select is((select sum(s.balance) from public.subaccounts s where s.community_id 
 select lives_ok($$select app.reverse_charges((select c.journal_entry_id from public.charges c where c.amount = 66.67), '2026-03-01', 'Wrong unit')$$, 'an entry of charges is reversed whole');
 select is((select sum(s.balance) from public.subaccounts s where s.community_id = tests.id('Alder')), 5.00, 'and is no longer owed');
 select throws_ok($$select app.reverse_charges((select c.journal_entry_id from public.charges c where c.amount = 66.67), '2026-03-01', 'Again')$$, 'PT409', 'charge_reversed', 'once');
+
+-- Very many ----------------------------------------------------------------------------------------------------------
+
+-- More than a thousand are looked at as a whole. One of them, the last, is as the case says.
+select tests.as_studio();
+create function pg_temp.many(cents integer default 0, unit text default '1', account text default 'Ann', count_of integer default 1200, is_last_late boolean default false) returns void language plpgsql as $$
+begin
+  insert into public.journal_entries (id, description, community_id, kind, effective_on, posting_count, total)
+  values (tests.id('many'), 'Many', tests.id('Alder'), 'charge', '2026-03-02', 1200, 1200);
+  insert into public.postings (journal_entry_id, community_id, fund_id, decimals, effective_on, debit_account_id, debit_subaccount_id, credit_account_id, amount)
+  select tests.id('many'), tests.id('Alder'), s.fund_id, 2, '2026-03-02', s.account_id, s.id, tests.kept('income')::uuid, 1
+  from generate_series(1, 1200), public.subaccounts s where s.fund_id = tests.kept('fund')::uuid and s.resident_id = tests.id('Ann') and s.unit_id = tests.id('1');
+  insert into public.charges (id, description, community_id, unit_id, subaccount_id, fund_id, decimals, journal_entry_id, source, starts_on, ends_on, charged_on, due_on, amount)
+  select p.id, 'Many', p.community_id, case when p.place = 1200 then tests.id(unit) else tests.id('1') end,
+    case when p.place = 1200 then (select s.id from public.subaccounts s where s.fund_id = p.fund_id and s.resident_id = tests.id(account)) else p.debit_subaccount_id end,
+    p.fund_id, 2, p.journal_entry_id, 'other', '2026-03-02', '2026-03-02', case when p.place = 1200 and is_last_late then date '2026-03-03' else '2026-03-02' end, '2026-03-09',
+    p.amount + case when p.place = 1200 then cents * 0.01 else 0 end
+  from (select p.*, row_number() over (order by p.id) as place from public.postings p where p.journal_entry_id = tests.id('many')) p
+  where p.place <= count_of;
+end;
+$$;
+select throws_ok(v.sql, 'PT422', 'charge_mismatch', v.what)
+from (values
+  ('select pg_temp.many(cents => 1)', 'of many charges none is of another amount than its posting'),
+  ('select pg_temp.many(unit => ''2'')', 'or of another unit than its account'),
+  ('select pg_temp.many(account => ''Cid'')', 'or of another account than its posting'),
+  ('select pg_temp.many(is_last_late => true)', 'or of another day'),
+  ('select pg_temp.many(count_of => 1199)', 'or missing')
+) v (sql, what);
+select lives_ok($$select pg_temp.many()$$, 'all that agree are charged');
+select is((select s.balance from public.subaccounts s where s.fund_id = tests.kept('fund')::uuid and s.resident_id = tests.id('Ann')), 1200.00, 'and owed');
 
 -- A repeated request after its day was closed ---------------------------------------------------------------------------
 

@@ -1,7 +1,7 @@
 -- The journal: every entry balances, is complete, is never changed, and is refused whole or stored whole.
 
 begin;
-select plan(132);
+select plan(134);
 
 select tests.create_community('Alder'), tests.create_community('Cedar');
 select tests.create_unit('1', 'Alder'), tests.create_unit('2', 'Alder'), tests.create_unit('9', 'Cedar');
@@ -139,9 +139,9 @@ select throws_ok(v.sql, 'PT409', 'append_only', v.sql)
 from (values ('update public.postings set amount = 1'), ('delete from public.postings'), ('update public.journal_entries set total = 1'), ('delete from public.journal_entries')) v (sql);
 
 -- The same where a balance moves: one posting by itself, which is the most common, and several.
-create function pg_temp.raw_charge(id text, amount numeric, debit text default 'oper.receivable', subaccount_of text default 'Ana', credit text default 'oper.assessment_income', fund text default 'OPER', memo text default null) returns void language sql volatile as $$
+create function pg_temp.raw_charge(id text, amount numeric, debit text default 'oper.receivable', subaccount_of text default 'Ana', credit text default 'oper.assessment_income', fund text default 'OPER', memo text default null, day date default '2026-02-01', places integer default 2) returns void language sql volatile as $$
   insert into public.postings (journal_entry_id, community_id, fund_id, decimals, effective_on, debit_account_id, debit_subaccount_id, credit_account_id, amount, memo)
-  values (tests.id(id), tests.id('Alder'), tests.kept(fund)::uuid, 2, '2026-02-01', pg_temp.acc(debit), (select s.id from public.subaccounts s where s.resident_id = tests.id(subaccount_of)), pg_temp.acc(credit), amount, memo)
+  values (tests.id(id), tests.id('Alder'), tests.kept(fund)::uuid, places, day, pg_temp.acc(debit), (select s.id from public.subaccounts s where s.resident_id = tests.id(subaccount_of)), pg_temp.acc(credit), amount, memo)
 $$;
 select throws_ok(format($$select pg_temp.whole(%L)$$, v.sql), v.state, v.token, v.what)
 from (values
@@ -149,6 +149,8 @@ from (values
   ('select pg_temp.raw(''e'', 1, 6); select pg_temp.raw_charge(''e'', 5)', 'PT422', 'entry_incomplete', 'nor does one of another sum'),
   ('select pg_temp.raw(''e'', 1, 5); select pg_temp.raw_charge(''e'', 5); select pg_temp.raw_charge(''e'', 5)', 'PT409', 'entry_sealed', 'or one more than announced'),
   ('select pg_temp.raw_charge(''nothing'', 5)', '23503', null, 'or one without an entry'),
+  ('select pg_temp.raw(''e'', 1, 5); select pg_temp.raw_charge(''e'', 5, day => ''2026-02-02'')', '23503', null, 'or of another day than the entry''s'),
+  ('select pg_temp.raw(''e'', 1, 5); select pg_temp.raw_charge(''e'', 5, places => 3)', '23503', null, 'or of other decimals'),
   ('select pg_temp.raw(''e'', 1, 5); select pg_temp.raw_charge(''e'', 5, debit => ''oper.deposits_held'')', 'PT422', 'subaccount_refused', 'or of another account than the subaccount''s'),
   ('select pg_temp.raw(''e'', 1, 5); select pg_temp.raw_charge(''e'', 5, debit => ''oper.bank'')', 'PT422', 'account_refused', 'or of an account that has none'),
   ('select pg_temp.raw(''e'', 1, 5); select pg_temp.raw_charge(''e'', 5, credit => ''oper.deposits_held'')', 'PT422', 'account_refused', 'against a control account, without saying whose'),
