@@ -18,7 +18,7 @@ export const passes: Bench = {
   name: 'passes',
   title: 'Passes',
   about:
-    'A visitor\'s pass verified in SQL, per pass: HMAC-SHA256 and the comparison as app.read_pass writes them, and app.read_pass as a whole, against a scan of the same passes; and the function verify-pass over HTTP, granting a device\'s scan and logging it, against an empty function of the same runtime behind the same gateway (medians of single requests in turns): for a resident\'s code, which is what gates see most, and for a visitor, whose visit is written besides. The function asks PostgREST straight, as the local stack lets it (docs/stack.md); a hosted project has its gateway in between.',
+    'A visitor\'s pass verified in SQL, per pass: HMAC-SHA256 and the comparison as app.read_pass writes them, and app.read_pass as a whole, against a scan of the same passes; and the function verify-pass over HTTP, granting a device\'s scan and logging it, against an empty function of the same runtime behind the same gateway (medians of single requests in turns): for a resident\'s code, which is what gates see most, and for a visitor, whose visit is written besides. Such a scan the function asks of the database itself, in its one session, which the first scans have opened (docs/passes.md), here and on a hosted project; without a session it asks PostgREST through the gateway.',
   run: (context) =>
     context.cluster.withDatabase(async (urls) => {
       await withClient(urls.owner, (client) => client.query(place));

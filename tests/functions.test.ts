@@ -21,7 +21,6 @@ const { lines, errors } = await runDeno({
   SUPABASE_ANON_KEY: stack.keys.publishable,
   SUPABASE_SERVICE_ROLE_KEY: stack.keys.secret,
   SUPABASE_DB_URL: stack.databaseUrl,
-  POSTGREST_URL: stack.postgrestUrl,
 });
 await stack.stop();
 

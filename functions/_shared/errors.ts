@@ -1,5 +1,3 @@
-import type { PostgrestError } from "@supabase/supabase-js";
-
 /** An error that reaches the client: a status, a stable token, and what the client may do about it. */
 export class ApiError extends Error {
   override readonly name = "ApiError";
@@ -24,11 +22,19 @@ export class ApiError extends Error {
   }
 }
 
+/** An error as PostgREST tells it. */
+export type DatabaseError = {
+  code: string;
+  message: string;
+  details?: string | null | undefined;
+  hint?: string | null | undefined;
+};
+
 /**
  * What the database refused, as an error for the client. Its tokens (errcode PTxyz) and refusals (42501) pass through;
  * anything else is ours to look into and says nothing.
  */
-export function fromDatabase(error: PostgrestError): Error {
+export function fromDatabase(error: DatabaseError): Error {
   const status = /^PT([1-5]\d\d)$/.exec(error.code)?.[1];
   if (status) {
     return new ApiError(

@@ -1,4 +1,5 @@
-import { administrator, clientOf, environment } from "../_shared/database.ts";
+import { administrator, clientOf } from "../_shared/database.ts";
+import { environment } from "../_shared/environment.ts";
 import { fromDatabase } from "../_shared/errors.ts";
 import { issuePass } from "./handler.ts";
 

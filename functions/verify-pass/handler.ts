@@ -5,9 +5,14 @@ import { createApp, parse, parseJson } from "../_shared/http.ts";
 
 /**
  * Who asks: a signed-in guard or resident by their JWT, a device at a gate by its key. A device that was given a legacy key of the
- * project sends that as a JWT besides. The database finds out. From where they ask is for the audit log.
+ * project sends that as a JWT besides. The database finds out. From where and with what they ask is for the audit log.
  */
-export type Asker = { authorization?: string; deviceKey?: string; forwardedFor?: string };
+export type Asker = {
+  authorization?: string | undefined;
+  deviceKey?: string | undefined;
+  forwardedFor?: string | undefined;
+  userAgent?: string | undefined;
+};
 
 /** What is asked, as the database takes it. */
 export type Question = {
@@ -23,12 +28,14 @@ export type Question = {
 };
 
 export type Dependencies = {
-  /** The decision: one row of `decide_access`, as PostgREST wrote it. */
+  /** The decision: one row of `decide_access`, as the database wrote it. */
   decide: (asker: Asker, question: Question) => Promise<string>;
 };
 
 const methods = { pass: "qr", code: "code", plate: "plate", card: "card" } as const;
-const credential = z.string().min(1).max(20_000).optional();
+// What is no text to the database, JSON can tell nevertheless.
+const text = z.string().refine((told) => told.isWellFormed() && !told.includes("\0"), { error: "no text" });
+const credential = text.min(1).max(20_000).optional();
 const attempt = z.strictObject({
   access_point_id: z.guid(),
   pass: credential,
@@ -36,11 +43,11 @@ const attempt = z.strictObject({
   plate: credential,
   card: credential,
   direction: z.enum(["in", "out"]).optional(),
-  nonce: z.string().min(1).max(64).optional(),
+  nonce: text.min(1).max(64).optional(),
   scanned_at: z.iso.datetime({ offset: true }).optional(),
   photo_file_id: z.guid().optional(),
   acknowledged_entry_id: z.guid().optional(),
-  note: z.string().max(2000).optional(),
+  note: text.max(2000).optional(),
 }).refine((told) => shown(told).length === 1, { path: ["pass"], error: "or code, plate, card: exactly one of them" });
 
 /**
@@ -59,7 +66,7 @@ export function verifyPass(dependencies: Dependencies): Hono {
   const app = createApp("verify-pass");
 
   app.post("/", async (c) => {
-    const asker = askerOf(c.req.header("authorization"), c.req.header("x-device-key"), c.req.header("x-forwarded-for"));
+    const asker = askerOf(c.req.raw.headers);
     const { pass, code, plate, card, ...more } = parse(attempt, parseJson(await c.req.text()));
     const [kind] = shown({ pass, code, plate, card });
     if (kind === undefined) throw new Error("the schema let a body without a credential through");
@@ -77,14 +84,22 @@ function shown(told: { [kind in keyof typeof methods]?: string | undefined }): [
 }
 
 /** What of the headers tells who asks; a user's JWT counts before a device's key, in the database. */
-function askerOf(authorization?: string, deviceKey?: string, forwardedFor?: string): Asker {
-  const asker: Asker = {
-    ...(authorization !== undefined && /^Bearer\s+\S+\.\S+\.\S+$/i.test(authorization) && { authorization }),
-    ...(deviceKey !== undefined && deviceKey.length <= 200 && { deviceKey }),
+function askerOf(headers: Headers): Asker {
+  // ASCII: PostgREST does not answer headers that are anything else.
+  const said = (name: string, longest: number) => {
+    const text = headers.get(name);
+    return text !== null && text.length <= longest && /^[ -~]*$/.test(text) ? text : undefined;
   };
-  if (Object.keys(asker).length > 0) {
-    return forwardedFor !== undefined && forwardedFor.length <= 200 ? { ...asker, forwardedFor } : asker;
-  }
+  const authorization = said("authorization", Infinity);
+  const asker: Asker = {
+    authorization: authorization !== undefined && /^Bearer\s+\S+\.\S+\.\S+$/i.test(authorization)
+      ? authorization
+      : undefined,
+    deviceKey: said("x-device-key", 200),
+    forwardedFor: said("x-forwarded-for", 200),
+    userAgent: said("user-agent", 500),
+  };
+  if (asker.authorization !== undefined || asker.deviceKey !== undefined) return asker;
   throw new ApiError(
     401,
     "missing_credentials",

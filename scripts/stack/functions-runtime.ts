@@ -26,7 +26,7 @@ const idleAfterMs = 5 * 60_000;
 /**
  * Runs each folder of `functions/` that has an `index.ts` in a Deno process of its own, as Supabase isolates them: started
  * by the first request (a fifth of a second), again after its code has changed, and ended after five idle minutes, with the
- * network, its own environment and the functions folder as its only permissions. Packages come from node_modules, in the
+ * network, its own environment (and PG*, which drivers look for) and the functions folder as its only permissions. Packages come from node_modules, in the
  * versions that deno.json pins.
  */
 export function createFunctionsRuntime(options: {
@@ -34,8 +34,6 @@ export function createFunctionsRuntime(options: {
   config: SupabaseConfig;
   /** The address of the stack. */
   url: string;
-  /** PostgREST, past the gateway. */
-  postgrestUrl: string;
   /** Connects as role `postgres`. */
   databaseUrl: string;
   /** Functions besides those of the project: where the code of each begins. */
@@ -51,7 +49,6 @@ export function createFunctionsRuntime(options: {
     SUPABASE_PUBLISHABLE_KEYS: JSON.stringify({ default: keys.publishable }),
     SUPABASE_SECRET_KEYS: JSON.stringify({ default: keys.secret }),
     SUPABASE_DB_URL: options.databaseUrl,
-    POSTGREST_URL: options.postgrestUrl,
   };
 
   return {
@@ -76,7 +73,7 @@ export function createFunctionsRuntime(options: {
       cwd: projectRoot,
       args: [
         ...['run', '--quiet', '--no-prompt'],
-        ...['--allow-net', `--allow-env=${[...Object.keys(environment), 'DENO_*'].join(',')}`, `--allow-read=${functionsDir}`],
+        ...['--allow-net', `--allow-env=${[...Object.keys(environment), 'DENO_*', 'PG*'].join(',')}`, `--allow-read=${functionsDir}`],
         more[name] ?? join(folder, 'index.ts'),
       ],
       env: {

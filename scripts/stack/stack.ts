@@ -113,7 +113,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     const postgrest = await coming;
 
     const functions = options.functions
-      ? createFunctionsRuntime({ keys, config, url, postgrestUrl: postgrest.url, databaseUrl, onLog: logFrom('functions'), ...(options.moreFunctions && { more: options.moreFunctions }) })
+      ? createFunctionsRuntime({ keys, config, url, databaseUrl, onLog: logFrom('functions'), ...(options.moreFunctions && { more: options.moreFunctions }) })
       : undefined;
     if (functions) closers.push(() => functions.stop());
 

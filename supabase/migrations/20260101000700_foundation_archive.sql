@@ -1,6 +1,7 @@
 -- Foundation: what leans on what, and the guards of archiving.
 --
 -- Purpose     Nothing is archived while something live leans on it, and nothing live comes to lean on what is archived.
+-- Tables      private.archive_lines
 -- Views       app.row_references
 -- Invariants  A live row never refers to an archived one: archiving waits for children that are being written and then looks for
 --             live ones; writing a child looks whether its parents live. Whoever comes second is refused.
@@ -263,7 +264,62 @@ $$;
 comment on function app.parents_live_body(regclass) is
   'The body of app.tg_<table>__parents_live as the foreign keys are now; null for a table that leans on none. A test compares it with what is attached.';
 
-create function app.archive_body(tracked regclass)
+create table private.archive_lines (
+  child_id regclass not null,
+  name name not null,
+  parent_id regclass not null,
+  is_part boolean not null,
+  depth bigint not null,
+  line text not null,
+  constraint archive_lines_pkey primary key (child_id, name)
+);
+
+comment on table private.archive_lines is
+  'What each foreign key adds to the guard of the table it leads to: with a table that is new, only its own keys are read from the catalog, and not those of all tables that lean on the same parents. Kept by app.guard_archiving.';
+comment on column private.archive_lines.child_id is 'The table whose rows refer.';
+comment on column private.archive_lines.name is 'The constraint.';
+comment on column private.archive_lines.parent_id is 'The table they refer to.';
+comment on column private.archive_lines.is_part is 'Whether the child is a part of its parent.';
+comment on column private.archive_lines.depth is 'app.reference_depth of the child, if it is a part: parts that lean on others go first.';
+comment on column private.archive_lines.line is 'The expression or statement in app.tg_<parent>__archive.';
+
+create index archive_lines_parent_idx on private.archive_lines (parent_id);
+
+alter table private.archive_lines enable row level security;
+create policy archive_lines_select on private.archive_lines for select to authenticated using (false);
+
+create function app.archive_lines(tracked regclass)
+returns setof private.archive_lines
+language plpgsql
+stable
+set search_path = ''
+as $$
+begin
+  -- Every key is read once: the view asks the catalog about each.
+  return query
+  with keys as materialized (
+    select k.child_id, k.parent_id, k.name, k.is_part, format(k.condition, 'c', 'new') as condition, c.relname as child, format('%I.%I', n.nspname, c.relname) as child_name
+    from app.row_references k
+    join pg_catalog.pg_class c on c.oid = k.child_id
+    join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+    where k.child_id = tracked or k.parent_id = tracked
+  ), depths as materialized (
+    select p.child_id, app.reference_depth(p.child_id) as depth from (select distinct k.child_id from keys k where k.is_part) p
+  )
+  select k.child_id, k.name, k.parent_id, k.is_part, case when k.is_part then d.depth else 0 end,
+    case
+      when k.is_part then format('    update %s c set deleted_at = new.deleted_at where %s and c.deleted_at is not distinct from old.deleted_at;', k.child_name, k.condition)
+      else format('      (select app.some_of(count(*), %L) from (select from %s c where %s and c.deleted_at is null%s limit 1000) f)', k.child, k.child_name, k.condition,
+        case when to_regprocedure(format('app.is_over(%s)', k.child_name)) is null then '' else ' and not app.is_over(c)' end)
+    end
+  from keys k
+  left join depths d on d.child_id = k.child_id;
+end;
+$$;
+
+comment on function app.archive_lines(regclass) is 'private.archive_lines of the keys of a table and of those that lead to it, as they are now.';
+
+create function app.archive_text(tracked regclass, lines private.archive_lines[])
 returns text
 language plpgsql
 stable
@@ -275,24 +331,11 @@ declare
   parts text[];
 begin
   select
-    string_agg(r.name, ', ' order by r.name),
-    string_agg(
-      format('      (select app.some_of(count(*), %L) from (select from %s c where %s and c.deleted_at is null%s limit 1000) f)',
-        r.child, r.child_name, format(r.condition, 'c', 'new'),
-        case when to_regprocedure(format('app.is_over(%s)', r.child_name)) is null then '' else ' and not app.is_over(c)' end),
-      E',\n' order by r.name) filter (where not r.is_part),
-    array_agg(
-      format('    update %s c set deleted_at = new.deleted_at where %s and c.deleted_at is not distinct from old.deleted_at;',
-        r.child_name, format(r.condition, 'c', 'new'))
-      order by case when r.is_part then app.reference_depth(r.child_id) end, r.name) filter (where r.is_part)
+    string_agg(l.name, ', ' order by l.name),
+    string_agg(l.line, E',\n' order by l.name) filter (where not l.is_part),
+    array_agg(l.line order by l.depth, l.name) filter (where l.is_part)
   into names, children, parts
-  from (
-    select k.*, c.relname as child, format('%I.%I', n.nspname, c.relname) as child_name
-    from app.row_references k
-    join pg_catalog.pg_class c on c.oid = k.child_id
-    join pg_catalog.pg_namespace n on n.oid = c.relnamespace
-    where k.parent_id = tracked
-  ) r;
+  from unnest(lines) l;
 
   return concat(
     format($body$
@@ -328,6 +371,19 @@ $body$, array_to_string(parts, E'\n'), (select string_agg(u.part, E'\n' order by
   return null;
 end;
 $body$);
+end;
+$$;
+
+comment on function app.archive_text(regclass, private.archive_lines[]) is 'The body of app.tg_<table>__archive for the keys that lead to the table.';
+
+create function app.archive_body(tracked regclass)
+returns text
+language plpgsql
+stable
+set search_path = ''
+as $$
+begin
+  return app.archive_text(tracked, array(select l from app.archive_lines(tracked) l where l.parent_id = tracked));
 end;
 $$;
 
@@ -398,12 +454,18 @@ returns void
 language plpgsql
 volatile
 set search_path = ''
+-- What is written here has been written before, but for a line: to read all of it again would take longer than to write it.
+set check_function_bodies = off
 as $$
 declare
   called constant name := app.guard_name(tracked, 'archive');
   table_name constant text := app.qualified(tracked);
 begin
-  execute format('create or replace function app.%I() returns trigger language plpgsql security definer set search_path = '''' as %L', called, app.archive_body(tracked));
+  execute format('create or replace function app.%I() returns trigger language plpgsql security definer set search_path = '''' as %L', called, app.archive_text(tracked, array(
+    select l
+    from private.archive_lines l
+    -- A key that went with its table, unannounced, leads nowhere.
+    where l.parent_id = tracked and exists (select from pg_catalog.pg_constraint con where con.conrelid = l.child_id and con.contypid = 0 and con.conname = l.name))));
   -- The function changes with every child; what it is for, and that it is called, do not.
   if exists (
     select from pg_catalog.pg_trigger t
@@ -421,7 +483,7 @@ begin
 end;
 $$;
 
-comment on function app.guard_children(regclass) is 'Writes app.tg_<table>__archive from the foreign keys that lead to the table and attaches it. Called by app.guard_archiving.';
+comment on function app.guard_children(regclass) is 'Writes app.tg_<table>__archive from private.archive_lines and attaches it. Called by app.guard_archiving.';
 
 create function app.guard_archiving(tracked regclass)
 returns void
@@ -430,8 +492,10 @@ volatile
 set search_path = ''
 as $$
 begin
-  perform app.guard_parents(t) from (select tracked as t union select r.child_id from app.row_references r where r.parent_id = tracked) g;
-  perform app.guard_children(t) from (select tracked as t union select r.parent_id from app.row_references r where r.child_id = tracked) g;
+  delete from private.archive_lines l where l.child_id = tracked or l.parent_id = tracked;
+  insert into private.archive_lines select * from app.archive_lines(tracked);
+  perform app.guard_parents(t) from (select tracked as t union select l.child_id from private.archive_lines l where l.parent_id = tracked) g;
+  perform app.guard_children(t) from (select tracked as t union select l.parent_id from private.archive_lines l where l.child_id = tracked) g;
 end;
 $$;
 
@@ -452,4 +516,6 @@ comment on function app.is_over(public.memberships) is
 grant execute on function app.is_over(public.memberships) to authenticated, service_role;
 
 -- The tables that were tracked before this page.
+insert into private.archive_lines
+select l.* from pg_catalog.pg_trigger t cross join lateral app.archive_lines(t.tgrelid) l where t.tgname = '_100_touch' and l.child_id = t.tgrelid;
 select app.guard_parents(t.tgrelid), app.guard_children(t.tgrelid) from pg_catalog.pg_trigger t where t.tgname = '_100_touch' order by t.tgrelid;

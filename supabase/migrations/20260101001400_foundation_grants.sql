@@ -110,27 +110,34 @@ comment on function app.has_extras(uuid) is
 
 create function app.extra_organizations(permission text)
 returns setof uuid
-language sql
+language plpgsql
 stable
 security definer -- reads what the caller was given before any policy on it is decided
 set search_path = ''
-begin atomic
+as $$
+begin
+  -- In PL/pgSQL, which keeps its plan: a function in SQL would be planned anew by each of the helpers that ask, which takes milliseconds.
+  return query
   select up.organization_id
   from public.user_permissions up
   where up.user_id = (select app.user_id()) and up.permission_key = extra_organizations.permission and up.organization_id is not null
     and up.deleted_at is null and up.starts_at <= now() and (up.ends_at is null or up.ends_at > now());
 end;
+$$;
 
 comment on function app.extra_organizations(text) is
   'Organizations in which the caller was given this one permission. Definer: reads user_permissions; not executable by API roles.';
 
 create function app.extra_communities(permission text)
 returns setof uuid
-language sql
+language plpgsql
 stable
 security definer -- reads what the caller was given before any policy on it is decided
 set search_path = ''
-begin atomic
+as $$
+begin
+  -- In PL/pgSQL too, for the same reason.
+  return query
   select up.community_id
   from public.user_permissions up
   where up.user_id = (select app.user_id()) and (extra_communities.permission is null or up.permission_key = extra_communities.permission)
@@ -157,6 +164,7 @@ begin atomic
         and (p.is_kept_when_restricted or not (m.restriction ? 'buildings' or m.restriction ? 'units'))
     ));
 end;
+$$;
 
 comment on function app.extra_communities(text) is
   'Communities in which the caller holds the permission by a single grant or by a restricted membership as far as its limits allow; with null: where the caller has any such. Definer: reads user_permissions and memberships; not executable by API roles.';

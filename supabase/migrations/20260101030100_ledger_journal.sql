@@ -36,12 +36,7 @@ create table public.journal_entries (
   -- The community is in the key for those who refer to entries of theirs: one index less for every entry.
   constraint journal_entries_pkey primary key (id, community_id),
   constraint journal_entries_effective_on_key unique (community_id, effective_on, id, decimals),
-  constraint journal_entries_reverses_fkey foreign key (community_id, reverses_id) references public.journal_entries (community_id, id) on delete restrict,
-  constraint journal_entries_description_check check (description = btrim(description) and length(description) between 1 and 500),
-  constraint journal_entries_kind_check check (
-    (reverses_id is not null) = (kind = 'reversal')
-    and (document_kind is null) = (document_id is null)
-    and (idempotency_key is null) = (request_hash is null))
+  constraint journal_entries_reverses_fkey foreign key (community_id, reverses_id) references public.journal_entries (community_id, id) on delete restrict
 );
 
 create unique index journal_entries_reverses_key on public.journal_entries (community_id, reverses_id) where reverses_id is not null;
@@ -52,6 +47,8 @@ create index journal_entries_closing_idx on public.journal_entries (community_id
 
 comment on table public.journal_entries is
   'The journal: one row per entry. Append-only; what it moves stands in postings, what it looks like in debits and credits in ledger_lines. '
+  'What a row looks like is checked by the trigger _200_admit, which is run for each anyhow, as journal_entries_description_check and journal_entries_kind_check: a check constraint is read from its text and planned anew by '
+  'every statement, and these two took an eighth of what an entry costs. '
   'No key to the books: its postings, without which it does not commit, have one each, and a second would make every entry lock the row that all others lock.';
 comment on column public.journal_entries.description is 'What happened, in a line.';
 comment on column public.journal_entries.decimals is 'The decimals of the books, by the postings'' key. Set by the database.';
@@ -89,13 +86,10 @@ create table public.postings (
   memo text,
   constraint postings_pkey primary key (id, community_id),
   constraint postings_entry_fkey foreign key (journal_entry_id, community_id, effective_on, decimals)
-    references public.journal_entries (id, community_id, effective_on, decimals) on delete restrict,
-  constraint postings_amount_check check (amount > 0 and amount < 1e15 and amount = round(amount, decimals)),
-  constraint postings_sides_check check ((debit_account_id <> credit_account_id or debit_subaccount_id <> credit_subaccount_id) is true),
-  constraint postings_memo_check check (length(memo) between 1 and 500)
+    references public.journal_entries (id, community_id, effective_on, decimals) on delete restrict
 );
 
--- Few and small, because every posting pays for them. So are the checks: each is read and made ready for every statement anew.
+-- Few and small, because every posting pays for them.
 create index postings_entry_idx on public.postings (journal_entry_id, community_id, effective_on, decimals);
 create index postings_debit_account_idx on public.postings (debit_account_id, effective_on);
 create index postings_credit_account_idx on public.postings (credit_account_id, effective_on);
@@ -104,7 +98,8 @@ create index postings_credit_subaccount_idx on public.postings (credit_subaccoun
 
 comment on table public.postings is
   'What entries move: each posting one amount, from a credit account to a debit account of the same fund. Append-only. Its accounts and subaccounts are looked up by the trigger _200_post, all at once for a statement: '
-  'four foreign keys would double what a posting costs, and let all postings lock the same few accounts. What they refer to has frozen keys and is never deleted.';
+  'four foreign keys would double what a posting costs, and let all postings lock the same few accounts. What they refer to has frozen keys and is never deleted. The same trigger checks what a row looks like, as '
+  'postings_amount_check, postings_sides_check and postings_memo_check: a check constraint is read from its text and planned anew by every statement, and these three took a seventh of what an entry costs.';
 comment on column public.postings.journal_entry_id is 'The entry it is a part of.';
 comment on column public.postings.fund_id is 'The fund in which it moves.';
 comment on column public.postings.decimals is 'The decimals of the books, by key.';
@@ -197,19 +192,26 @@ set search_path = ''
 as $$
 declare
   -- app.lock_ledger, written out: an expression costs a third of what a statement does. Each is made ready once per transaction, function by
-  -- function, so what is seldom needed stands behind an if.
+  -- function, and so is every function that it calls; what is seldom needed stands behind an if.
   is_held constant boolean := pg_advisory_xact_lock_shared(uuid_hash_extended(new.community_id, 7311)) is not null;
   claims constant text := current_setting('request.jwt.claims', true);
   books record;
 begin
-  if current_setting('transaction_isolation') <> 'read committed' then
-    perform app.lock_ledger(new.community_id, false);
-  end if;
   -- A statement of its own: it sees what was closed until the lock was ours.
   select l.decimals, l.opened_on, l.closed_through into books from public.ledgers l where l.community_id = new.community_id;
-  -- Most days are neither closed, nor before the books, nor far ahead.
-  if (new.effective_on > coalesce(books.closed_through, books.opened_on - 1) and new.effective_on <= current_date + 400) is not true then
-    if books is null then
+  -- Most days are neither closed, nor before the books, nor far ahead, and nothing else is wrong either: one expression tells.
+  if (
+    new.effective_on > coalesce(books.closed_through, books.opened_on - 1) and new.effective_on <= current_date + 400
+    and new.description = btrim(new.description) and length(new.description) between 1 and 500
+    and case when new.reverses_id is null then new.kind <> 'reversal' else new.kind = 'reversal' end
+    and case when new.document_kind is null then new.document_id is null else new.document_id is not null end
+    and case when new.idempotency_key is null then new.request_hash is null else new.request_hash is not null end
+    and new.booked_by is null and new.booked_as is null
+    and current_setting('transaction_isolation') = 'read committed'
+  ) is not true then
+    if current_setting('transaction_isolation') <> 'read committed' then
+      perform app.lock_ledger(new.community_id, false);
+    elsif books is null then
       perform app.fail(409, 'books_not_open', 'This community has no books yet.', 'Open them with open_books.');
     elsif new.effective_on <= books.closed_through then
       perform app.fail(409, 'period_closed', format('The books are closed through %s.', books.closed_through), 'Date the entry later, or reopen the period.');
@@ -217,32 +219,39 @@ begin
       perform app.fail(422, 'before_books', format('These books begin on %s.', books.opened_on));
     elsif new.effective_on > current_date + 400 then
       perform app.fail(422, 'too_far_ahead', 'An entry is dated at most 400 days ahead.');
+    elsif not (new.description = btrim(new.description) and length(new.description) between 1 and 500) then
+      raise check_violation using schema = 'public', table = 'journal_entries', constraint = 'journal_entries_description_check',
+        message = 'The description of an entry is 1 to 500 characters, without spaces around them.';
+    elsif (new.reverses_id is null) = (new.kind = 'reversal') or (new.document_kind is null) <> (new.document_id is null) or (new.idempotency_key is null) <> (new.request_hash is null) then
+      raise check_violation using schema = 'public', table = 'journal_entries', constraint = 'journal_entries_kind_check',
+        message = 'A reversal, and nothing else, reverses an entry; a document has a kind and an id, a request a key and a hash.';
     end if;
+    new.booked_by := null;
+    new.booked_as := null;
   end if;
   new.decimals := books.decimals;
   -- 1500 reads 1500.00.
   new.total := case when new.total = round(new.total, books.decimals) then round(new.total, books.decimals) else new.total end;
   new.booked_at := current_timestamp;
   -- app.actor_id() and the commonest of app.actor_label(), written out.
-  new.booked_by := null;
   if claims <> '' then
     new.booked_by := case when current_setting('role') in ('authenticated', 'anon', 'service_role') or pg_has_role(session_user, 'postgres', 'member')
       then claims::jsonb ->> 'sub' end;
   end if;
-  new.booked_as := null;
-  if new.booked_by is null then
-    if session_user = 'postgres' and current_setting('role') = 'none' and coalesce(current_setting('app.actor', true), '') = '' then
-      new.booked_as := 'studio:postgres';
-    else
-      new.booked_as := app.actor_label();
-    end if;
+  if new.booked_by is not null then
+    return new;
+  elsif session_user = 'postgres' and current_setting('role') = 'none' and coalesce(current_setting('app.actor', true), '') = '' then
+    new.booked_as := 'studio:postgres';
+  else
+    new.booked_as := app.actor_label();
   end if;
   return new;
 end;
 $$;
 
 comment on function app.tg_journal_entries__admit() is
-  'BEFORE INSERT: holds the books (shared), refuses a date outside of them (409 books_not_open, period_closed; 422 before_books, too_far_ahead) and says who posts.';
+  'BEFORE INSERT: holds the books (shared), refuses a date outside of them (409 books_not_open, period_closed; 422 before_books, too_far_ahead) and what an entry does not look like '
+  '(23514, as journal_entries_description_check and journal_entries_kind_check), and says who posts.';
 
 create trigger _200_admit before insert on public.journal_entries for each row execute function app.tg_journal_entries__admit();
 
@@ -311,12 +320,13 @@ begin
     case when n.debit_subaccount_id is null then n.credit_account_id else n.debit_account_id end as account_id,
     -- None if both sides name a subaccount.
     case when n.debit_subaccount_id is null then n.debit_account_id when n.credit_subaccount_id is null then n.credit_account_id end as other_id,
-    case when n.debit_subaccount_id is null then -n.amount else n.amount end as change
+    case when n.debit_subaccount_id is null then -n.amount else n.amount end as change,
+    n.amount > 0 and n.amount < 1e15 and min_scale(n.amount) <= n.decimals and case when n.memo is not null then length(n.memo) between 1 and 500 else true end as is_fine
   into moved
   from new_rows n
   limit 1;
-  if moved.subaccount_id is not null then
-    -- That the account is a control account of this community and fund, its subaccount's key says.
+  if moved.is_fine and moved.subaccount_id is not null then
+    -- That the account is a control account of this community and fund, its subaccount's key says. The other one is none, so the sides differ.
     update public.subaccounts s
     set balance = s.balance + moved.change
     where s.id = moved.subaccount_id and s.account_id = moved.account_id and s.community_id = moved.community_id and s.fund_id = moved.fund_id
@@ -330,6 +340,27 @@ begin
     if found then
       return null;
     end if;
+  end if;
+
+  select w.refused into moved
+  from (
+    select
+      case
+        when (n.amount > 0 and n.amount < 1e15 and min_scale(n.amount) <= n.decimals) is not true then 'amount'
+        when (n.debit_account_id <> n.credit_account_id or n.debit_subaccount_id <> n.credit_subaccount_id) is not true then 'sides'
+        when not length(n.memo) between 1 and 500 then 'memo'
+      end as refused
+    from new_rows n
+  ) w
+  where w.refused is not null
+  limit 1;
+  if found then
+    raise check_violation using schema = 'public', table = 'postings', constraint = format('postings_%s_check', moved.refused),
+      message = case moved.refused
+        when 'amount' then 'The amount of a posting is more than nothing, less than 10^15, and has no more decimals than the books.'
+        when 'sides' then 'The two sides of a posting differ.'
+        else 'The memo of a posting is 1 to 500 characters.'
+      end;
   end if;
 
   -- One look at everything. Postings that differ in subaccounts and amounts alone are one group, so that the accounts of a hundred thousand
@@ -438,7 +469,7 @@ end;
 $$;
 
 comment on function app.tg_postings__post() is
-  'AFTER INSERT, per statement: entries are complete (422 entry_incomplete, 409 entry_sealed); accounts are of the posting''s community and fund, name a subaccount where they are control accounts and nowhere else '
+  'AFTER INSERT, per statement: amounts, sides and memos are in order (23514, as postings_amount_check, postings_sides_check, postings_memo_check); entries are complete (422 entry_incomplete, 409 entry_sealed); accounts are of the posting''s community and fund, name a subaccount where they are control accounts and nowhere else '
   '(422 account_refused, subaccount_refused), and are in use (409 account_inactive); claims between funds come in pairs (422 interfund_unmatched); moves the balances of subaccounts.';
 
 create trigger _200_post after insert on public.postings referencing new table as new_rows for each statement execute function app.tg_postings__post();

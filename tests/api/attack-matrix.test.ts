@@ -1,14 +1,22 @@
+import pg from 'pg';
 import { afterAll, describe, expect, test } from 'vitest';
 import { attacksOn, functions, matrix, type RelationRules } from '../support/attack-matrix.ts';
-import type { Row } from '../support/database.ts';
+import { createAttackSession, type Answer, type Asker, type Attack } from '../support/attack-session.ts';
+import { testServer, type Row } from '../support/database.ts';
 import { createFixtures, idOf, mintToken, organizationOf, places, throwOut, type Actor, type Place } from '../support/fixtures.ts';
 import { permissionsIn, readWorld } from '../support/permissions.ts';
 import { createPipeline } from '../support/pipeline.ts';
 import { startTestStack } from '../support/stack.ts';
 
-// Every table and view of the API × verb × user, in the own community and in foreign ones, through PostgREST; and every
-// function. What is expected is in tests/support/attack-matrix.ts. A table or function is attacked by existing: one that is
-// not in the matrix fails, and so does one without rows where it should have some.
+// Every table and view of the API × verb × user, in the own community and in foreign ones; and every function. What is
+// expected is in tests/support/attack-matrix.ts. A table or function is attacked by existing: one that is not in the matrix
+// fails, and so does one without rows where it should have some.
+//
+// Asked in a session like PostgREST's (tests/support/attack-session.ts); and every table, view and function by some of the
+// users through PostgREST too, which has to give the same answers. Whoever is not signed in asks PostgREST alone.
+
+/** So many users ask of each thing through PostgREST too: others of the next thing, and everyone of many. */
+const throughPostgrest = 2;
 
 const methods = { insert: 'POST', update: 'PATCH', delete: 'DELETE' } as const;
 
@@ -16,7 +24,7 @@ let actors: Actor[] = [];
 const stack = await startTestStack({
   template: 'migrated',
   // Each connection plans each of a thousand statements for itself, so few of them, and once.
-  restConnections: 2,
+  restConnections: 1,
   prepare: async ({ databaseUrl, sql, adminSql }) => {
     actors = await createFixtures(databaseUrl, sql);
     // Lets a request that is allowed be tried and undone: `Prefer: tx=rollback`. What must be refused is never undone.
@@ -26,18 +34,25 @@ const stack = await startTestStack({
   },
 });
 const rest = createPipeline(stack.postgrestUrl, 2);
+const session = await createAttackSession(testServer().url(stack.database, 'authenticator'), stack.adminSql);
 afterAll(async () => {
   rest.close();
+  await session.end();
+  await looker.end();
   await stack.stop();
 });
 const { sql, adminSql, keys } = stack;
 
-const tokens = new Map<Actor, { withClaims: string; withoutClaims: string }>();
+/** Who asks, with the token that says so. */
+type Signed = Asker & { token: string };
+const signedIn = async (actor: Actor, withHook: boolean): Promise<Signed> => {
+  const token = await mintToken(sql, keys.jwtSecret, actor.userId, withHook);
+  return { token, claims: JSON.parse(Buffer.from(token.split('.')[1] ?? '', 'base64url').toString()) as Row };
+};
+const askers = new Map<Actor, { withClaims: Signed; withoutClaims: Signed; withArchived: Signed }>();
 for (const actor of actors) {
-  tokens.set(actor, {
-    withClaims: await mintToken(sql, keys.jwtSecret, actor.userId),
-    withoutClaims: await mintToken(sql, keys.jwtSecret, actor.userId, false),
-  });
+  const withClaims = await signedIn(actor, true);
+  askers.set(actor, { withClaims, withoutClaims: await signedIn(actor, false), withArchived: { ...withClaims, headers: { 'x-archived': 'include' } } });
 }
 // Only now, with tokens in everybody's hands, some are thrown out.
 await throwOut(sql);
@@ -60,8 +75,19 @@ const functionNames = (
   )
 ).map(({ name }) => name);
 const rowsOf = new Map<string, Row[]>();
+const sumsOf = new Map<string, string>();
+// Prepared once, on a connection of its own.
+const looker = new pg.Client({ connectionString: stack.adminUrl });
+await looker.connect();
+const sumOf = async (name: string): Promise<string> => {
+  const { rows } = await looker.query<{ sum: string }>({ name, text: `select format('%s rows %s', count(*), sum(hashtextextended(t::text, 0))) as sum from public.${name} t` });
+  return rows[0]?.sum ?? '';
+};
 const readRows = async () => {
-  for (const { name } of relations) rowsOf.set(name, (await adminSql<{ row: Row }>(`select to_jsonb(t) as row from public.${name} t`)).map(({ row }) => row));
+  for (const { name } of relations) {
+    rowsOf.set(name, (await adminSql<{ row: Row }>(`select to_jsonb(t) as row from public.${name} t`)).map(({ row }) => row));
+    sumsOf.set(name, await sumOf(name));
+  }
 };
 await readRows();
 const unitPermissions = new Set((await adminSql<{ key: string }>(`select key from public.permissions where level = 'unit'`)).map(({ key }) => key));
@@ -97,8 +123,9 @@ describe('the matrix covers what exists', () => {
   });
 });
 
-describe.each(actors.map((actor) => [actor.name, actor] as const))('%s', (_name, actor) => {
-  const { withClaims, withoutClaims } = tokens.get(actor) as { withClaims: string; withoutClaims: string };
+describe.each(actors.map((actor, index) => [actor.name, actor, index] as const))('%s', (_name, actor, actorIndex) => {
+  const { withClaims, withoutClaims, withArchived } = askers.get(actor) as { withClaims: Signed; withoutClaims: Signed; withArchived: Signed };
+  const asksPostgrest = (names: string[], name: string) => (names.indexOf(name) + actorIndex) % Math.floor(actors.length / throughPostgrest) === 0;
 
   test.each(Object.keys(matrix))('reads of %s what is theirs to see, with claims and without', async (name) => {
     const rules = matrix[name] as RelationRules;
@@ -107,78 +134,100 @@ describe.each(actors.map((actor) => [actor.name, actor] as const))('%s', (_name,
     const isArchived = (row: Row) => row.deleted_at != null;
     const theirs = [...stored, ...(rules.alsoPossible?.(stored) ?? [])].filter((row) => rules.select(actor, row, world));
     const whole = (row: Row): Row => ({ ...stored.find((one) => key.every((column) => one[column] === row[column])), ...row });
-    const check = async (token: string, withArchived = false) => {
+    const columns = [...new Set([...key, ...(rules.columns ?? []).flatMap(({ names }) => names), ...(rules.columns ? ['community_id'] : [])])];
+    const read = (asker: Signed) => ({ verb: 'select', name, columns, asker }) as const;
+    const answers = await ask([read(withClaims), read(withoutClaims), read(withArchived)], asksPostgrest(Object.keys(matrix), name));
+    for (const [index, seen] of answers.entries()) {
       // A list is a list of live rows, but for those who ask for the archived ones and may archive.
-      const expected = theirs.filter((row) => !isArchived(row) || (withArchived && rules.archived?.(actor, row, world)));
-      const seen = await readAll(name, [...key, ...(rules.columns ?? []).flatMap(({ names }) => names), ...(rules.columns ? ['community_id'] : [])], token, withArchived);
+      const expected = theirs.filter((row) => !isArchived(row) || (index === 2 && rules.archived?.(actor, row, world)));
       if (!actor.isActive) expect(seen.status, 'an account that is not active is told so').toBe(403);
       expect(identify(seen.rows, key)).toEqual(identify(expected, key));
       for (const { names, rule } of rules.columns ?? []) {
         const leaked = seen.rows.filter((row) => names.some((column) => row[column] !== null && row[column] !== '') && !rule(actor, whole(row), world));
         expect(leaked, `${names.join(', ')} shown to who may not see them`).toEqual([]);
       }
-    };
-    await Promise.all([check(withClaims), check(withoutClaims), check(withClaims, true)]);
+    }
   });
 
   test.each(Object.keys(matrix))('changes of %s what is theirs to change, and nothing else', async (name) => {
     const rules = matrix[name] as RelationRules;
     const stored = rowsOf.get(name) ?? [];
+    const isThroughPostgrest = asksPostgrest(Object.keys(matrix), name);
     const wrong: string[] = [];
     const targetIn = (place: Place) => stored.find((row) => matches(row, rules.target(place))) as Row;
-    const attack = async (place: Place, verb: Verb) => {
-      const isAllowed = rules[verb]?.(actor, verb === 'insert' ? rules.row(place) : targetIn(place), world) ?? false;
-      const path = verb === 'insert' ? name : `${name}?${query(rules.target(place))}`;
-      const body = { insert: rules.row(place), update: rules.change, delete: undefined }[verb];
-      const { status, rows, message } = await send({ method: methods[verb], path, token: withClaims, isUndone: isAllowed, ...(body && { body }) });
+    // What belongs to no community is aimed at once, and so is what no user has a privilege for: it is refused before any row is looked at.
+    const relation = relations.find((one) => one.name === name);
+    const aimsOf = (verb: Verb) => (rules.belongsTo === 'system' || !relation?.granted.includes(verb) ? places.slice(0, 1) : places);
+    const aims = (['update', 'delete', 'insert'] as const).flatMap((verb) =>
+      aimsOf(verb).map((place) => ({ verb, place, isAllowed: rules[verb]?.(actor, verb === 'insert' ? rules.row(place) : targetIn(place), world) ?? false })),
+    );
+    const attackOn = ({ verb, place, isAllowed }: (typeof aims)[number]): SignedAttack => {
+      const targets = [rules.target(place)];
+      const body = verb === 'insert' ? rules.row(place) : rules.change;
+      return { verb, name, body, targets, asker: withClaims, isUndone: isAllowed };
+    };
+    // Updates that must all find nothing are one statement: rows are refused one by one. Unless it ends in an error, which may be that of one row.
+    const updates = aims.filter(({ verb, isAllowed }) => verb === 'update' && !isAllowed);
+    const areOne = updates.length > 1 && !isThroughPostgrest;
+    const single = areOne ? aims.filter((aim) => !updates.includes(aim)) : aims;
+    const together: SignedAttack[] = areOne ? [{ verb: 'update', name, body: rules.change, targets: updates.map(({ place }) => rules.target(place)), asker: withClaims }] : [];
+    const [atOnce, answers] = await ask([...together, ...single.map(attackOn)], isThroughPostgrest).then((all) => [all.slice(0, together.length), all.slice(together.length)] as const);
+    if (atOnce.some(({ status, rows }) => status >= 400 || rows.length > 0)) {
+      single.push(...updates);
+      answers.push(...(await ask(updates.map(attackOn))));
+    }
 
+    for (const [index, { verb, place, isAllowed }] of single.entries()) {
+      const { status, rows, message } = answers[index] as Answer;
       const told = `${verb} in ${place}: ${status} ${message}`;
       if (isAllowed) {
         const isDone = verb === 'insert' ? status === 201 : status === 200 && rows.length === 1;
         if (!isDone) wrong.push(`${told} (is allowed)`);
-        return;
+        continue;
       }
       // An update of rows one cannot see finds none of them, and says so with success.
       if (verb !== 'update' && status < 400) wrong.push(`${told} (is not allowed)`);
       if (rows.length > 0) wrong.push(`${told} (is not allowed, and answered with ${rows.length} rows)`);
-    };
-    // What belongs to no community is aimed at once, and so is what no user has a privilege for: it is refused before any row is looked at.
-    const relation = relations.find((one) => one.name === name);
-    const aimsOf = (verb: Verb) => (rules.belongsTo === 'system' || !relation?.granted.includes(verb) ? places.slice(0, 1) : places);
-    await Promise.all((['update', 'delete', 'insert'] as const).flatMap((verb) => aimsOf(verb).map((place) => attack(place, verb))));
-
-    // What is allowed was undone, so every target is as it was, and so is the number of rows.
-    const now = await storedNow(name, places.map((place) => rules.target(place)));
-    for (const [index, place] of places.entries()) {
-      if (JSON.stringify(now.rows[index]) !== JSON.stringify(targetIn(place))) wrong.push(`the target in ${place} was changed, which is not allowed`);
     }
-    if (now.count !== stored.length) wrong.push(`there were ${stored.length} rows and now are ${now.count}`);
+
+    // What is allowed was undone, so every row is as it was.
+    if (!(await isAsItWas(name))) {
+      const now = await storedNow(name, places.map((place) => rules.target(place)));
+      const seen = wrong.length;
+      for (const [index, place] of places.entries()) {
+        if (JSON.stringify(now.rows[index]) !== JSON.stringify(targetIn(place))) wrong.push(`the target in ${place} was changed, which is not allowed`);
+      }
+      if (now.count !== stored.length) wrong.push(`there were ${stored.length} rows and now are ${now.count}`);
+      if (wrong.length === seen) wrong.push('another row than the targets was changed');
+    }
     if (wrong.length > 0) await takeStockAgain(name);
     expect(wrong).toEqual([]);
   });
 
   test.each(Object.keys(functions))('calls %s where they may, and nowhere else', async (name) => {
     const wrong: string[] = [];
-    for (const [index, { call, args, told }] of attacksOn(name).entries()) {
-      // What is the same wherever it is aimed is asked once.
-      const answers = new Map<string, Promise<Answer>>();
-      const ask = (body: Row, isUndone: boolean) => {
-        const key = JSON.stringify([body, isUndone]);
-        if (!answers.has(key)) answers.set(key, send({ method: 'POST', path: `rpc/${name}`, body, token: withClaims, isUndone }));
-        return answers.get(key) as Promise<Answer>;
-      };
-      const attack = async (place: Place) => {
+    // What is the same wherever it is aimed is asked once.
+    const asked = new Map<string, SignedAttack>();
+    const aims = attacksOn(name).flatMap(({ call, args, told }, index) =>
+      places.map((place) => {
         const scope = { community_id: idOf(place), organization_id: idOf(organizationOf[place]) };
         const isAllowed = call(actor, scope, world);
-        const { status, message, rows } = await ask(args(place), isAllowed);
-        if (isAllowed !== status < 300) wrong.push(`attack ${index + 1} in ${place}: ${status} ${message} (${isAllowed ? 'is allowed' : 'is not allowed'})`);
-        if (isAllowed && name === 'my_permissions') expect([...rows].sort()).toEqual(permissionsIn(world, actor, place, unitPermissions));
-        if (isAllowed && told) {
-          const answered = rows.map(told.of).filter((value) => value !== null);
-          expect(answered.sort(), 'what it tells').toEqual(told.expected(actor, scope, world).sort());
-        }
-      };
-      await Promise.all(places.map(attack));
+        const body = args(place);
+        const key = JSON.stringify([index, body, isAllowed]);
+        asked.set(key, { verb: 'call', name, body, asker: withClaims, isUndone: isAllowed });
+        return { index, place, scope, isAllowed, told, key };
+      }),
+    );
+    const answers = await ask([...asked.values()], asksPostgrest(Object.keys(functions), name));
+    const answerTo = new Map([...asked.keys()].map((key, index) => [key, answers[index] as Answer]));
+    for (const { index, place, scope, isAllowed, told, key } of aims) {
+      const { status, message, rows } = answerTo.get(key) as Answer;
+      if (isAllowed !== status < 300) wrong.push(`attack ${index + 1} in ${place}: ${status} ${message} (${isAllowed ? 'is allowed' : 'is not allowed'})`);
+      if (isAllowed && name === 'my_permissions') expect([...rows].sort()).toEqual(permissionsIn(world, actor, place, unitPermissions));
+      if (isAllowed && told) {
+        const answered = rows.map(told.of).filter((value) => value !== null);
+        expect(answered.sort(), 'what it tells').toEqual(told.expected(actor, scope, world).sort());
+      }
     }
     expect(wrong).toEqual([]);
   });
@@ -229,17 +278,36 @@ async function takeStockAgain(name: string): Promise<void> {
   latest = await fingerprint();
 }
 
-type Answer = { status: number; rows: Row[]; message: string };
+type SignedAttack = Attack & { asker: Signed };
+
+/** Asks in the session, and through PostgREST too if told so: the answers must be the same. */
+async function ask(attacks: SignedAttack[], isThroughPostgrest = false): Promise<Answer[]> {
+  const answers = await session.ask(attacks);
+  if (isThroughPostgrest) {
+    const essence = ({ status, message, rows }: Answer) => ({ status: status < 300 ? 'done' : status, message, rows: rows.length });
+    expect((await Promise.all(attacks.map(sendAttack))).map(essence), 'what PostgREST answers').toEqual(answers.map(essence));
+  }
+  return answers;
+}
+
+/** Asks through PostgREST. */
+function sendAttack(attack: SignedAttack): Promise<Answer> {
+  const { verb, name, asker, isUndone = false } = attack;
+  if (verb === 'select') return readAll(name, attack.columns, asker);
+  if (verb === 'call') return send({ method: 'POST', path: `rpc/${name}`, body: attack.body, asker, isUndone });
+  if (verb === 'insert') return send({ method: methods.insert, path: name, body: attack.body, asker, isUndone });
+  const path = `${name}?${query(attack.targets[0] ?? {})}`;
+  return send({ method: methods[verb], path, ...(verb === 'update' && { body: attack.body }), asker, isUndone });
+}
 
 /** Sends a request as the gateway passes an app's on to PostgREST, without the detour; `isUndone` has what it did undone. */
-async function send(request: { method: string; path: string; body?: Row; token?: string; isUndone?: boolean; withArchived?: boolean; range?: string }): Promise<Answer> {
-  const { method, path, body, token, isUndone = false, withArchived = false, range } = request;
+async function send(request: { method: string; path: string; body?: Row; asker?: Signed; isUndone?: boolean; range?: string }): Promise<Answer> {
+  const { method, path, body, asker, isUndone = false, range } = request;
   const wantsRows = method === 'PATCH' || method === 'DELETE';
   const headers = {
-    ...(token !== undefined && { authorization: `Bearer ${token}` }),
+    ...(asker && { authorization: `Bearer ${asker.token}`, ...asker.headers }),
     ...(body && { 'content-type': 'application/json' }),
     ...(range !== undefined && { range }),
-    ...(withArchived && { 'x-archived': 'include' }),
     prefer: [`tx=${isUndone ? 'rollback' : 'commit'}`, `return=${wantsRows ? 'representation' : 'minimal'}`].join(', '),
   };
   const answer = await rest.send(method, `/${path}`, headers, body && JSON.stringify(body));
@@ -254,16 +322,21 @@ async function send(request: { method: string; path: string; body?: Row; token?:
 }
 
 /** Reads a table to its end, page by page. */
-async function readAll(name: string, columns: string[], token: string, withArchived = false): Promise<Answer> {
+async function readAll(name: string, columns: string[], asker: Signed): Promise<Answer> {
   const pageSize = 1000;
-  const select = [...new Set(columns)].join(',');
+  const select = columns.join(',');
   const answer: Answer = { status: 200, rows: [], message: '' };
   for (let from = 0; ; from += pageSize) {
-    const page = await send({ method: 'GET', path: `${name}?select=${select}&order=${select}`, token, withArchived, range: `${from}-${from + pageSize - 1}` });
+    const page = await send({ method: 'GET', path: `${name}?select=${select}&order=${select}`, asker, range: `${from}-${from + pageSize - 1}` });
     if (page.status >= 400) return { ...page, rows: [] };
     answer.rows.push(...page.rows);
     if (page.rows.length < pageSize) return answer;
   }
+}
+
+/** Whether a table or view holds what it held when stock was taken: all of its rows, told by their sum. */
+async function isAsItWas(name: string): Promise<boolean> {
+  return (await sumOf(name)) === sumsOf.get(name);
 }
 
 /** Some rows and the number of all, as the superuser sees them now. */

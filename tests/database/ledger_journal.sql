@@ -1,7 +1,7 @@
 -- The journal: every entry balances, is complete, is never changed, and is refused whole or stored whole.
 
 begin;
-select plan(121);
+select plan(132);
 
 select tests.create_community('Alder'), tests.create_community('Cedar');
 select tests.create_unit('1', 'Alder'), tests.create_unit('2', 'Alder'), tests.create_unit('9', 'Cedar');
@@ -122,7 +122,15 @@ from (values
   ('select pg_temp.raw(''e'', 1, 5); select pg_temp.raw_line(''e'', 5, fund => ''RES'')', 'PT422', 'account_refused', 'accounts are of the posting''s fund'),
   ('select pg_temp.raw(''e'', 1, 5); select pg_temp.raw_line(''e'', 5, debit => ''cedar.bank'')', 'PT422', 'account_refused', 'and community'),
   ('select pg_temp.raw(''e'', 1, 5, ''reversal'')', '23514', null, 'a reversal reverses something'),
-  ('select pg_temp.raw(''e'', 1, 5, key => ''k'')', '23514', null, 'a key stands for a request')
+  ('select pg_temp.raw(''e'', 1, 5, key => ''k'')', '23514', null, 'a key stands for a request'),
+  ('select pg_temp.raw(''e'', 1, 5); select pg_temp.raw_line(''e'', -5)', '23514', null, 'an amount is above zero'),
+  ('select pg_temp.raw(''e'', 1, 5); select pg_temp.raw_line(''e'', ''NaN'')', '23514', null, 'and a number'),
+  ('select pg_temp.raw(''e'', 1, 1e15); select pg_temp.raw_line(''e'', 1e15)', '23514', null, 'below 10^15'),
+  ('select pg_temp.raw(''e'', 1, 5.001); select pg_temp.raw_line(''e'', 5.001)', '23514', null, 'of the decimals of the books'),
+  ('select pg_temp.raw(''e'', 1, 5); select pg_temp.raw_line(''e'', 5, credit => ''oper.bank'')', '23514', null, 'between two accounts'),
+  ('select pg_temp.raw('' padded '', 1, 5)', '23514', null, 'an entry says what happened, without spaces around it'),
+  ('select pg_temp.raw(repeat(''x'', 501), 1, 5)', '23514', null, 'in 500 characters'),
+  ('insert into public.journal_entries (description, community_id, kind, effective_on, posting_count, total, document_kind) values (''Half'', tests.id(''Alder''), ''manual'', ''2026-02-01'', 1, 1, ''expense'')', '23514', null, 'a document has a kind and an id')
 ) v (sql, state, token, what);
 select throws_ok(format($$select pg_temp.raw_line(%L, 5)$$, 'x'), '23503', null, 'a later statement finds no way in either');
 select throws_ok($$insert into public.postings (journal_entry_id, community_id, fund_id, decimals, effective_on, debit_account_id, credit_account_id, amount) select journal_entry_id, community_id, fund_id, decimals, effective_on, debit_account_id, credit_account_id, amount from public.postings where journal_entry_id = tests.kept('first')::uuid$$,
@@ -149,6 +157,9 @@ from (values
   ('select pg_temp.raw(''e'', 1, 5); select pg_temp.raw_charge(''e'', 5, fund => ''RES'')', 'PT422', 'account_refused', 'in a fund that is not the account''s'),
   ('select pg_temp.raw(''e'', 1, 0); select pg_temp.raw_charge(''e'', 0)', '23514', null, 'of nothing'),
   ('select pg_temp.raw(''e'', 1, 5); select pg_temp.raw_charge(''e'', 5, memo => '''')', '23514', null, 'or with an empty memo'),
+  ('select pg_temp.raw(''e'', 1, 5.001); select pg_temp.raw_charge(''e'', 5.001)', '23514', null, 'or of more decimals than the books have'),
+  ('select pg_temp.raw(''e'', 1, 1e15); select pg_temp.raw_charge(''e'', 1e15)', '23514', null, 'or too large'),
+  ('select pg_temp.raw(''e'', 1, ''NaN''); select pg_temp.raw_charge(''e'', ''NaN'')', '23514', null, 'or of no number'),
   ('update public.accounts set status = ''inactive'' where id = pg_temp.acc(''oper.receivable''); select pg_temp.raw(''e'', 1, 5); select pg_temp.raw_charge(''e'', 5)', 'PT409', 'account_inactive', 'out of use, on its own side'),
   ('update public.accounts set status = ''inactive'' where id = pg_temp.acc(''oper.assessment_income''); select pg_temp.raw(''e'', 1, 5); select pg_temp.raw_charge(''e'', 5)', 'PT409', 'account_inactive', 'or on the other'),
   ('insert into public.journal_entries (id, description, community_id, kind, effective_on, posting_count, total) values (tests.kept(''charge'')::uuid, ''Again'', tests.id(''Cedar''), ''manual'', ''2026-02-01'', 1, 40)', 'PT422', 'entry_incomplete', 'an entry of another community that takes an id which there is finds no postings'),

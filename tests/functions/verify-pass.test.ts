@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
-import { environment, type Rest, rest } from "../../functions/_shared/database.ts";
+import { type AnonymousSession, anonymousSession } from "../../functions/_shared/anonymous-session.ts";
+import { environment } from "../../functions/_shared/environment.ts";
 import { ApiError } from "../../functions/_shared/errors.ts";
-import { decideAt } from "../../functions/verify-pass/decide.ts";
+import { decideBy } from "../../functions/verify-pass/decide.ts";
 import { type Asker, type Question, verifyPass } from "../../functions/verify-pass/handler.ts";
 
 const point = "01990000-0000-7000-8000-000000000001";
@@ -11,6 +12,11 @@ const granted = '{"outcome":"granted","reason":null,"log_id":1}';
 
 /** Says that it is the project itself, and is signed by nobody. */
 const unsignedServiceRole = `Bearer ${btoa('{"alg":"none"}')}.${btoa('{"role":"service_role"}')}.`.replaceAll("=", "");
+
+/** What of an asker is known. */
+const said = (asker: Asker) => JSON.parse(JSON.stringify(asker)) as Asker;
+/** The same without the program that asks. */
+const who = ({ userAgent: _, ...asker }: Asker) => said(asker);
 
 type Call = (body: unknown, headers?: Record<string, string>) => Promise<Response>;
 
@@ -50,7 +56,7 @@ Deno.test("what was scanned is asked of the database as it was read, by whoever 
       "x-device-key": deviceKey,
     })).body?.cancel();
     await (await call({ access_point_id: point, card: "77" })).body?.cancel();
-  }, (asker, question) => Promise.resolve((asked.push([asker, question]), granted)));
+  }, (asker, question) => Promise.resolve((asked.push([who(asker), question]), granted)));
   assert.deepEqual(asked, [
     [{ authorization: jwt }, {
       access_point_id: point,
@@ -87,6 +93,7 @@ Deno.test("who shows neither a JWT nor a key of a device asks nothing", async ()
       { authorization: "Basic YTpi" },
       { authorization: "Bearer sb_publishable_x" },
       { "x-device-key": "A".repeat(7000) },
+      { "x-device-key": "vd_\u00e9" },
     ];
     for (const headers of strangers) {
       const response = await call({ access_point_id: point, pass: "x" }, headers);
@@ -108,6 +115,9 @@ Deno.test("a body that is none is a 400 that names the field, before anybody is 
         [{ access_point_id: point }, /exactly one/],
         [{ access_point_id: point, pass: "x", code: "1" }, /exactly one/],
         [{ access_point_id: point, pass: "" }, /pass/],
+        [{ access_point_id: point, pass: "a\u0000b" }, /pass: no text/],
+        [`{"access_point_id":"${point}","code":"\\ud800"}`, /code: no text/],
+        [{ access_point_id: point, pass: "x", note: "\u0000" }, /note: no text/],
         [{ access_point_id: point, pass: "x", direction: "both" }, /direction/],
         [{ access_point_id: point, pass: "x", nonce: "n".repeat(65) }, /nonce/],
         [{ access_point_id: point, pass: "x", scanned_at: "yesterday" }, /scanned_at/],
@@ -147,77 +157,130 @@ Deno.test("what the database refuses keeps its status and token", async () => {
 Deno.test("from where a gate asks goes along, for the audit log, and makes nobody an asker", async () => {
   const askers: Asker[] = [];
   await withFunction(async (call) => {
-    const address = { "x-forwarded-for": "192.0.2.7" };
+    const address = { "x-forwarded-for": "192.0.2.7", "user-agent": "Gate 1.2" };
     await (await call({ access_point_id: point, pass: "x" }, { "x-device-key": deviceKey, ...address })).body?.cancel();
     await (await call({ access_point_id: point, pass: "x" }, {
       "x-device-key": deviceKey,
       "x-forwarded-for": "1".repeat(201),
+      "user-agent": "\u00e9".repeat(3),
     }))
       .body?.cancel();
     const nobody = await call({ access_point_id: point, pass: "x" }, address);
     assert.equal(nobody.status, 401);
     await nobody.body?.cancel();
   }, (asker) => Promise.resolve((askers.push(asker), granted)));
-  assert.deepEqual(askers, [{ deviceKey, forwardedFor: "192.0.2.7" }, { deviceKey }]);
+  assert.deepEqual(askers.map(said), [{ deviceKey, forwardedFor: "192.0.2.7", userAgent: "Gate 1.2" }, { deviceKey }]);
 });
 
-// Each way leads to the stack of this run.
-const straight: Rest = { url: environment("POSTGREST_URL"), headers: {} };
-const throughGateway: Rest = {
-  url: `${environment("SUPABASE_URL")}/rest/v1`,
-  headers: { apikey: environment("SUPABASE_ANON_KEY") },
+// Both ways lead to the stack of this run.
+const anonKey = environment("SUPABASE_ANON_KEY");
+const rest = { url: `${environment("SUPABASE_URL")}/rest/v1`, anonKey };
+const none: AnonymousSession = { ask: () => Promise.resolve(undefined), close: () => Promise.resolve() };
+const question: Question = { access_point_id: point, method: "qr", credential: "x" };
+
+/** A session that is open. */
+async function opened(): Promise<AnonymousSession> {
+  const session = anonymousSession(environment("SUPABASE_DB_URL"));
+  while (await session.ask("select 'x' as answer where current_setting('role') = 'anon'", []) === undefined) {
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+  return session;
+}
+
+const refused = async (answer: Promise<string>) => {
+  const error = await answer.then(() => undefined, (error: unknown) => error);
+  assert.ok(error instanceof ApiError, String(error));
+  return error.toJSON();
 };
 
-Deno.test("PostgREST is asked straight where the installation says where it is, and through the gateway where it does not", () => {
-  assert.deepEqual(rest(), straight);
-  Deno.env.delete("POSTGREST_URL");
+Deno.test("PostgREST finds out who asks and refuses strangers", async () => {
+  const decide = decideBy({ session: none, rest });
+  const refusal = async (asker: Asker) => {
+    const { code, message } = await refused(decide(asker, question));
+    return [code, message];
+  };
+  assert.deepEqual(await refusal({ deviceKey }), ["PT401", "device_unknown"]);
+  assert.deepEqual(await refusal({ authorization: jwt }), ["PT401", "invalid_jwt"]);
+  assert.deepEqual(await refusal({ authorization: jwt, deviceKey }), ["PT401", "invalid_jwt"]);
+  assert.deepEqual(await refusal({ authorization: unsignedServiceRole }), ["PT401", "invalid_jwt"]);
+  assert.deepEqual(await refusal({}), ["PT401", "device_unknown"]);
+});
+
+Deno.test("without an address of the database, or with a wrong one, PostgREST is asked", async () => {
+  const original = console.error;
+  console.error = () => {};
   try {
-    assert.deepEqual(rest(), throughGateway);
+    for (const address of [undefined, "postgresql://postgres:x@127.0.0.1:1/postgres"]) {
+      const session = anonymousSession(address);
+      const decide = decideBy({ session, rest });
+      for (let scan = 0; scan < 10; scan += 1) {
+        assert.equal((await refused(decide({ deviceKey }, question))).message, "device_unknown");
+      }
+      await session.close();
+    }
   } finally {
-    Deno.env.set("POSTGREST_URL", straight.url);
+    console.error = original;
   }
 });
 
-for (const [way, to] of Object.entries({ straight, "through the gateway": throughGateway })) {
-  Deno.test(`the database, asked ${way}, finds out who asks and refuses strangers`, async () => {
-    const question: Question = { access_point_id: point, method: "qr", credential: "x" };
-    const refusal = async (asker: Asker) => {
-      const error = await decideAt(to)(asker, question).then(() => undefined, (error: unknown) => error);
-      assert.ok(error instanceof ApiError, String(error));
-      return [error.status, error.message];
-    };
-    assert.deepEqual(await refusal({ deviceKey }), [401, "device_unknown"]);
-    assert.deepEqual(await refusal({ authorization: jwt }), [401, "invalid_jwt"]);
-    assert.deepEqual(await refusal({ authorization: jwt, deviceKey }), [401, "invalid_jwt"]);
-    assert.deepEqual(await refusal({ authorization: unsignedServiceRole }), [401, "invalid_jwt"]);
-    assert.deepEqual(await refusal({}), [401, "device_unknown"]);
-  });
-
-  Deno.test(`what is asked ${way} is what was shown, by whom, from where, and nothing more`, async () => {
-    const seen: unknown[] = [];
-    const server = Deno.serve({ port: 0, hostname: "127.0.0.1", onListen: () => {} }, async (request) => {
-      const names = ["apikey", "authorization", "x-device-key", "x-forwarded-for", "accept"];
-      const headers = names.flatMap((name) => request.headers.has(name) ? [[name, request.headers.get(name)]] : []);
-      seen.push([request.method, new URL(request.url).pathname, Object.fromEntries(headers), await request.json()]);
-      return new Response(granted);
-    });
-    try {
-      const question: Question = { access_point_id: point, method: "code", credential: "123456", nonce: "n-1" };
-      const ask = decideAt({ ...to, url: `http://127.0.0.1:${server.addr.port}` });
-      assert.equal(await ask({ deviceKey, forwardedFor: "192.0.2.7" }, question), granted);
-      assert.equal(await ask({ authorization: jwt }, question), granted);
-      const always = { ...to.headers, accept: "application/vnd.pgrst.object+json" };
-      assert.deepEqual(seen, [
-        [
-          "POST",
-          "/rpc/decide_access",
-          { ...always, "x-device-key": deviceKey, "x-forwarded-for": "192.0.2.7" },
-          question,
-        ],
-        ["POST", "/rpc/decide_access", { ...always, authorization: jwt }, question],
-      ]);
-    } finally {
-      await server.shutdown();
+Deno.test("the database itself refuses in the same words as through PostgREST", async () => {
+  const session = await opened();
+  try {
+    // An address where nobody is: what is answered comes from the session.
+    const itself = decideBy({ session, rest: { ...rest, url: "http://127.0.0.1:1" } });
+    const postgrest = decideBy({ session: none, rest });
+    const wrong: [Asker, Partial<Question>][] = [
+      [{ deviceKey }, {}],
+      [{ deviceKey: "vd_'; select 1 --" }, {}],
+      [{ deviceKey, userAgent: 'Gate "7" \\', forwardedFor: "192.0.2.7" }, { nonce: "n" }],
+      [{ deviceKey }, { credential: " " }],
+      [{ deviceKey }, { nonce: "\u00e9" }],
+      [{ deviceKey }, { scanned_at: "2999-01-01T00:00:00Z" }],
+    ];
+    for (const [asker, more] of wrong) {
+      const asked = { ...question, ...more };
+      assert.deepEqual(await refused(itself(asker, asked)), await refused(postgrest(asker, asked)));
     }
+  } finally {
+    await session.close();
+  }
+});
+
+Deno.test("who brings no user's JWT is answered by the database itself, and by PostgREST where there is no session", async () => {
+  const asked: string[] = [];
+  const session = (answer?: string): AnonymousSession => ({
+    ...none,
+    ask(_, [headers]) {
+      asked.push(`session ${headers}`);
+      return Promise.resolve(answer);
+    },
   });
-}
+  const server = Deno.serve({ port: 0, hostname: "127.0.0.1", onListen: () => {} }, async (request) => {
+    const names = ["apikey", "authorization", "x-device-key", "x-forwarded-for", "user-agent", "accept"];
+    const headers = names.flatMap((name) => request.headers.has(name) ? [[name, request.headers.get(name)]] : []);
+    assert.deepEqual([request.method, new URL(request.url).pathname], ["POST", "/rpc/decide_access"]);
+    assert.deepEqual(await request.json(), question);
+    asked.push(`rest ${JSON.stringify(Object.fromEntries(headers))}`);
+    return new Response(granted);
+  });
+  try {
+    const to = { url: `http://127.0.0.1:${server.addr.port}`, anonKey };
+    const told = { "x-device-key": deviceKey, "x-forwarded-for": "192.0.2.7", "user-agent": "Gate" };
+    const device: Asker = { deviceKey, forwardedFor: "192.0.2.7", userAgent: "Gate" };
+    const always = { apikey: anonKey, accept: "application/vnd.pgrst.object+json" };
+    const logOf = async (session: AnonymousSession, asker: Asker) => {
+      assert.equal(await decideBy({ session, rest: to })(asker, question), granted);
+      return asked.splice(0).map((line) => [line.split(" ")[0], JSON.parse(line.slice(line.indexOf(" ")))]);
+    };
+    assert.deepEqual(await logOf(session(granted), device), [["session", told]]);
+    // What supabase-js sends for nobody is nobody's.
+    const withKey = { ...device, authorization: `Bearer ${anonKey}` };
+    assert.deepEqual(await logOf(session(granted), withKey), [["session", told]]);
+    assert.deepEqual(await logOf(session(), device), [["session", told], ["rest", { ...always, ...told }]]);
+    assert.deepEqual(await logOf(session(granted), { ...device, authorization: jwt }), [
+      ["rest", { ...always, ...told, authorization: jwt }],
+    ]);
+  } finally {
+    await server.shutdown();
+  }
+});
