@@ -350,14 +350,15 @@ create trigger _500_all_delete after delete on public.communities
 create trigger _500_all_moved after update of organization_id on public.communities for each statement execute function app.tg_communities__all();
 
 -- What policies ask first --------------------------------------------------------------------------------------------
--- Views and no functions: they become a part of the plan of the statement, which is looked up as a key is and calls nothing. What is
+-- Views and no functions: they become a part of the plan of the statement, which is looked up as a key is and calls nothing. Every function
+-- in them, and every node of their plans, is made ready for each statement, used or not; hence current_timestamp, which is none. What is
 -- kept for the session answers nearly always. Not for the API: app is not exposed, and they show a caller nothing but the caller's own.
 
 create view app.gate as
 select coalesce(
   (
     -- Flat, where it is long: else whoever compares row by row unpacks it for each.
-    select case when k.communities is null then (select l.ids || '{}' from private.all_communities l) else k.communities end
+    select coalesce(k.communities, (select l.ids || '{}' from private.all_communities l))
     from private.session_access k
     -- The claims of the role that all policies are for; whom else to believe, my_communities knows. In a query of its own, to be read once,
     -- and in one within, to be parsed once for both.
@@ -365,7 +366,7 @@ select coalesce(
         select c.claims ->> 'session_id', c.claims ->> 'sub'
         from (select nullif(current_setting('request.jwt.claims', true), '')::json as claims offset 0) c
         where current_setting('role') = 'authenticated')
-      and k.stale_at > now()
+      and k.stale_at > current_timestamp
   ),
   app.my_communities()
 ) as communities;
@@ -378,7 +379,7 @@ create view app.held_everywhere as
 select k.held_everywhere as permissions
 from private.session_access k
 where k.session_key = (select nullif(current_setting('request.jwt.claims', true), '')::json ->> 'session_id' where current_setting('role') = 'authenticated')
-  and k.stale_at > now();
+  and k.stale_at > current_timestamp;
 
 comment on view app.held_everywhere is
   'At most one row: the permissions that the caller is known to hold in every community of app.gate, so that a policy need not make a set of them. What is in it is sure; what is not, communities_with is asked. '
