@@ -37,7 +37,8 @@ export async function createAttackSession(url: string, adminSql: Sql): Promise<{
   const searchPath = [...schemas, ...more].map((schema) => pg.escapeIdentifier(schema)).join(', ');
   const client = new pg.Client({ connectionString: url });
   await client.connect();
-  await client.query('set plan_cache_mode = force_generic_plan');
+  // The time that the login gives a statement is for one request, and not for a test's.
+  await client.query('set plan_cache_mode = force_generic_plan; set statement_timeout = 0');
 
   // What is asked alike is one prepared statement. One that could not be prepared is tried again, and answers the same.
   const statements = new Map<string, { called: string; isPrepared: boolean }>();
