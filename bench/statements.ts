@@ -45,6 +45,12 @@ export const statements: Bench = {
         const found = await caller.query('select * from public.verify_ledger($1)', [community]);
         if (found.rows.length > 0) throw new Error(`The books of the benchmark are not sound: ${JSON.stringify(found.rows[0])}`);
         figures.push(reported(`verify_ledger ${among}`, { floor: times.floor, measured: await time(ask('select * from public.verify_ledger($1)')) }));
+        progress('sealing them, and verifying again');
+        await owner.query('select app.seal_ledger($1)', [community]);
+        await withClient(urls.superuser, (client) => client.query('analyze private.sealed_entries'));
+        const forged = await caller.query('select * from public.verify_ledger($1)', [community]);
+        if (forged.rows.length > 0) throw new Error(`The seals of the benchmark are not sound: ${JSON.stringify(forged.rows[0])}`);
+        figures.push(reported(`verify_ledger ${among}, all of them sealed`, { floor: times.floor, measured: await time(ask('select * from public.verify_ledger($1)')) }));
         progress('closing two years');
         await withClient(urls.owner, (client) => client.query(`select public.close_period($1, y::date) from unnest(array['2022-12-31', '2023-12-31']) y`, [community]));
         const closed = await interleave(

@@ -70,19 +70,9 @@ export function anonymousSession(
 
   async function open(address: string): Promise<void> {
     state = "opening";
-    const sql: Sql = postgres(address, {
-      max: 1,
-      ssl: "prefer",
-      connect_timeout: 10,
-      idle_timeout: 0,
-      max_lifetime: 0,
-      fetch_types: false,
-      onnotice: () => {},
-      onclose: () => void end(sql),
-      connection: { application_name: "vicinia functions", role: "anon" },
-    });
-    session = sql;
+    let sql: Sql | undefined;
     try {
+      sql = session = connect(address);
       const [opened] = await sql<{ role: string }[]>`
         select current_setting('role') as role, array(
           select set_config(s.name, substr(c, strpos(c, '=') + 1), false)
@@ -100,8 +90,26 @@ export function anonymousSession(
     } catch (error) {
       notBefore = performance.now() + retryMs;
       log("error", "no_session", { reason: String(error) });
-      await end(sql);
+      if (sql) await end(sql);
+      else state = "none";
     }
+  }
+
+  function connect(address: string): Sql {
+    // Said here: what the driver would say has the password in it.
+    if (!URL.canParse(address)) throw new Error("SUPABASE_DB_URL is no address");
+    const sql: Sql = postgres(address, {
+      max: 1,
+      ssl: "prefer",
+      connect_timeout: 10,
+      idle_timeout: 0,
+      max_lifetime: 0,
+      fetch_types: false,
+      onnotice: () => {},
+      onclose: () => void end(sql),
+      connection: { application_name: "vicinia functions", role: "anon" },
+    });
+    return sql;
   }
 
   /** Ends the session unless something else happens to it first. */

@@ -3,7 +3,7 @@
 -- Purpose     The caller of a request, their session, and their roles: as last computed, as the token tells, or as the tables have
 --             them. The helpers that policies ask stand on it (topic permissions).
 -- Tables      private.user_access (each user's live version, and the access known for one), private.session_access (the same as policies ask
---             for it, by the session of the token)
+--             for it, by the session of the token), private.access_versions (what else that was made from)
 -- Invariants  What is known of a user's access is used only while (1) it was computed for the live version and (2) no date has
 --             changed the access since. So are the claims in a token, unless something was left out of them (`truncated`). In
 --             every other case, a missing hook included, the tables are read. It makes things fast; it cannot make them wrong.
@@ -11,8 +11,8 @@
 --             there is some (`extras`), and it is looked up.
 --             What is known is written under the row's lock, by a statement that sees all that was committed before the lock
 --             was had; whatever changes a user's access raises the version afterwards. So nothing old is ever taken for new.
---             What is kept for a session goes with it, and with the version, in the transaction that ends either; what it owes to the
---             roles' permissions or to the list of communities counts only while it names the live version of these.
+--             What is kept for a session goes with it, and with the user's version, in the transaction that ends either; and so with the
+--             version of what roles hold, and of the list of communities, as far as it was made from them. So a row that is there is true.
 --             A user whose account is not active has no access, whatever the token says; nor has a token whose session in Auth is
 --             gone: signed out, ended or expired. Where an assurance level is required (topic assurance), a permission is not
 --             held without it.
@@ -59,6 +59,49 @@ comment on column private.user_access.community_roles is
 alter table private.user_access enable row level security;
 create policy user_access_select on private.user_access for select to authenticated using (false);
 
+create table private.access_versions (
+  version bigint not null generated always as identity,
+  source text not null,
+  constraint access_versions_pkey primary key (version),
+  constraint access_versions_source_key unique (source),
+  constraint access_versions_source_check check (source in ('communities', 'holders'))
+);
+
+comment on table private.access_versions is
+  'What is kept for sessions was made from two things that belong to no user; here is the version of each. A change takes the row and everything that refers to it (app.renew_access_version), so that whoever reads what is kept need not compare.';
+comment on column private.access_versions.version is 'Never used twice.';
+comment on column private.access_versions.source is
+  'communities: which there are, and of which organization. holders: which system roles hold a permission, and for which of these a second factor is asked (private.permission_holders).';
+
+alter table private.access_versions enable row level security;
+create policy access_versions_select on private.access_versions for select to authenticated using (false);
+
+insert into private.access_versions (source) values ('communities'), ('holders');
+
+create function app.renew_access_version(source text)
+returns void
+language plpgsql
+volatile
+security definer -- nobody else may write private.access_versions
+set search_path = ''
+as $$
+declare
+  ended bigint;
+begin
+  -- One at a time; the statements after this one see what the one before has made.
+  perform from private.all_communities for no key update;
+  -- Waits for whoever is minting a token by the version; who comes later does not wait, and keeps nothing (app.remember_session).
+  select v.version into ended from private.access_versions v where v.source = renew_access_version.source for update;
+  -- What goes with it, in the order in which app.bump_access locks it.
+  perform from private.session_access k where k.holders_version = ended or k.communities_version = ended order by k.session_id for update;
+  delete from private.access_versions v where v.version = ended;
+  insert into private.access_versions (source) values (renew_access_version.source);
+end;
+$$;
+
+comment on function app.renew_access_version(text) is
+  'A new version of that source, and nothing kept any more that was made from the one before. Called by triggers; locks the row of private.all_communities and then that of the version. Definer: nobody else may write private.access_versions.';
+
 create table private.session_access (
   session_id uuid not null,
   session_key text collate "C" not null generated always as (session_id::text) stored,
@@ -70,10 +113,14 @@ create table private.session_access (
   holders_version bigint not null,
   constraint session_access_pkey primary key (session_id),
   constraint session_access_session_fkey foreign key (session_id) references auth.sessions (id) on delete cascade,
-  constraint session_access_user_fkey foreign key (user_id) references auth.users (id) on delete cascade
+  constraint session_access_user_fkey foreign key (user_id) references auth.users (id) on delete cascade,
+  constraint session_access_communities_version_fkey foreign key (communities_version) references private.access_versions (version) on delete cascade,
+  constraint session_access_holders_version_fkey foreign key (holders_version) references private.access_versions (version) on delete cascade
 ) with (toast_tuple_target = 8160);
 
 create index session_access_user_idx on private.session_access (user_id);
+create index session_access_communities_version_idx on private.session_access (communities_version) where communities_version is not null;
+create index session_access_holders_version_idx on private.session_access (holders_version);
 
 -- One for each session, as the id is. By hash: a scan of a B-tree keeps 27 kB while it lasts, and there are two in every statement.
 create index session_access_key_idx on private.session_access using hash (session_key);
@@ -82,15 +129,15 @@ create index session_access_key_idx on private.session_access using hash (sessio
 alter table private.session_access alter column communities set storage external;
 
 comment on table private.session_access is
-  'What policies ask first, by the session that a token names, so that one row answers whether it lives, whose it is and what is held. Written by app.remember_session when a token is minted; goes with the session and with the live version.';
+  'What policies ask first, by the session that a token names, so that one row answers whether it lives, whose it is and what is held. Written by app.remember_session when a token is minted; goes with the session, with the user''s live version, and with the versions of what else it was made from.';
 comment on column private.session_access.session_id is 'The session in Auth.';
 comment on column private.session_access.session_key is 'The same as a token has it: found without asking whether the text is an id.';
 comment on column private.session_access.user_id is 'The user whose session it is.';
 comment on column private.session_access.stale_at is 'From this moment on the row is not used: what is known of the user is stale, or the session has expired.';
 comment on column private.session_access.communities is 'The gate, my_communities; null: all there are (private.all_communities).';
-comment on column private.session_access.communities_version is 'The version of the list of all communities that the gate was made from; null: it does not depend on it.';
+comment on column private.session_access.communities_version is 'The version of the list of all communities that the gate was made from; the row goes with it. Null: it does not depend on it.';
 comment on column private.session_access.held_everywhere is 'The permissions that are held in every community of the gate, and in no other.';
-comment on column private.session_access.holders_version is 'The version of private.permission_holders that the row was made from; with any other than the live one it is not used.';
+comment on column private.session_access.holders_version is 'The version of private.permission_holders that the row was made from; the row goes with it.';
 
 alter table private.session_access enable row level security;
 create policy session_access_select on private.session_access for select to authenticated using (false);
@@ -278,11 +325,21 @@ volatile
 security definer -- nobody else may write private.session_access
 set search_path = ''
 as $$
+declare
+  of_holders bigint;
+  of_communities bigint;
 begin
   if not pg_input_is_valid(session, 'uuid') then
     return;
   end if;
-  -- One statement, and so one moment: what is known, who holds what, and which communities there are, each with its version.
+  -- Whoever changes what roles hold, or the list of communities, has taken the version already or waits for us; the statement after these
+  -- sees whatever was committed before.
+  select v.version into of_holders from private.access_versions v where v.source = 'holders' for key share skip locked;
+  if of_holders is null then
+    return;
+  end if;
+  select v.version into of_communities from private.access_versions v where v.source = 'communities' for key share skip locked;
+  -- One statement, and so one moment: what is known, who holds what, and which communities there are.
   insert into private.session_access (session_id, user_id, stale_at, communities, communities_version, held_everywhere, holders_version)
   select s.id, a.user_id, least(a.stale_at, s.not_after),
     case
@@ -293,7 +350,7 @@ begin
         select c::uuid from jsonb_object_keys(a.access -> 'communities') c)
       else a.communities
     end,
-    case when w.is_of_organizations and not w.reaches_all then l.version end,
+    case when w.is_of_organizations and not w.reaches_all then of_communities end,
     array(
       select h.permission_key
       from private.permission_holders h
@@ -304,15 +361,15 @@ begin
           and coalesce(a.community_roles && h.community_roles, true)
           and coalesce(a.organization_roles && h.organization_roles, true)
       end),
-    l.holders_version
+    of_holders
   from private.user_access a
   join auth.sessions s on s.user_id = a.user_id
-  cross join private.all_communities l
   cross join lateral (
     select a.access -> 'organizations' <> '{}' as is_of_organizations,
       exists (select from private.permission_holders h where h.permission_key = 'communities.read' and a.site_roles && h.site_roles) as reaches_all
   ) w
   where a.user_id = subject and a.known_version = a.version and s.id = session::uuid and (w.reaches_all or not a.access ? 'extras')
+    and (w.reaches_all or not w.is_of_organizations or of_communities is not null)
   for share of s skip locked
   on conflict on constraint session_access_pkey do update
   set stale_at = excluded.stale_at, communities = excluded.communities, communities_version = excluded.communities_version,
@@ -321,7 +378,7 @@ end;
 $$;
 
 comment on function app.remember_session(uuid, text) is
-  'Keeps what app.refresh_access has just found, under its lock, for the session of the token that is being minted; nothing for a session that another transaction is ending, nor for whoever has more than plain roles: '
+  'Keeps what app.refresh_access has just found, under its lock, for the session of the token that is being minted; nothing for a session that another transaction is ending, nor while one changes what it is made from, nor for whoever has more than plain roles: '
   'that depends on the hour. Definer: nobody else may write private.session_access; not executable by API roles.';
 
 create function app.tg_sessions__access()

@@ -146,9 +146,8 @@ declare
 begin
   -- Nearly everybody: what is kept for the session.
   known := (
-    select case when k.communities is null then l.ids when k.communities_version is null or k.communities_version = l.version then k.communities end
+    select case when k.communities is null then (select l.ids from private.all_communities l) else k.communities end
     from private.session_access k
-    join private.all_communities l on l.holders_version = k.holders_version
     where k.session_key = key and k.user_id::text = subject and k.stale_at > now());
   if known is not null then
     return known;
@@ -264,9 +263,8 @@ declare
   known uuid[];
 begin
   known := (
-    select case when k.communities is null then l.ids when k.communities_version is null or k.communities_version = l.version then k.communities end
+    select case when k.communities is null then (select l.ids from private.all_communities l) else k.communities end
     from private.session_access k
-    join private.all_communities l on l.holders_version = k.holders_version
     where k.session_key = key and k.user_id::text = subject and k.stale_at > now() and permission = any (k.held_everywhere));
   if known is not null then
     return known;

@@ -307,8 +307,6 @@ create trigger _500_access after update of deleted_at, time_zone on public.commu
 
 create table private.all_communities (
   is_all boolean not null default true,
-  version bigint not null default 0,
-  holders_version bigint not null default 0,
   ids uuid[] not null,
   constraint all_communities_pkey primary key (is_all),
   constraint all_communities_is_all_check check (is_all)
@@ -318,9 +316,6 @@ alter table private.all_communities alter column ids set storage external;
 
 comment on table private.all_communities is 'One row: the ids of all communities, archived ones included. The gate of a role on the site, which would else be collected for every statement.';
 comment on column private.all_communities.is_all is 'True: there is one row.';
-comment on column private.all_communities.version is 'Grows whenever a community is made, removed or given to another organization: what was made from the list is compared with it.';
-comment on column private.all_communities.holders_version is
-  'Grows whenever system roles are given or lose a permission, or a second factor is asked for one (private.permission_holders). Here, because whoever asks for the one reads the other.';
 comment on column private.all_communities.ids is 'Kept by triggers of public.communities.';
 
 alter table private.all_communities enable row level security;
@@ -337,17 +332,16 @@ as $$
 begin
   -- From the row as it is once it is ours, and not from the table, which does not show what another transaction is adding.
   if tg_op = 'INSERT' then
-    update private.all_communities a set version = a.version + 1, ids = a.ids || array(select n.id from new_rows n);
+    update private.all_communities a set ids = a.ids || array(select n.id from new_rows n);
   elsif tg_op = 'DELETE' then
-    update private.all_communities a set version = a.version + 1, ids = array(select i from unnest(a.ids) i where i not in (select o.id from old_rows o));
-  else
-    update private.all_communities a set version = a.version + 1;
+    update private.all_communities a set ids = array(select i from unnest(a.ids) i where i not in (select o.id from old_rows o));
   end if;
+  perform app.renew_access_version('communities');
   return null;
 end;
 $$;
 
-comment on function app.tg_communities__all() is 'AFTER INSERT, DELETE OR UPDATE of the organization: keeps the list of all communities; who adds one waits for who is adding another. Definer: writes private.all_communities.';
+comment on function app.tg_communities__all() is 'AFTER INSERT, DELETE OR UPDATE of the organization: keeps the list of all communities, and forgets what is kept of it for sessions; who adds one waits for who is adding another. Definer: writes private.all_communities.';
 
 create trigger _500_all_insert after insert on public.communities
   referencing new table as new_rows for each statement execute function app.tg_communities__all();
@@ -362,12 +356,15 @@ create trigger _500_all_moved after update of organization_id on public.communit
 create view app.gate as
 select coalesce(
   (
-    select case when k.communities is null then l.ids when k.communities_version is null or k.communities_version = l.version then k.communities end
+    -- Flat, where it is long: else whoever compares row by row unpacks it for each.
+    select case when k.communities is null then (select l.ids || '{}' from private.all_communities l) else k.communities end
     from private.session_access k
-    join private.all_communities l on l.holders_version = k.holders_version
-    -- The claims of the role that all policies are for; whom else to believe, my_communities knows. In a query of its own, to be read once.
-    where k.session_key = (select nullif(current_setting('request.jwt.claims', true), '')::json ->> 'session_id' where current_setting('role') = 'authenticated')
-      and k.user_id::text = nullif(current_setting('request.jwt.claims', true), '')::json ->> 'sub'
+    -- The claims of the role that all policies are for; whom else to believe, my_communities knows. In a query of its own, to be read once,
+    -- and in one within, to be parsed once for both.
+    where (k.session_key, k.user_id::text) = (
+        select c.claims ->> 'session_id', c.claims ->> 'sub'
+        from (select nullif(current_setting('request.jwt.claims', true), '')::json as claims offset 0) c
+        where current_setting('role') = 'authenticated')
       and k.stale_at > now()
   ),
   app.my_communities()
@@ -381,8 +378,7 @@ create view app.held_everywhere as
 select k.held_everywhere as permissions
 from private.session_access k
 where k.session_key = (select nullif(current_setting('request.jwt.claims', true), '')::json ->> 'session_id' where current_setting('role') = 'authenticated')
-  and k.stale_at > now()
-  and k.holders_version = (select l.holders_version from private.all_communities l);
+  and k.stale_at > now();
 
 comment on view app.held_everywhere is
   'At most one row: the permissions that the caller is known to hold in every community of app.gate, so that a policy need not make a set of them. What is in it is sure; what is not, communities_with is asked. '

@@ -33,17 +33,17 @@ create policy permission_holders_select on private.permission_holders for select
 create function app.tg_permission_holders__version()
 returns trigger
 language plpgsql
-security definer -- writes private.all_communities
+security definer -- forgets what is kept for sessions
 set search_path = ''
 as $$
 begin
-  update private.all_communities l set holders_version = l.holders_version + 1;
+  perform app.renew_access_version('holders');
   return null;
 end;
 $$;
 
 comment on function app.tg_permission_holders__version() is
-  'AFTER a permission appears, disappears, changes its system roles, or takes a second factor or no longer: what sessions are known to hold was made before it, and does not count any more. Definer: writes private.all_communities.';
+  'AFTER a permission appears, disappears, changes its system roles, or takes a second factor or no longer: what sessions are known to hold was made before it, and is forgotten. Definer: renews the version.';
 
 create trigger _500_version_new after insert or delete on private.permission_holders for each row execute function app.tg_permission_holders__version();
 create trigger _500_version after update on private.permission_holders for each row

@@ -405,6 +405,25 @@ $$;
 
 comment on function app.guard_name(regclass, text) is 'What a trigger function written for one table is called: tg_<table>__<task>.';
 
+create function app.over_condition(tracked regclass, row_name text)
+returns text
+language plpgsql
+stable
+set search_path = ''
+as $$
+begin
+  return (
+    select coalesce(
+      replace(regexp_replace(pg_catalog.pg_get_function_sqlbody(p.oid), '^RETURN ', ''), format('(%I).', p.proargnames[1]), row_name || '.'),
+      format('app.is_over(%s)', row_name))
+    from pg_catalog.pg_proc p
+    where p.oid = to_regprocedure(format('app.is_over(%s)', app.qualified(tracked))));
+end;
+$$;
+
+comment on function app.over_condition(regclass, text) is
+  'What app.is_over says of a row of a table, written out: a call in a WHEN clause would plan it anew with every UPDATE. Null for a table whose rows are never history. A test compares it with what is attached.';
+
 create function app.guard_parents(tracked regclass)
 returns void
 language plpgsql
@@ -415,7 +434,8 @@ declare
   body constant text := app.parents_live_body(tracked);
   called constant name := app.guard_name(tracked, 'parents_live');
   table_name constant text := app.qualified(tracked);
-  may_be_over constant boolean := to_regprocedure(format('app.is_over(%s)', table_name)) is not null;
+  was_over constant text := app.over_condition(tracked, 'old');
+  is_over constant text := app.over_condition(tracked, 'new');
   columns text[];
 begin
   if body is null then
@@ -439,10 +459,10 @@ begin
   execute format(
     'create or replace trigger _030_parents_live_again after update%s on %s for each row when (new.deleted_at is null and (old.deleted_at is not null%s%s)) execute function app.%I()',
     -- What makes a row history, or no longer, may be any column.
-    case when not may_be_over then (select ' of ' || string_agg(format('%I', c.name), ', ') from unnest('{deleted_at}' || columns) c (name)) end,
+    case when is_over is null then (select ' of ' || string_agg(format('%I', c.name), ', ') from unnest('{deleted_at}' || columns) c (name)) end,
     table_name,
     (select string_agg(format(' or old.%1$I is distinct from new.%1$I', c.name), '') from unnest(columns) c (name)),
-    case when may_be_over then ' or (app.is_over(old) and not app.is_over(new))' end,
+    ' or (' || was_over || ' is true and ' || is_over || ' is not true)',
     called);
 end;
 $$;

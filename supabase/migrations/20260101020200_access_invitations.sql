@@ -567,24 +567,40 @@ security definer -- reads invitations for the gates
 set search_path = ''
 as $$
 declare
-  given public.visitor_invitations;
   problem text;
 begin
-  select i.* into given from public.visitor_invitations i where i.id = invitation;
-  problem := case
-    when given.id is null or given.deleted_at is not null or given.status = 'cancelled' then 'invitation_cancelled'
-    when moment < given.starts_at then 'not_yet_valid'
-    when moment >= given.ends_at then 'expired'
-    when not app.host_receives(given, moment) then 'host_left' end;
-  -- Null where it names no access points: it is for all.
-  if problem is null and point is not null
-    and (select bool_or(a.access_point_id = point) from public.invitation_access_points a where a.invitation_id = given.id and a.deleted_at is null) is false
-  then
-    problem := 'wrong_access_point';
+  -- One statement, because every gate asks it: app.host_receives is asked for hosts whom what is written out here does not find,
+  -- app.invitation_covers where there are hours.
+  select case
+      when i.deleted_at is not null or i.status = 'cancelled' then 'invitation_cancelled'
+      when moment < i.starts_at then 'not_yet_valid'
+      when moment >= i.ends_at then 'expired'
+      when i.host_resident_id is not null
+        and not exists (
+          select
+          from public.communities c
+          join public.residents r on r.community_id = c.id
+          join public.occupancies o on o.community_id = r.community_id and o.resident_id = any (array[r.id]) and o.unit_id = i.unit_id
+          where c.id = i.community_id and r.id = i.host_resident_id and r.deleted_at is null and r.onboarding <> 'suspended'
+            and o.deleted_at is null and o.starts_on <= (moment at time zone c.time_zone)::date and (o.ends_on is null or o.ends_on >= (moment at time zone c.time_zone)::date)
+            -- app.roles_with, written out.
+            and o.role::text = any ((select h.community_roles from private.permission_holders h where h.permission_key = 'visits.invite_own')::text[])
+            and (o.role = 'tenant' or not exists (
+              select from public.occupancies t
+              where t.community_id = o.community_id and t.unit_id = any (array[o.unit_id]) and t.role = 'tenant' and t.deleted_at is null
+                and t.starts_on <= (moment at time zone c.time_zone)::date and (t.ends_on is null or t.ends_on >= (moment at time zone c.time_zone)::date))))
+        and not app.host_receives(i, moment) then 'host_left'
+      -- Null where it names no access points: it is for all.
+      when point is not null
+        and (select bool_or(a.access_point_id = point) from public.invitation_access_points a where a.invitation_id = i.id and a.deleted_at is null) is false then 'wrong_access_point'
+      when (i.recurrence is not null or i.daily_from is not null) and not app.invitation_covers(i, moment) then 'outside_schedule' end
+  into problem
+  from public.visitor_invitations i
+  where i.id = invitation;
+  if not found then
+    return 'invitation_cancelled';
   end if;
-  return case
-    when problem is not null then problem
-    when not app.invitation_covers(given, moment) then 'outside_schedule' end;
+  return problem;
 end;
 $$;
 

@@ -184,101 +184,87 @@ stable
 set search_path = ''
 as $$
 declare
-  shown_at constant timestamptz := coalesce(moment, now());
-  parts text[];
-  version text;
+  version constant text := left(presented, 2);
+  size constant integer := case version when 'v1' then 34 when 'v2' then 34 when 'r1' then 27 end; -- of the payload, in characters
   payload bytea;
-  signature bytea;
-  key private.pass_keys;
   secret bytea;
-  pass public.passes;
+  found_by record;
   told_step bigint;
   skew interval;
 begin
-  -- What it is. Nothing here calls a helper where it can do without: a call costs more than the signature.
-  if octet_length(presented) <= 200 and presented ~ '^[A-Za-z0-9_.-]*$' then
-    parts := string_to_array(presented, '.');
-  end if;
-  version := parts[1];
-  -- The bits that the last characters have to spare are zero, or several texts would mean one pass.
-  if (concat_ws('.', version, length(parts[2]), length(parts[3]), length(parts[4]), cardinality(parts)) in ('v1.8.34.43.4', 'v2.8.34.86.4', 'r1.8.27.43.4')
-    and strpos(case version when 'r1' then 'AEIMQUYcgkosw048' else 'AQgw' end, right(parts[3], 1)) > 0
-    and strpos(case version when 'v2' then 'AQgw' else 'AEIMQUYcgkosw048' end, right(parts[4], 1)) > 0) is not true
+  -- What it is: letters, three points in their places. Every expression here is made ready anew for each decision, which costs more than the
+  -- signature: so there are few, and no helpers.
+  -- The bits that the last characters have to spare are zero, or several texts would mean one pass. A visitor's payload begins with the byte 1.
+  if (octet_length(presented) <= 200
+    and presented like concat('__.________.', repeat('_', size), '.', repeat('_', case version when 'v2' then 86 else 43 end))
+    and presented ~ '^[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+$'
+    and case size
+      when 27 then strpos('AEIMQUYcgkosw048', substr(presented, 39, 1)) > 0
+      else substr(presented, 13, 1) = 'A' and strpos('QRSTUVWXYZabcdef', substr(presented, 14, 1)) > 0 and strpos('AQgw', substr(presented, 46, 1)) > 0 end
+    and strpos(case version when 'v2' then 'AQgw' else 'AEIMQUYcgkosw048' end, right(presented, 1)) > 0) is not true
   then
     reason := 'malformed_pass';
     return;
   end if;
-  payload := decode(translate(parts[3], '-_', '+/') || case version when 'r1' then '=' else '==' end, 'base64');
-  signature := decode(translate(parts[4], '-_', '+/') || case version when 'v2' then '==' else '=' end, 'base64');
-  if version = 'r1' then
-    pass_id := encode(substr(payload, 1, 16), 'hex')::uuid;
-    told_step := ('x' || encode(substr(payload, 17, 4), 'hex'))::bit(32)::bigint;
-  elsif get_byte(payload, 0) = 1 then
-    pass_id := encode(substr(payload, 2, 16), 'hex')::uuid;
-  else
-    reason := 'malformed_pass';
-    return;
-  end if;
+  payload := decode(translate(substr(presented, 13, size), '-_', '+/') || case size when 27 then '=' else '==' end, 'base64');
+  pass_id := encode(substr(payload, case size when 27 then 1 else 2 end, 16), 'hex')::uuid;
 
-  -- Whose key.
-  select k.* into key from private.pass_keys k where k.kid = parts[2];
-  kid := key.kid;
-  reason := case
-    when key.kid is null or (key.algorithm = 'ed25519') <> (version = 'v2') then 'unknown_key'
-    when key.community_id <> community then 'wrong_community'
-    when key.revoked_at is not null then 'key_revoked' end;
-  if reason is not null then
-    return;
+  -- Whose key, and which pass.
+  select k.kid, k.community_id, k.algorithm, k.vault_secret_id, k.secret, k.revoked_at as key_revoked_at, k.destroyed_at,
+    p.id, p.kind, p.digest, p.starts_at, p.ends_at, num_nonnulls(p.revoked_at, p.deleted_at) > 0 as is_revoked, p.invitation_id, p.guest_id, p.resident_id
+  into found_by
+  from private.pass_keys k
+  left join public.passes p on p.community_id = read_pass.community and p.id = read_pass.pass_id and p.kid = k.kid
+  where k.kid = substr(presented, 4, 8);
+  kid := found_by.kid;
+  if found_by.vault_secret_id is not null and version <> 'v2' then
+    select app.pass_secret(k) into secret from private.pass_keys k where k.kid = read_pass.kid;
   end if;
 
   -- Whether the key signed it. Hashes are compared: comparing bytes ends at the first that differs, and its time says where.
-  select p.* into pass from public.passes p where p.community_id = read_pass.community and p.id = read_pass.pass_id and p.kid = parts[2];
-  if version = 'v2' then
-    if (sha256(convert_to(presented, 'UTF8')) = pass.digest) is not true then
-      reason := 'bad_signature';
-    end if;
-  elsif key.destroyed_at is not null then
-    reason := 'expired'; -- a key is not destroyed before everything under it has
-  else
-    secret := case when key.vault_secret_id is null then decode(key.secret, 'base64') else app.pass_secret(key) end;
-    if version = 'r1' then
-      secret := extensions.hmac(convert_to('resident.' || read_pass.pass_id, 'UTF8'), secret, 'sha256');
-    end if;
-    -- Not true and not unknown: a secret that was lost verifies nothing.
-    if (sha256(extensions.hmac(convert_to(left(presented, -44), 'UTF8'), secret, 'sha256')) = sha256(signature)) is not true then
-      reason := 'bad_signature';
-    elsif pass.id is null then
-      reason := 'unknown_pass';
-    end if;
-  end if;
+  -- Not true and not unknown: a secret that was lost verifies nothing.
+  reason := case
+    when found_by.kid is null or (found_by.algorithm = 'ed25519') <> (version = 'v2') then 'unknown_key'
+    when found_by.community_id <> community then 'wrong_community'
+    when found_by.key_revoked_at is not null then 'key_revoked'
+    when version = 'v2' then case when (sha256(convert_to(presented, 'UTF8')) = found_by.digest) is not true then 'bad_signature' end
+    when found_by.destroyed_at is not null then 'expired' -- a key is not destroyed before everything under it has
+    when (sha256(extensions.hmac(convert_to(left(presented, -44), 'UTF8'),
+        case version
+          when 'r1' then extensions.hmac(convert_to('resident.' || pass_id, 'UTF8'), coalesce(secret, decode(found_by.secret, 'base64')), 'sha256')
+          else coalesce(secret, decode(found_by.secret, 'base64')) end,
+        'sha256'))
+      = sha256(decode(translate(right(presented, 43), '-_', '+/') || '=', 'base64'))) is not true then 'bad_signature'
+    when found_by.id is null then 'unknown_pass' end;
   -- Signed with a key that was stolen: what the key signs here is what was issued, nothing else.
-  if reason is null and ((pass.kind = 'resident') <> (version = 'r1') or (pass.digest is not null) <> (version = 'v2')
-    or (version <> 'r1' and substr(payload, 18, 8) <> int8send((extract(epoch from pass.starts_at)::bigint << 32) | extract(epoch from pass.ends_at)::bigint)))
+  if reason is null and ((found_by.kind = 'resident') <> (version = 'r1') or (found_by.digest is not null) <> (version = 'v2')
+    or (version <> 'r1' and substr(payload, 18, 8) <> int8send((extract(epoch from found_by.starts_at)::bigint << 32) | extract(epoch from found_by.ends_at)::bigint)))
   then
     reason := 'bad_signature';
   end if;
-  if reason is not null and reason <> 'expired' then
+  if reason <> 'expired' then
     return;
   end if;
   -- What a text says of itself is not believed before its signature holds.
-  invitation_id := pass.invitation_id;
-  guest_id := pass.guest_id;
-  resident_id := pass.resident_id;
+  invitation_id := found_by.invitation_id;
+  guest_id := found_by.guest_id;
+  resident_id := found_by.resident_id;
 
   -- Whether it opens something now.
   if reason is not null then
     return;
-  elsif num_nonnulls(pass.revoked_at, pass.deleted_at) > 0 then
+  elsif found_by.is_revoked then
     reason := 'revoked';
-  elsif shown_at < pass.starts_at or shown_at >= pass.ends_at then
+  elsif coalesce(moment, now()) < found_by.starts_at or coalesce(moment, now()) >= found_by.ends_at then
     skew := make_interval(secs => app.setting('security.pass_clock_skew_seconds', community)::integer);
     reason := case
-      when shown_at < pass.starts_at - skew then 'not_yet_valid'
-      when shown_at >= pass.ends_at + skew then 'expired'
+      when coalesce(moment, now()) < found_by.starts_at - skew then 'not_yet_valid'
+      when coalesce(moment, now()) >= found_by.ends_at + skew then 'expired'
     end;
   end if;
   if reason is null and version = 'r1' then
-    if abs(told_step - floor(extract(epoch from shown_at) / 30)) > 1 then
+    told_step := ('x' || encode(substr(payload, 17, 4), 'hex'))::bit(32)::bigint;
+    if abs(told_step - floor(extract(epoch from coalesce(moment, now())) / 30)) > 1 then
       reason := 'stale';
     else
       step := told_step;

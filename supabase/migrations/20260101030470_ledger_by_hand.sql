@@ -12,7 +12,7 @@ create type public.hand_movement as enum ('received', 'applied', 'owed_less', 't
 comment on type public.hand_movement is
   'received: money is said to have come for somebody. applied: what was held paid for something. owed_less: somebody owes less, or is owed more, and no money came. taken_out: money left bank or cash.';
 
-create function app.hand_postings(community uuid)
+create function app.hand_postings(community uuid, from_day date default '-infinity', to_day date default 'infinity')
 returns table (
   entry_id uuid, posting_id uuid, movement public.hand_movement, effective_on date, booked_at timestamptz, amount numeric, fund_id uuid,
   money_account_id uuid, other_account_id uuid, subaccount_id uuid, reversed_on date
@@ -25,7 +25,7 @@ as $$
     select e.id, e.kind, e.effective_on, e.booked_at, r.effective_on as reversed_on
     from public.journal_entries e
     left join public.journal_entries r on r.community_id = e.community_id and r.reverses_id = e.id
-    where e.community_id = community and e.document_kind is null and e.kind in ('manual', 'opening', 'reversal')
+    where e.community_id = community and e.effective_on between from_day and to_day and e.document_kind is null and e.kind in ('manual', 'opening', 'reversal')
   ),
   moves as (
     select e.id, p.id as posting_id, e.kind, e.effective_on, e.booked_at, e.reversed_on, p.amount, p.fund_id, p.debit_account_id, p.credit_account_id, p.debit_subaccount_id, p.credit_subaccount_id,
@@ -57,29 +57,29 @@ as $$
   where t.movement is not null
 $$;
 
-comment on function app.hand_postings(uuid) is
-  'The postings by hand that move what people owe, what is held for them, or bank and cash: which, of whom (subaccount; of taken_out: whose account was debited), between which accounts, and when their entry was taken back. Not executable by API roles.';
+comment on function app.hand_postings(uuid, date, date) is
+  'The postings by hand, of these days, that move what people owe, what is held for them, or bank and cash: which, of whom (subaccount; of taken_out: whose account was debited), between which accounts, and when their entry was taken back. Not executable by API roles.';
 
 -- Of equal amounts, within a month, and not the same person's: what bounced, or was entered anew, explains itself.
-create function app.hand_pairs(community uuid)
+create function app.hand_pairs(community uuid, from_day date default '-infinity', to_day date default 'infinity')
 returns table (posting_id uuid, entry_id uuid, subaccount_id uuid, amount numeric, effective_on date, out_entry_id uuid, out_account_id uuid, out_on date)
 language sql
 stable
 set search_path = ''
 as $$
   with moves as materialized (
-    select h.* from app.hand_postings(community) h where h.reversed_on is null
+    select h.* from app.hand_postings(community, from_day - 31, to_day + 31) h where h.reversed_on is null
   )
   select distinct on (i.posting_id) i.posting_id, i.entry_id, i.subaccount_id, i.amount, i.effective_on, o.entry_id, o.other_account_id, o.effective_on
   from moves i
   join moves o on o.movement = 'taken_out' and o.amount = i.amount and o.effective_on between i.effective_on - 31 and i.effective_on + 31
     and (o.subaccount_id = i.subaccount_id) is not true
-  where i.movement = 'received'
+  where i.movement = 'received' and i.effective_on between from_day and to_day
   order by i.posting_id, abs(o.effective_on - i.effective_on), o.posting_id
 $$;
 
-comment on function app.hand_pairs(uuid) is
-  'What is said by hand to have been received, and for which an entry by hand took as much out of bank or cash within 31 days: together they let somebody owe less, and the bank''s statement would show neither. Not executable by API roles.';
+comment on function app.hand_pairs(uuid, date, date) is
+  'What is said by hand to have been received on these days, and for which an entry by hand took as much out of bank or cash within 31 days: together they let somebody owe less, and the bank''s statement would show neither. Not executable by API roles.';
 
 create function app.movements_by_hand(community uuid, from_day date, to_day date)
 returns table (
@@ -90,6 +90,8 @@ language plpgsql
 stable
 security definer -- names who posted, whose profile the caller may not read
 set search_path = ''
+set jit = off
+set work_mem = '64MB'
 as $$
 declare
   last_day constant date := coalesce(to_day, app.today_in(community));
@@ -102,7 +104,7 @@ begin
   return query
     select h.entry_id, h.posting_id, h.movement, h.effective_on, h.booked_at, h.amount, f.name, concat_ws(' ', a.code, a.name), concat_ws(' / ', b.name, u.number), r.full_name,
       e.description, e.booked_by, w.display_name, e.booked_as, h.reversed_on, k.out_entry_id, s.unit_id, s.resident_id, s.id
-    from app.hand_postings(community) h
+    from app.hand_postings(community, first_day, last_day) h
     join public.journal_entries e on e.id = h.entry_id
     join public.funds f on f.id = h.fund_id
     join public.accounts a on a.id = coalesce(case when h.movement = 'received' then h.money_account_id end, h.other_account_id)
@@ -111,8 +113,7 @@ begin
     left join public.buildings b on b.id = u.building_id
     left join public.residents r on r.id = s.resident_id
     left join public.profiles w on w.id = e.booked_by
-    left join app.hand_pairs(community) k on k.posting_id = h.posting_id
-    where h.effective_on between first_day and last_day
+    left join app.hand_pairs(community, first_day, last_day) k on k.posting_id = h.posting_id
     order by h.effective_on desc, h.booked_at desc, h.posting_id;
 end;
 $$;
@@ -127,6 +128,7 @@ returns table (
 language sql
 stable
 set search_path = ''
+set statement_timeout = '60s' -- PostgREST takes it over for the whole call, in place of the role's 8 seconds
 as $$ select * from app.movements_by_hand(community_id, from_day, to_day) $$;
 
 comment on function public.movements_by_hand(uuid, date, date) is

@@ -110,23 +110,21 @@ language sql
 stable
 set search_path = ''
 as $$
-  with units as (
-    select u.place::integer, u.unit_id, u.amount from unnest(unit_ids, amounts) with ordinality u (unit_id, amount, place)
-  ),
-  liable_on as materialized (
-    select l.*, l.share = 100 and l.starts_on = from_day and l.ends_on = d.last_day as is_alone
-    from (select case when is_prorated then to_day else from_day end as last_day) d
-    cross join lateral app.liability(community, from_day, d.last_day, liable, case when cardinality(unit_ids) <= 10000 then unit_ids end) l
+  with units as materialized (
+    select u.place::integer, u.unit_id, u.amount, l.resident_id, l.starts_on, l.ends_on, l.share,
+      -- A number, as in app.liability. The unit is its party's alone, or nobody's, all the time.
+      (l.unit_id is null or l.share = 100 and l.starts_on = from_day and l.ends_on = d.last_day)::integer as plain
+    from unnest(unit_ids, amounts) with ordinality u (unit_id, amount, place)
+    cross join (select case when is_prorated then to_day else from_day end as last_day) d
+    left join app.liability(community, from_day, case when is_prorated then to_day else from_day end, liable,
+      case when cardinality(unit_ids) <= 10000 then unit_ids end) l on l.unit_id = u.unit_id
   ),
   parts as (
-    select u.place, u.unit_id, u.amount as whole, p.resident_id, p.starts_on, case when is_prorated then p.ends_on else to_day end as ends_on, p.weight
+    select u.place, u.unit_id, u.amount as whole, u.resident_id, min(u.starts_on) as starts_on, case when is_prorated then max(u.ends_on) else to_day end as ends_on,
+      sum(u.share * (u.ends_on - u.starts_on + 1)) as weight
     from units u
-    join (
-      select l.unit_id, l.resident_id, min(l.starts_on) as starts_on, max(l.ends_on) as ends_on, sum(l.share * (l.ends_on - l.starts_on + 1)) as weight
-      from liable_on l
-      where not l.is_alone
-      group by l.unit_id, l.resident_id
-    ) p on p.unit_id = u.unit_id
+    where u.plain = 0
+    group by u.place, u.unit_id, u.amount, u.resident_id
   ),
   exact as (
     select p.*, abs(p.whole) * p.weight / sum(p.weight) over (partition by p.place) as quota
@@ -141,10 +139,7 @@ as $$
   shared as (
     select c.*, (abs(c.whole) - sum(c.floored) over (partition by c.place)) * (10 ^ decimals)::numeric as left_over from cut c
   )
-  select u.place, u.unit_id, l.resident_id, from_day, to_day, u.amount
-  from units u
-  left join liable_on l on l.unit_id = u.unit_id
-  where u.amount <> 0 and (l.unit_id is null or l.is_alone)
+  select u.place, u.unit_id, u.resident_id, from_day, to_day, u.amount from units u where u.amount <> 0 and u.plain = 1
   union all
   select s.place, s.unit_id, s.resident_id, s.starts_on, s.ends_on, a.amount
   from shared s

@@ -213,7 +213,7 @@ begin
     end if;
   end if;
   -- Most have an account already; both for all lines at once.
-  select count(*) filter (where l.amount > 0 and l.amount = round(l.amount, places)) as fine, sum(l.amount) as whole, array_agg(s.id order by l.place) as accounts,
+  select count(*) filter (where l.amount > 0 and min_scale(l.amount) <= places) as fine, sum(l.amount) as whole, array_agg(s.id order by l.place) as accounts,
     array_agg(l.unit_id) filter (where s.id is null) as units, array_agg(l.resident_id) filter (where s.id is null) as residents
   into told
   from unnest(lines) with ordinality l (unit_id, resident_id, amount, starts_on, ends_on, allocation_line_id, description, place)
@@ -240,9 +240,9 @@ begin
       join public.subaccounts s on s.account_id = receivable and s.unit_id = l.unit_id and s.resident_id is not distinct from l.resident_id
       order by l.place);
   end if;
-  -- Postings and charges share their ids, so both come from one list. The ids are counted up from one: each anew would cost more than its row.
+  -- Postings and charges share their ids, so both come from one list. The ids are counted up, eight digits from 10000000: each anew would cost more than its row.
   with charged as materialized (
-    select (series || lpad(to_hex(l.place), 8, '0'))::uuid as id, l.unit_id, l.subaccount_id, round(l.amount, places) as amount, l.allocation_line_id, l.starts_on, l.ends_on,
+    select (series || to_hex(l.place + 268435456))::uuid as id, l.unit_id, l.subaccount_id, round(l.amount, places) as amount, l.allocation_line_id, l.starts_on, l.ends_on,
       coalesce(l.description, common) as description
     from rows from (unnest(lines), unnest(told.accounts)) with ordinality l (unit_id, resident_id, amount, starts_on, ends_on, allocation_line_id, description, subaccount_id, place)
   ),

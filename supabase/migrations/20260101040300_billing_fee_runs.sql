@@ -127,10 +127,6 @@ $$;
 comment on function app.instalment_amounts(public.fees, uuid, uuid, uuid[], numeric[]) is
   'What each unit bears of an instalment, given what it bears of the whole: shared out by what is left of each. The units'' instalments sum to their parts of the whole, and each instalment to its amount, in whichever order they are charged.';
 
-create type app.fee_run_row as (place integer, unit_id uuid, resident_id uuid, starts_on date, ends_on date, amount numeric, allocation_line_id uuid);
-
-comment on type app.fee_run_row is 'A charge of a run that is to be; place: the unit''s among those of the key.';
-
 create function app.shared_allocation(fee public.fees)
 returns uuid
 language sql
@@ -144,8 +140,8 @@ $$;
 
 comment on function app.shared_allocation(public.fees) is 'The allocation that the instalments of a special assessment have in common, once one of them stands.';
 
-create function app.fee_run_rows(fee public.fees, from_day date, to_day date, instalment uuid, allocation uuid)
-returns setof app.fee_run_row
+create function app.fee_run_lines(fee public.fees, from_day date, to_day date, instalment uuid, allocation uuid)
+returns app.charge_line[]
 language plpgsql
 stable
 set search_path = ''
@@ -167,15 +163,24 @@ begin
   if instalment is not null then
     amounts := app.instalment_amounts(fee, instalment, allocation, units, amounts);
   end if;
-  return query
-    select s.place, s.unit_id, s.resident_id, s.starts_on, s.ends_on, s.amount, lines[s.place]
+  return (
+    select array_agg(row(s.unit_id, s.resident_id, s.amount, s.starts_on, s.ends_on, lines[s.place], null)::app.charge_line order by s.place, s.starts_on, s.resident_id)
     from app.split_liable(fee.community_id, from_day, to_day, fee.liable, fee.is_prorated, fee.decimals, units, amounts) s
-    order by s.place, s.starts_on, s.resident_id;
+  );
 end;
 $$;
 
-comment on function app.fee_run_rows(public.fees, date, date, uuid, uuid) is
-  'What a run charges for a period: by an allocation that is written, or, before there is one, by what it would be. The one place of both preview and run.';
+comment on function app.fee_run_lines(public.fees, date, date, uuid, uuid) is
+  'What a run charges for a period, in the order of the units and of who was liable first; null where nobody owes anything. By an allocation that is written, or, before there is one, by what it would be. The one place of both preview and run.';
+
+create function app.fee_run_rows(fee public.fees, from_day date, to_day date, instalment uuid, allocation uuid)
+returns setof app.charge_line
+language sql
+stable
+set search_path = ''
+as $$ select l.* from unnest(app.fee_run_lines(fee, from_day, to_day, instalment, allocation)) l $$;
+
+comment on function app.fee_run_rows(public.fees, date, date, uuid, uuid) is 'app.fee_run_lines, as rows.';
 
 create function app.require_fee_period(fee public.fees, day date)
 returns table (starts_on date, ends_on date, due_on date, instalment_id uuid, number integer)
@@ -213,12 +218,13 @@ begin
   select p.* into period from app.require_fee_period(told, coalesce(day, app.today_in(told.community_id))) p;
   return query
     select r.unit_id, concat_ws(' / ', b.name, u.number), r.resident_id, p.full_name, r.starts_on, r.ends_on, period.due_on, r.amount
-    from app.fee_run_rows(told, period.starts_on, period.ends_on, period.instalment_id,
-      case when period.instalment_id is not null then app.shared_allocation(told) end) r
+    from unnest(app.fee_run_lines(told, period.starts_on, period.ends_on, period.instalment_id,
+      case when period.instalment_id is not null then app.shared_allocation(told) end)) with ordinality
+      r (unit_id, resident_id, amount, starts_on, ends_on, allocation_line_id, description, place)
     join public.units u on u.community_id = told.community_id and u.id = r.unit_id
     left join public.buildings b on b.community_id = u.community_id and b.id = u.building_id
     left join public.residents p on p.community_id = told.community_id and p.id = r.resident_id
-    order by r.place, r.starts_on, r.resident_id;
+    order by r.place;
 end;
 $$;
 
@@ -253,9 +259,7 @@ begin
   if allocation is null then
     allocation := app.allocate(fee.community_id, fee.allocation_key_id, case fee.basis when 'total' then fee.amount end, from_day, to_day, case fee.basis when 'rate' then fee.amount end);
   end if;
-  select array_agg(row(r.unit_id, r.resident_id, r.amount, r.starts_on, r.ends_on, r.allocation_line_id, null)::app.charge_line), coalesce(sum(r.amount), 0)
-  into lines, whole
-  from app.fee_run_rows(fee, from_day, to_day, instalment, allocation) r;
+  lines := app.fee_run_lines(fee, from_day, to_day, instalment, allocation);
   if lines is not null then
     entry := app.post_charges(fee.community_id, fee.fund_id, fee.account_id, 'fee', charged_on, due,
       case
@@ -265,6 +269,7 @@ begin
         else format('%s, %s – %s', fee.name, from_day, to_day) end,
       lines, 'fee_run', run);
   end if;
+  whole := coalesce((select e.total from public.journal_entries e where e.id = entry), 0);
   insert into public.fee_runs (id, community_id, fee_id, starts_on, ends_on, instalment_id, charged_on, due_on, allocation_id, journal_entry_id, charge_count, total)
   values (run, fee.community_id, fee.id, from_day, to_day, instalment, post_fee_run.charged_on, due, allocation, entry, coalesce(cardinality(lines), 0), whole);
   perform app.emit('fee.charged', fee.community_id, jsonb_build_object(

@@ -118,17 +118,31 @@ declare
   all_of_them constant boolean := app.is_trusted() or app.can('ledger.read', community);
 begin
   return query
-    with accounts as (
-      select s.id, s.community_id, s.unit_id, s.resident_id, s.fund_id
+    with recursive accounts as (
+      select s.id, s.community_id, s.unit_id, s.resident_id, s.fund_id, s.account_id
       from public.subaccounts s
       join public.accounts a on a.community_id = s.community_id and a.fund_id = s.fund_id and a.id = s.account_id and a.purpose = 'receivable'
       where s.community_id = community and (only_fund is null or s.fund_id = only_fund)
         and (all_of_them or community = any (app.my_communities()) and s.id in (select app.my_subaccounts()))
     ),
+    -- Two records of one person: what stands in the account of the one that was merged is as old there as it was here.
+    merged as (
+      select r.id, r.merged_into_id from public.residents r where r.community_id = community and r.merged_into_id is not null
+      union
+      select m.id, r.merged_into_id from merged m join public.residents r on r.id = m.merged_into_id and r.community_id = community and r.merged_into_id is not null
+    ),
+    carried as materialized (
+      select a.id, k.id as kept_id
+      from merged m
+      join accounts a on a.resident_id = m.id
+      join accounts k on k.account_id = a.account_id and k.unit_id = a.unit_id and k.resident_id = m.merged_into_id
+      where not exists (select from merged n where n.id = m.merged_into_id)
+    ),
     moved as (
-      select x.subaccount_id, p.journal_entry_id, p.effective_on, x.amount
+      select coalesce(c.kept_id, x.subaccount_id) as subaccount_id, p.journal_entry_id, p.effective_on, x.amount
       from public.postings p
       cross join lateral (values (p.debit_subaccount_id, p.amount), (p.credit_subaccount_id, -p.amount)) x (subaccount_id, amount)
+      left join carried c on c.id = x.subaccount_id
       where p.community_id = community and p.effective_on <= day and x.subaccount_id in (select a.id from accounts a)
     ),
     -- What lowers a charge, or takes such a thing back, belongs to the charge's own entry and not to the oldest debt.
@@ -141,10 +155,11 @@ begin
       where e.community_id = community and (e.reverses_id is not null or j.id is not null)
     ),
     dues as (
-      select c.subaccount_id, c.journal_entry_id, min(c.due_on) as due_on
+      select coalesce(k.kept_id, c.subaccount_id) as subaccount_id, c.journal_entry_id, min(c.due_on) as due_on
       from public.charges c
+      left join carried k on k.id = c.subaccount_id
       where c.community_id = community
-      group by c.subaccount_id, c.journal_entry_id
+      group by 1, 2
     ),
     items as (
       select m.subaccount_id, coalesce(o.item, m.journal_entry_id) as item, sum(m.amount) as amount, min(m.effective_on) as effective_on
@@ -203,7 +218,7 @@ $$;
 
 comment on function public.receivables_aging(uuid, date, uuid) is
   'What is owed in a community as of a day (today, where none is named), by how many days past its due day; one row for each account that is not settled, of all funds or one. Adjustments and reversals lower what they are about, '
-  'everything else the oldest debt first. paid_ahead is below 0: what was paid and nothing is owed for. The columns come to balance, and the balances of a fund to its control account. '
+  'everything else the oldest debt first. Accounts of two records of one person that were merged count as one, as old as they are. paid_ahead is below 0: what was paid and nothing is owed for. The columns come to balance, and the balances of a fund to its control account. '
   'Shows what the caller may see: the own accounts, or all with ledger.read.';
 
 grant execute on function public.account_statement(uuid, date, date), app.receivables_aging(uuid, date, uuid), public.receivables_aging(uuid, date, uuid) to authenticated, service_role;

@@ -360,6 +360,54 @@ test('who mints a token does not wait for a change of roles, and what was comput
   await changing.end();
 });
 
+test('what is kept for a session goes with a change of what roles hold, whichever of the two comes first', async () => {
+  const { id } = await stack.createUser({ email: 'keeper@test.example' });
+  await stack.sql(`select public.grant_role($1, 'technician', community_id => $2)`, [id, communityId]);
+  const client = await stack.client('keeper@test.example');
+  const seen = async () => (await client.from('units').select('id').limit(1)).data?.length;
+  const kept = async () => (await stack.adminSql('select from private.session_access where user_id = $1', [id])).length;
+  const mint = `select app.access_token(jsonb_build_object('user_id', s.user_id, 'claims', jsonb_build_object('session_id', s.id))) #> '{claims,app_metadata,communities}' <> '{}' as has_role
+    from auth.sessions s where s.user_id = '${id}'`;
+  const technician = `(select r.id from public.roles r where r.level = 'community' and r.key = 'technician' and num_nonnulls(r.organization_id, r.community_id) = 0)`;
+  const take = `delete from public.role_permissions where role_id = ${technician} and permission_key = 'units.read'`;
+  const give = `insert into public.role_permissions (role_id, permission_key) values (${technician}, 'units.read')`;
+  expect([await kept(), await seen()]).toEqual([1, 1]);
+
+  const [changing, minting] = [new pg.Client({ connectionString: stack.adminUrl }), new pg.Client({ connectionString: stack.adminUrl })];
+  await Promise.all([changing.connect(), minting.connect()]);
+  try {
+    // The change first: a token is minted without waiting, and nothing is kept for its session.
+    await changing.query('begin');
+    await changing.query(take);
+    expect(await stack.adminSql(mint)).toEqual([{ has_role: true }]);
+    expect(await seen()).toBe(1);
+    await changing.query('commit');
+    expect([await kept(), await seen()]).toEqual([0, 0]);
+
+    // Minting first: the change waits for it, and takes along what it kept.
+    await stack.adminSql(give);
+    await minting.query('begin');
+    await minting.query(mint);
+    const taken = changing.query(take);
+    await minting.query('select');
+    await minting.query('commit');
+    await taken;
+    expect([await kept(), await seen()]).toEqual([0, 0]);
+
+    // A change that cannot see what was kept since it began is refused.
+    await stack.adminSql(give);
+    await changing.query('begin isolation level repeatable read');
+    await changing.query('select count(*) from private.session_access');
+    await stack.adminSql(mint);
+    expect([await kept(), await seen()]).toEqual([1, 1]);
+    await expect(changing.query(take)).rejects.toMatchObject({ code: '40001' });
+    await changing.query('rollback');
+    expect([await kept(), await seen()]).toEqual([1, 1]);
+  } finally {
+    await Promise.all([changing.end(), minting.end()]);
+  }
+});
+
 test('of communities that are made at once, each is in the gate of a role on the site', async () => {
   const [home] = await stack.sql<{ organization_id: string }>(`select organization_id from public.communities where id = $1`, [communityId]);
   const superadmin = await stack.client('superadmin@demo.example');

@@ -65,6 +65,7 @@ async function opened(): Promise<void> {
 
 /** What is scanned by `work` is asked of the database itself. */
 async function itself<T>(work: () => Promise<T>): Promise<T> {
+  if ((await sessions()).length === 0) await opened();
   const [before] = await sessions();
   const result = await work();
   const [after] = await sessions();

@@ -1,7 +1,7 @@
 -- The account of a unit's people: statements add up, ages come to balances, and nobody reads another's.
 
 begin;
-select plan(33);
+select plan(41);
 
 select setseed(0.4207);
 select tests.create_community('Alder'), tests.create_community('Cedar');
@@ -157,6 +157,25 @@ select tests.as_studio();
 select tests.keep('mine', string_agg(a.balance || ' ' || a.not_due || ' ' || a.days_over_90, ', ' order by a.balance)) from public.receivables_aging(tests.id('Alder')) a where a.unit_id = tests.id('1');
 select tests.authenticate_as('ana');
 select is((select string_agg(a.balance || ' ' || a.not_due || ' ' || a.days_over_90, ', ' order by a.balance) from public.receivables_aging(tests.id('Alder')) a), tests.kept('mine'), 'but the same as the accountant does of hers');
+
+-- Two records of one person ---------------------------------------------------------------------------------------------
+
+select tests.as_studio();
+select tests.create_unit('4', 'Alder');
+select tests.create_resident(r, 'Alder') from unnest(array['Eva', 'Eva P.', 'Eva Popova']) r;
+select tests.keep('oldest', pg_temp.charge('fund', '4', 'Eva', 100, 200, 10)), pg_temp.charge('fund', '4', 'Eva P.', 50, 5, 10);
+select lives_ok($$select public.merge_residents(tests.id('Eva P.'), tests.id('Eva'), 'The same person')$$, '(two records of one person become one)');
+select is(pg_temp.aged('4'), '150 50 0 0 0 100 0', 'what was owed is as old as it was');
+select is(pg_temp.aged('4', current_date - 100), '100 0 0 0 100 0 0', 'as of an earlier day, too');
+select pg_temp.pay('fund', '4', 'Eva P.', 60, 1);
+select is(pg_temp.aged('4'), '90 50 0 0 0 40 0', 'and is what a payment settles first');
+select pg_temp.charge('fund', '4', 'Eva Popova', 10, 40, 0), public.merge_residents(tests.id('Eva Popova'), tests.id('Eva P.'), 'The same person again');
+select is(pg_temp.aged('4'), '100 50 0 10 0 40 0', 'however many there were');
+select app.reverse_charges((select c.journal_entry_id from public.charges c where c.id = tests.kept('oldest')::uuid), current_date, 'Was never owed');
+select is(pg_temp.aged('4'), 'nothing', 'and what is taken back is taken from what it was');
+select pg_temp.charge('fund', '4', 'Eva Popova', 5, 100, 0);
+select is(pg_temp.aged('4'), '5 5 0 0 0 0 0', '(what is owed still is the newest)');
+select is((select count(*) from public.verify_ledger(tests.id('Alder'))), 0::bigint, 'the books are sound');
 
 select * from finish();
 rollback;

@@ -3,7 +3,7 @@
 -- Two organizations: North runs Alder and Birch, South runs Cedar; each community has one unit, called after it.
 
 begin;
-select plan(62);
+select plan(66);
 
 select tests.create_organization('North'), tests.create_organization('South');
 select tests.create_community('Alder', 'North'), tests.create_community('Birch', 'North'), tests.create_community('Cedar', 'South');
@@ -165,8 +165,11 @@ update public.memberships set deleted_at = now() where user_id = tests.id('unifo
 select is(pg_temp.is_kept('laptop'), false, 'a change of the user''s roles takes it along');
 select is(pg_temp.seen_with(tests.kept('laptop')::jsonb), 'alder', 'and the next statement sees by what is true now');
 
+select tests.keep('guard', tests.claims('mixed')), tests.keep('staff', tests.claims('staff'));
 select tests.create_community('Elder', 'North'), tests.create_unit('elder', 'Elder');
 select is(pg_temp.seen_with(tests.kept('admin')::jsonb), 'alder, birch, elder', 'a new community of an organization is in the gate of its people at once');
+select is(array(select pg_temp.is_kept(t) from unnest(array['admin', 'guard', 'staff']) t), '{f,t,t}'::boolean[],
+  'what was made from the list of communities goes when it changes; what was not stays, and so does what reads it at every statement');
 
 -- A permission that a system role loses, and gets back, while tokens are out.
 select tests.keep('laptop', tests.claims('uniform')), tests.keep('root', tests.claims('root'));
@@ -182,6 +185,7 @@ end $$;
 select is(array[pg_temp.everywhere_with('laptop', 'units.read'), pg_temp.everywhere_with('laptop', 'leases.manage')], '{t,t}'::boolean[], 'a manager holds everywhere what managers hold');
 delete from public.role_permissions where permission_key = 'units.read' and role_id = (select id from public.roles where level = 'community' and key = 'manager' and coalesce(organization_id, community_id) is null);
 select is(pg_temp.everywhere_with('laptop', 'units.read'), false, 'and on the next statement no longer what managers lose');
+select is(array(select pg_temp.is_kept(t) from unnest(array['laptop', 'root', 'guard', 'staff']) t), '{f,f,f,f}'::boolean[], 'what was made from what roles hold goes when that changes');
 select is(pg_temp.seen_with(tests.kept('laptop')::jsonb), 'nothing', 'nor sees anything by it');
 delete from public.role_permissions where permission_key = 'communities.read' and role_id = (select id from public.roles where level = 'site' and key = 'superadmin');
 select tests.authenticate_with(tests.kept('root')::jsonb);
@@ -191,6 +195,8 @@ select tests.as_studio();
 select table_privs_are('private', 'session_access', 'authenticated', '{}', 'users do not read what is kept');
 select table_privs_are('private', 'session_access', 'supabase_auth_admin', '{}', 'nor does Auth');
 select function_privs_are('app', 'remember_session', array['uuid', 'text'], 'authenticated', '{}', 'nor do they write it');
+select table_privs_are('private', 'access_versions', 'authenticated', '{}', 'nor read what it goes with');
+select function_privs_are('app', 'renew_access_version', array['text'], 'authenticated', '{}', 'nor make it go');
 
 -- A second factor that is asked for ----------------------------------------------------------------------------------------
 

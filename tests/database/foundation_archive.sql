@@ -1,7 +1,7 @@
 -- Business rows are archived, not deleted; nothing is archived while something live leans on it; only what is archived is purged.
 
 begin;
-select plan(94);
+select plan(96);
 
 -- The guards ---------------------------------------------------------------------------------------------------------
 
@@ -29,10 +29,20 @@ as $$
   join pg_catalog.pg_proc p on p.oid = g.tgfoid
   where g.tgname in ('_030_parents_live', '_030_parents_live_again', '_030_archive_taken', '_040_archive')
     and p.prosrc is distinct from case when g.tgname like '%parents%' then app.parents_live_body(g.tgrelid) else app.archive_body(g.tgrelid) end
+  union all
+  select g.tgrelid::regclass::text, 'asks otherwise than app.is_over whether its rows are history: select app.guard_archiving(…)'
+  from pg_catalog.pg_trigger g
+  where g.tgname = '_030_parents_live_again' and app.over_condition(g.tgrelid, 'old') is not null
+    and strpos(pg_catalog.pg_get_triggerdef(g.oid), format('(%s IS TRUE) AND (%s IS NOT TRUE)', app.over_condition(g.tgrelid, 'old'), app.over_condition(g.tgrelid, 'new'))) = 0
 $$;
 
 select cmp_ok((select count(*) from app.row_references), '>=', 17::bigint, 'there are references to guard');
 select is_empty('select * from tests.unguarded()', 'every foreign key between tables that archive is guarded on both sides, by what the catalog says now');
+
+create or replace function app.is_over(occupancy public.occupancies) returns boolean language sql immutable set search_path = '' return false;
+select isnt_empty('select * from tests.unguarded()', 'another rule of what is history is noticed');
+create or replace function app.is_over(occupancy public.occupancies) returns boolean language sql immutable set search_path = '' return occupancy.moved_out_at is not null;
+select is_empty('select * from tests.unguarded()', 'and that it is as before');
 
 savepoint a_key_is_added;
 alter table public.occupancies add column building_id uuid,

@@ -98,7 +98,9 @@ Deno.test("nobody waits for a session, nor for another's answer", async () => {
   await withSession(async (session) => {
     assert.equal(await session.ask(guarded("1"), []), undefined);
     const opened = () =>
-      asOwner((sql) => sql`select from pg_stat_activity where application_name = 'vicinia functions'`);
+      asOwner((sql) =>
+        sql`select from pg_stat_activity where datname = current_database() and application_name = 'vicinia functions'`
+      );
     assert.equal((await opened()).length, 0, "one question alone opens no session");
     await until(session, guarded("1"));
     assert.equal((await opened()).length, 1);
@@ -120,7 +122,8 @@ Deno.test("a session that was ended by the database is opened anew", async () =>
 Deno.test("one that is not used is ended, and so is one that does not answer, with an error to who asked", async () => {
   const sessions = () =>
     asOwner(async (sql) =>
-      (await sql`select from pg_stat_activity where application_name = 'vicinia functions'`).length
+      (await sql`select from pg_stat_activity where datname = current_database() and application_name = 'vicinia functions'`)
+        .length
     );
   const ended = async () => {
     while (await sessions() > 0) await new Promise((r) => setTimeout(r, 5));
@@ -146,7 +149,15 @@ Deno.test("one that is not used is ended, and so is one that does not answer, wi
 Deno.test("without an address, with one where nobody listens, or that lets nobody in, nothing is ever sent", async () => {
   const wrongPassword = new URL(url);
   wrongPassword.password = "wrong";
-  for (const to of [undefined, "", "postgresql://postgres:x@127.0.0.1:1/postgres", wrongPassword.href]) {
+  for (
+    const to of [
+      undefined,
+      "",
+      "postgresql://postgres:x@[/",
+      "postgresql://postgres:x@127.0.0.1:1/postgres",
+      wrongPassword.href,
+    ]
+  ) {
     const lines = await quietly(() =>
       withSession(async (session) => {
         for (let round = 0; round < 40; round += 1) {
