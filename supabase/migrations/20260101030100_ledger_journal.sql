@@ -8,7 +8,7 @@
 --             An entry has exactly the postings that it announces, written by one INSERT; one without any does not commit. What was posted
 --             is never changed: a mistake is reversed, once. Nothing is dated into a closed period or before the books. Claims between
 --             funds arise in pairs. The balance of a subaccount is the sum of its postings.
---             These rules stand in keys, checks and triggers, so they hold for every domain, the secret key, SQL and Studio; verify_ledger
+--             These rules stand in keys and triggers, so they hold for every domain, the secret key, SQL and Studio; verify_ledger
 --             (topic verify) looks for what could only be written with the triggers off.
 -- Locks       The community (shared; closing a period takes it alone), then subaccounts in id order, until the end of the transaction.
 
