@@ -8,7 +8,7 @@
 --             An entry has exactly the postings that it announces, written by one INSERT; one without any does not commit. What was posted
 --             is never changed: a mistake is reversed, once. Nothing is dated into a closed period or before the books. Claims between
 --             funds arise in pairs. The balance of a subaccount is the sum of its postings.
---             These rules stand in keys, checks and triggers, so they hold for every domain, the secret key, SQL and Studio; verify_ledger
+--             These rules stand in keys and triggers, so they hold for every domain, the secret key, SQL and Studio; verify_ledger
 --             (topic verify) looks for what could only be written with the triggers off.
 -- Locks       The community (shared; closing a period takes it alone), then subaccounts in id order, until the end of the transaction.
 
@@ -35,12 +35,12 @@ create table public.journal_entries (
   total numeric not null,
   -- The community is in the key for those who refer to entries of theirs: one index less for every entry.
   constraint journal_entries_pkey primary key (id, community_id),
-  constraint journal_entries_effective_on_key unique (community_id, effective_on, id, decimals),
   constraint journal_entries_reverses_fkey foreign key (community_id, reverses_id) references public.journal_entries (community_id, id) on delete restrict
 );
 
 create unique index journal_entries_reverses_key on public.journal_entries (community_id, reverses_id) where reverses_id is not null;
 create unique index journal_entries_idempotency_key on public.journal_entries (community_id, idempotency_key) where idempotency_key is not null;
+create index journal_entries_effective_on_idx on public.journal_entries (community_id, effective_on, id);
 create index journal_entries_document_idx on public.journal_entries (document_id) where document_id is not null;
 -- Few among all: what statements leave out is found without reading the others.
 create index journal_entries_closing_idx on public.journal_entries (community_id, effective_on) where kind in ('closing', 'reversal');
@@ -230,8 +230,8 @@ begin
     new.booked_as := null;
   end if;
   new.decimals := books.decimals;
-  -- 1500 reads 1500.00.
-  new.total := case when new.total = round(new.total, books.decimals) then round(new.total, books.decimals) else new.total end;
+  -- 1500 reads 1500.00; what does not fit stays as it is.
+  new.total := round(new.total, greatest(books.decimals, min_scale(new.total)));
   new.booked_at := current_timestamp;
   -- app.actor_id() and the commonest of app.actor_label(), written out.
   if claims <> '' then
