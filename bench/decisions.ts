@@ -131,7 +131,7 @@ async function decide(client: pg.Client, { gate, key, cards, passes }: Carried, 
     await bare();
     return bare();
   };
-  figures.push(await measure('a visitor’s pass, in and out again: pass, entry, visit and log are written, the visit told of (floor: two inserts)', comeAndGo, { floor: twice, inserts: 2 }));
+  figures.push(await measure('a visitor’s pass, in and out again: pass, entry and visit are written, the visit audited and told of (floor: two inserts)', comeAndGo, { floor: twice, inserts: 2 }));
   await client.query('reset role');
   return figures;
 }

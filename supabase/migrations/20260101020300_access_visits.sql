@@ -258,7 +258,6 @@ declare
   present_id uuid;
   is_inside boolean;
   is_taken boolean;
-  erased_at timestamptz;
   said text;
 begin
   if visit is not null then
@@ -285,25 +284,20 @@ begin
       where g.community_id = enter_visit.community and g.invitation_id = given.id and g.id = guest and g.deleted_at is null for no key update;
     end if;
     if guest is null then
-      -- The visit that is expected; whether whoever comes by an invitation of one person is inside; and whether the host was erased (app.refuse_erased,
-      -- which is spared then: held as the foreign key will hold them, and looked at after that). Three indexes, one statement.
+      -- The visit that is expected; and whether whoever comes by an invitation of one person is inside. Two indexes, one statement.
       select
         (select v.id from public.visits v
          where v.community_id = enter_visit.community and v.invitation_id = given.id and v.guest_id is null and v.deleted_at is null
            and v.status = 'approved' and (visit is null or v.id = visit)
          for no key update),
         given.kind <> 'event' and exists (
-          select from public.visits v where v.community_id = enter_visit.community and v.invitation_id = given.id and v.guest_id is null and v.status = 'checked_in'),
-        (select r.erased_at from public.residents r where r.community_id = given.community_id and r.id = given.host_resident_id for key share)
-      into present_id, is_inside, erased_at;
+          select from public.visits v where v.community_id = enter_visit.community and v.invitation_id = given.id and v.guest_id is null and v.status = 'checked_in')
+      into present_id, is_inside;
     else
-      select
-        (select v.id from public.visits v
-         where v.community_id = enter_visit.community and v.invitation_id = given.id and v.guest_id = guest and v.deleted_at is null
-           and v.status = 'approved' and (visit is null or v.id = visit)
-         for no key update),
-        (select r.erased_at from public.residents r where r.community_id = given.community_id and r.id = given.host_resident_id for key share)
-      into present_id, erased_at;
+      select v.id into present_id from public.visits v
+      where v.community_id = enter_visit.community and v.invitation_id = given.id and v.guest_id = guest and v.deleted_at is null
+        and v.status = 'approved' and (visit is null or v.id = visit)
+      for no key update;
     end if;
     reason := case
       when given.id is null or given.status = 'cancelled' or (guest is not null and (listed.id is null or listed.status = 'cancelled')) then 'invitation_cancelled'
@@ -327,7 +321,7 @@ begin
       update public.invitation_guests g set status = 'entered', entered_at = moment where g.id = listed.id;
     end if;
     if present_id is null then
-      if is_decided and erased_at is null then
+      if is_decided then
         said := set_config('app.deciding', 'on', true);
       end if;
       insert into public.visits (

@@ -532,21 +532,3 @@ create trigger _550_log_new after insert on public.visits for each row
   when (new.status = 'checked_in' and current_setting('app.deciding', true) is distinct from 'on') execute function app.tg_visits__log();
 create trigger _550_log after update of status on public.visits for each row
   when (old.status <> new.status and new.status in ('checked_in', 'checked_out') and current_setting('app.deciding', true) is distinct from 'on') execute function app.tg_visits__log();
-
--- What a decision writes of a visit stands in its line of the log: when and where who came in or left, by which invitation and pass, asked by
--- whom. So the audit does not tell it again, and what was read and locked live a moment ago is not asked for once more.
--- Only there: the flag counts in a request, for what a definer function writes itself. Whoever could set it there could as well set the claims
--- by which the audit says who acts; set by anybody else with SQL, logins of the database and its owner included, it changes nothing.
-do $$
-declare
-  named name;
-begin
-  foreach named in array array['_900_audit_insert', '_900_audit_update', '_030_parents_live', '_035_not_erased'] loop
-    execute replace(replace(
-      (select pg_catalog.pg_get_triggerdef(g.oid) from pg_catalog.pg_trigger g where g.tgrelid = 'public.visits'::regclass and g.tgname = named),
-      'CREATE TRIGGER', 'create or replace trigger'), 'FOR EACH STATEMENT', $when$for each statement when (
-        current_setting('app.deciding', true) is distinct from 'on' or current_setting('role') not in ('authenticated', 'anon', 'service_role')
-        or current_user <> 'postgres' or pg_trigger_depth() > 0)$when$);
-  end loop;
-end;
-$$;
