@@ -3380,20 +3380,6 @@ export type Database = {
           request_hash: string | null
           reverses_id: string | null
           total: number
-          postings: {
-            amount: number
-            community_id: string
-            credit_account_id: string
-            credit_subaccount_id: string | null
-            debit_account_id: string
-            debit_subaccount_id: string | null
-            decimals: number
-            effective_on: string
-            fund_id: string
-            id: string
-            journal_entry_id: string
-            memo: string | null
-          } | null
         }
         Insert: {
           booked_as?: string | null
@@ -4392,24 +4378,6 @@ export type Database = {
           id: string
           journal_entry_id: string
           memo: string | null
-          journal_entries: {
-            booked_as: string | null
-            booked_at: string
-            booked_by: string | null
-            community_id: string
-            decimals: number
-            description: string
-            document_id: string | null
-            document_kind: string | null
-            effective_on: string
-            id: string
-            idempotency_key: string | null
-            kind: Database["public"]["Enums"]["entry_kind"]
-            posting_count: number
-            request_hash: string | null
-            reverses_id: string | null
-            total: number
-          } | null
         }
         Insert: {
           amount: number
@@ -4439,7 +4407,14 @@ export type Database = {
           journal_entry_id?: string
           memo?: string | null
         }
-        Relationships: []
+        Relationships: [
+          {
+            foreignKeyName: "postings_entry_fkey"
+            columns: ["journal_entry_id", "community_id"]
+            referencedRelation: "journal_entries"
+            referencedColumns: ["id", "community_id"]
+          },
+        ]
       }
       privacy_requests: {
         Row: {
@@ -7820,33 +7795,6 @@ export type Database = {
           to_sign: string
         }[]
       }
-      journal_entries: {
-        Args: { "": Database["public"]["Tables"]["postings"]["Row"] }
-        Returns: {
-          booked_as: string | null
-          booked_at: string
-          booked_by: string | null
-          community_id: string
-          decimals: number
-          description: string
-          document_id: string | null
-          document_kind: string | null
-          effective_on: string
-          id: string
-          idempotency_key: string | null
-          kind: Database["public"]["Enums"]["entry_kind"]
-          posting_count: number
-          request_hash: string | null
-          reverses_id: string | null
-          total: number
-        }
-        SetofOptions: {
-          from: "postings"
-          to: "journal_entries"
-          isOneToOne: true
-          isSetofReturn: true
-        }
-      }
       lift_access_hold: {
         Args: { hold_id: string; reason?: string }
         Returns: boolean
@@ -8145,29 +8093,6 @@ export type Database = {
           postings: Json
         }
         Returns: string
-      }
-      postings: {
-        Args: { "": Database["public"]["Tables"]["journal_entries"]["Row"] }
-        Returns: {
-          amount: number
-          community_id: string
-          credit_account_id: string
-          credit_subaccount_id: string | null
-          debit_account_id: string
-          debit_subaccount_id: string | null
-          decimals: number
-          effective_on: string
-          fund_id: string
-          id: string
-          journal_entry_id: string
-          memo: string | null
-        }[]
-        SetofOptions: {
-          from: "journal_entries"
-          to: "postings"
-          isOneToOne: false
-          isSetofReturn: true
-        }
       }
       preview_allocation: {
         Args: {

@@ -49,7 +49,7 @@ comment on table public.journal_entries is
   'The journal: one row per entry. Append-only; what it moves stands in postings, what it looks like in debits and credits in ledger_lines. '
   'What a row looks like is checked by the trigger _200_admit, which is run for each anyhow, as journal_entries_description_check and journal_entries_kind_check: a check constraint is read from its text and planned anew by '
   'every statement, and these two took an eighth of what an entry costs. '
-  'No key to the books: its postings, without which it does not commit, are of accounts that have one, and another would make every entry lock the row that all others lock. For embedding: the function postings.';
+  'No key to the books: its postings, without which it does not commit, are of accounts that have one, and another would make every entry lock the row that all others lock.';
 comment on column public.journal_entries.description is 'What happened, in a line.';
 comment on column public.journal_entries.decimals is 'The decimals of the books; its postings have them too. Set by the database.';
 comment on column public.journal_entries.kind is 'manual: by hand. opening: balances of the cut-over. charge, expense, payment, adjustment: by documents. transfer: between funds. reversal: takes another back. closing: end of a fiscal year. reclassification: between subaccounts.';
@@ -84,21 +84,21 @@ create table public.postings (
   credit_subaccount_id uuid,
   amount numeric not null,
   memo text,
-  constraint postings_pkey primary key (id)
+  constraint postings_pkey primary key (id),
+  constraint postings_entry_fkey foreign key (journal_entry_id, community_id) references public.journal_entries (id, community_id) on delete restrict
 );
 
 -- Few and small, because every posting pays for them.
-create index postings_entry_idx on public.postings (journal_entry_id);
+create index postings_entry_idx on public.postings (journal_entry_id, community_id);
 create index postings_debit_account_idx on public.postings (debit_account_id, effective_on);
 create index postings_credit_account_idx on public.postings (credit_account_id, effective_on);
 create index postings_debit_subaccount_idx on public.postings (debit_subaccount_id) where debit_subaccount_id is not null;
 create index postings_credit_subaccount_idx on public.postings (credit_subaccount_id) where credit_subaccount_id is not null;
 
 comment on table public.postings is
-  'What entries move: each posting one amount, from a credit account to a debit account of the same fund. Append-only. Its entry, its accounts and subaccounts are looked up by the trigger _200_post, all at once for a statement: '
-  'five foreign keys would double what a posting costs, and let all postings lock the same few rows. What they refer to has frozen keys and is never deleted. The same trigger checks what a row looks like, as '
-  'postings_amount_check, postings_sides_check and postings_memo_check: a check constraint is read from its text and planned anew by every statement, and these three took a seventh of what an entry costs. '
-  'For embedding: the function journal_entries.';
+  'What entries move: each posting one amount, from a credit account to a debit account of the same fund. Append-only. Its accounts and subaccounts, and the entry''s day and decimals, are looked up by the trigger _200_post, all at once for a statement: '
+  'four more foreign keys would double what a posting costs, and let all postings lock the same few accounts. What they refer to has frozen keys and is never deleted. The same trigger checks what a row looks like, as '
+  'postings_amount_check, postings_sides_check and postings_memo_check: a check constraint is read from its text and planned anew by every statement, and these three took a seventh of what an entry costs.';
 comment on column public.postings.journal_entry_id is 'The entry it is a part of.';
 comment on column public.postings.fund_id is 'The fund in which it moves.';
 comment on column public.postings.decimals is 'The decimals of the books, those of the entry and of both accounts.';
@@ -481,37 +481,12 @@ $$;
 
 comment on function app.tg_postings__post() is
   'AFTER INSERT, per statement: amounts, sides and memos are in order (23514, as postings_amount_check, postings_sides_check, postings_memo_check); postings are of an entry of their community, day and decimals '
-  '(23503, as by a key) and entries are complete (422 entry_incomplete, 409 entry_sealed); accounts are of the posting''s community and fund, name a subaccount where they are control accounts and nowhere else '
+  '(23503, as by the key) and entries are complete (422 entry_incomplete, 409 entry_sealed); accounts are of the posting''s community and fund, name a subaccount where they are control accounts and nowhere else '
   '(422 account_refused, subaccount_refused), and are in use (409 account_inactive); claims between funds come in pairs (422 interfund_unmatched); moves the balances of subaccounts.';
 
 create trigger _200_post after insert on public.postings referencing new table as new_rows for each statement execute function app.tg_postings__post();
 
 -- Reading ------------------------------------------------------------------------------------------------------------
-
--- What a foreign key would tell PostgREST, so that clients embed entry and postings in each other. Read as the caller; parsed here, so that they
--- need no search_path and are inlined.
-create function public.postings(public.journal_entries)
-returns setof public.postings
-language sql
-stable
-begin atomic
-  select p.* from public.postings p where p.journal_entry_id = $1.id and p.community_id = $1.community_id;
-end;
-
-comment on function public.postings(public.journal_entries) is 'The postings of an entry, for embedding: journal_entries?select=*,postings(*).';
-
-create function public.journal_entries(public.postings)
-returns setof public.journal_entries
-language sql
-stable
-rows 1
-begin atomic
-  select e.* from public.journal_entries e where e.id = $1.journal_entry_id and e.community_id = $1.community_id;
-end;
-
-comment on function public.journal_entries(public.postings) is 'The entry of a posting, for embedding: postings?select=*,journal_entries(*).';
-
-grant execute on function public.postings(public.journal_entries), public.journal_entries(public.postings) to authenticated, service_role;
 
 create view public.ledger_lines with (security_invoker = true) as
 select

@@ -70,9 +70,7 @@ const relations = await adminSql<Relation>(
 const columnType = (name: string, column: string): string => relations.find((relation) => relation.name === name)?.columns[column] ?? 'text';
 const functionNames = (
   await adminSql<{ name: string }>(
-    // Not those that take a row of a table, which PostgREST embeds by and nobody can call: what they show is what the tables show.
     `select distinct proname as name from pg_proc p where pronamespace = 'public'::regnamespace and prorettype <> 'trigger'::regtype
-       and not exists (select from pg_class c where c.reltype = any (p.proargtypes) and c.relnamespace = 'public'::regnamespace and c.relkind = 'r' and p.pronargs = 1)
        and not exists (select from pg_depend d where d.classid = 'pg_proc'::regclass and d.objid = p.oid and d.deptype = 'e') order by 1`,
   )
 ).map(({ name }) => name);

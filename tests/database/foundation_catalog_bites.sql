@@ -73,7 +73,7 @@ insert into planted values
     'alter table public.units add constraint units_again_fkey foreign key (community_id, building_id) references public.buildings (community_id, id) on delete set null'),
   ('catalog__foreign_keys_composite', 'public.occupancies, occupancies_place_fkey',
     'alter table public.occupancies add constraint occupancies_place_fkey foreign key (unit_id) references public.units (id) on delete restrict'),
-  ('catalog__communities_named', 'public.postings.community_id', 'alter table public.postings disable trigger _200_post'),
+  ('catalog__communities_named', 'public.postings.community_id', 'alter table public.postings drop constraint postings_entry_fkey; alter table public.postings disable trigger _200_post'),
   ('catalog__communities_named', 'public.notes.community_id', 'create table public.notes (id uuid primary key, community_id uuid not null)'),
   ('catalog__row_model_last', 'public.units', 'alter table public.units add column colour text'),
   ('catalog__row_model_last', 'public.notes', 'create table public.notes (id uuid primary key)'),
