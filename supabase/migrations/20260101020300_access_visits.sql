@@ -235,17 +235,12 @@ $$;
 comment on function app.tg_visits__emit() is
   'AFTER INSERT, and AFTER a step: events visit.asked, .expected, .answered, .checked_in, .checked_out, .denied, .expired, with ids alone: neighbours hear them too. Definer: calls app.emit.';
 
--- What a decision writes, it tells of itself.
-create trigger _600_emit_made after insert on public.visits for each row
-  when (current_setting('app.deciding', true) is distinct from 'on') execute function app.tg_visits__emit();
-create trigger _600_emit_step after update of status on public.visits for each row
-  when (old.status <> new.status and current_setting('app.deciding', true) is distinct from 'on') execute function app.tg_visits__emit();
+create trigger _600_emit_made after insert on public.visits for each row execute function app.tg_visits__emit();
+create trigger _600_emit_step after update of status on public.visits for each row when (old.status <> new.status) execute function app.tg_visits__emit();
 
 -- In and out -----------------------------------------------------------------------------------------------------------
 
-create function app.enter_visit(
-  community uuid, invitation uuid, guest uuid, visit uuid, point uuid, moment timestamptz, is_decided boolean default false, out reason text, out visit_id uuid
-)
+create function app.enter_visit(community uuid, invitation uuid, guest uuid, visit uuid, point uuid, moment timestamptz, out reason text, out visit_id uuid)
 language plpgsql
 volatile
 security definer -- the gates write visits, which no API role may
@@ -258,7 +253,6 @@ declare
   present_id uuid;
   is_inside boolean;
   is_taken boolean;
-  said text;
 begin
   if visit is not null then
     select v.invitation_id, v.guest_id into invitation, guest from public.visits v where v.community_id = enter_visit.community and v.id = visit and v.deleted_at is null;
@@ -321,9 +315,6 @@ begin
       update public.invitation_guests g set status = 'entered', entered_at = moment where g.id = listed.id;
     end if;
     if present_id is null then
-      if is_decided then
-        said := set_config('app.deciding', 'on', true);
-      end if;
       insert into public.visits (
         visitor_name, community_id, unit_id, host_resident_id, invitation_id, guest_id, purpose, visitor_phone, document_number, plate, provider_name, status,
         expected_at, checked_in_at, entry_point_id)
@@ -331,9 +322,6 @@ begin
         coalesce(listed.full_name, given.visitor_name), given.community_id, given.unit_id, given.host_resident_id, given.id, listed.id, given.purpose,
         coalesce(listed.phone, given.visitor_phone), given.document_number, coalesce(listed.plate, given.plate), given.provider_name, 'checked_in', moment, moment, point)
       returning visits.id into visit_id;
-      if is_decided then
-        said := set_config('app.deciding', '', true);
-      end if;
       return;
     end if;
   else
@@ -355,21 +343,15 @@ begin
     present_id := present.id;
   end if;
 
-  if is_decided then
-    said := set_config('app.deciding', 'on', true);
-  end if;
   update public.visits v set status = 'checked_in', checked_in_at = moment, entry_point_id = point where v.id = present_id;
-  if is_decided then
-    said := set_config('app.deciding', '', true);
-  end if;
   visit_id := present_id;
 end;
 $$;
 
-comment on function app.enter_visit(uuid, uuid, uuid, uuid, uuid, timestamptz, boolean) is
+comment on function app.enter_visit(uuid, uuid, uuid, uuid, uuid, timestamptz) is
   'Lets a visitor in by an invitation (and a guest of its list) or by a visit: takes one entry, and answers with the visit that is checked in now and no reason, or with the reason and nothing changed: '
   'invitation_cancelled, invitation_full, guest_entered, visit_unknown, visit_pending, visit_denied, no_answer, visit_over. Whether the invitation counts now, app.invitation_problem says. '
-  'Locks the invitation''s row of private.invitation_uses, guest, visit, in this order, until the transaction ends. is_decided: by a decision, which logs it and tells of it (app.deciding says so to the triggers of visits). Definer: the gates write visits; not executable by API roles.';
+  'Locks the invitation''s row of private.invitation_uses, guest, visit, in this order, until the transaction ends. Definer: the gates write visits; not executable by API roles.';
 
 create function app.leave_visit(community uuid, invitation uuid, guest uuid, visit uuid, point uuid, moment timestamptz)
 returns uuid

@@ -96,7 +96,7 @@ begin
     begin
       problem := app.burn_pass(subject.pass_id, subject.step, moment);
       if problem is null then
-        entered := app.enter_visit(point.community_id, subject.invitation_id, subject.guest_id, subject.visit_id, point.id, moment, true);
+        entered := app.enter_visit(point.community_id, subject.invitation_id, subject.guest_id, subject.visit_id, point.id, moment);
         problem := entered.reason;
         visit := entered.visit_id;
         if problem is not null then
@@ -108,7 +108,7 @@ begin
       visit := null;
     end;
   elsif is_visitor then
-    entered := app.enter_visit(point.community_id, subject.invitation_id, subject.guest_id, subject.visit_id, point.id, moment, true);
+    entered := app.enter_visit(point.community_id, subject.invitation_id, subject.guest_id, subject.visit_id, point.id, moment);
     problem := entered.reason;
     visit := entered.visit_id;
   elsif subject.pass_id is not null then
@@ -210,9 +210,7 @@ declare
   problem text;
   is_listed boolean;
   is_deciding text; -- said to the triggers of visits
-  moved_visit uuid;
   listed_entry uuid;
-  told_topic text;
   event uuid;
   acts text;
   locked text;
@@ -366,10 +364,11 @@ begin
       end if;
     end if;
     if problem is null and num_nonnulls(subject.pass_id, subject.invitation_id, subject.visit_id) > 0 then
+      is_deciding := set_config('app.deciding', 'on', true);
       taken := app.take_entry(point, subject, moment);
       problem := taken.problem;
       subject.visit_id := coalesce(taken.visit, subject.visit_id);
-      moved_visit := case when problem is null then taken.visit end;
+      is_deciding := set_config('app.deciding', '', true);
     end if;
   elsif problem is null then
     if subject.step is not null then
@@ -377,8 +376,7 @@ begin
     end if;
     if problem is null and num_nonnulls(subject.visit_id, subject.invitation_id) > 0 then
       is_deciding := set_config('app.deciding', 'on', true);
-      moved_visit := app.leave_visit(point.community_id, subject.invitation_id, subject.guest_id, subject.visit_id, point.id, moment);
-      subject.visit_id := coalesce(moved_visit, subject.visit_id);
+      subject.visit_id := coalesce(app.leave_visit(point.community_id, subject.invitation_id, subject.guest_id, subject.visit_id, point.id, moment), subject.visit_id);
       is_deciding := set_config('app.deciding', '', true);
     end if;
   end if;
@@ -428,18 +426,10 @@ begin
     case method when 'plate' then left(credential, 40) end, photo_file, listed_entry, decide_access.nonce, nullif(btrim(decide_access.note), ''));
 
   -- Of garbage and of strangers there is nobody to tell: the log has them.
-  if moved_visit is not null or problem not in ('malformed_pass', 'unknown_key', 'card_unknown', 'code_unknown', 'plate_unknown', 'plate_unreadable', 'nonce_reused') then
-    -- app.emit, written out. Of a visit that came in or left, as app.tg_visits__emit tells of those that were moved otherwise.
-    told_topic := case when problem is not null then 'access.denied' when answer.log_direction = 'in' then 'visit.checked_in' else 'visit.checked_out' end;
-    insert into app.outbox (topic, community_id, payload, consumers)
-    values (
-      told_topic, point.community_id,
-      case when problem is null
-        then jsonb_build_object('visit_id', moved_visit, 'invitation_id', subject.invitation_id, 'status', substr(told_topic, 7))
-        else jsonb_strip_nulls(jsonb_build_object(
-          'log_id', answer.log_id, 'reason', problem, 'access_point_id', point.id, 'booth_id', point.booth_id, 'shift_id', caller.shift_id,
-          'unit_id', subject.unit_id, 'visit_id', subject.visit_id, 'invitation_id', subject.invitation_id, 'resident_id', subject.resident_id)) end,
-      nullif(array(select c.name from app.outbox_consumers c where told_topic like c.topics and c.is_enabled), '{}'));
+  if problem not in ('malformed_pass', 'unknown_key', 'card_unknown', 'code_unknown', 'plate_unknown', 'plate_unreadable', 'nonce_reused') then
+    event := app.emit('access.denied', point.community_id, jsonb_strip_nulls(jsonb_build_object(
+      'log_id', answer.log_id, 'reason', problem, 'access_point_id', point.id, 'booth_id', point.booth_id, 'shift_id', caller.shift_id,
+      'unit_id', subject.unit_id, 'visit_id', subject.visit_id, 'invitation_id', subject.invitation_id, 'resident_id', subject.resident_id)));
   end if;
   if is_listed then
     event := app.emit('blacklist.matched', point.community_id, jsonb_strip_nulls(jsonb_build_object(
