@@ -194,7 +194,8 @@ declare
 begin
   if read.problem is not null then
     perform app.require_recurrence(rule);
-  elsif num_nulls(first_on, from_on, to_on) > 0 then
+  -- Between what is no day (null, infinity) there are none.
+  elsif (isfinite(first_on) and from_on <= last_on and isfinite(last_on)) is not true then
     return;
   end if;
   -- Only a rule that is counted has to be followed from its beginning.

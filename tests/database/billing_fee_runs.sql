@@ -1,7 +1,7 @@
 -- A run posts what its preview showed, once; the charge follows who was liable when, and nothing is lost.
 
 begin;
-select plan(45);
+select plan(46);
 
 select setseed(0.17);
 select tests.create_community('Alder');
@@ -84,6 +84,7 @@ select is(public.run_fee(tests.kept('fee')::uuid, '2026-01-31'), tests.kept('run
 select tests.as_studio();
 select is((select count(*)::text from public.journal_entries), tests.kept('entries'), 'and nothing is posted');
 select throws_ok($$select public.run_fee(tests.kept('fee')::uuid, '2025-12-31')$$, 'PT422', 'fee_not_due', 'before it begins there is nothing to charge');
+select throws_ok($$select public.run_fee(tests.kept('fee')::uuid, 'infinity')$$, 'PT422', 'fee_not_due', 'nor on a day that never comes');
 update public.fees set recurrence = 'FREQ=MONTHLY;BYMONTHDAY=15' where id = tests.kept('fee')::uuid;
 select throws_ok($$select public.run_fee(tests.kept('fee')::uuid, '2026-01-20')$$, 'PT409', 'fee_period_charged', 'a rule that was changed charges no day twice');
 update public.fees set recurrence = 'FREQ=MONTHLY;BYMONTHDAY=1' where id = tests.kept('fee')::uuid;

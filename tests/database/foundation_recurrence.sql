@@ -2,7 +2,7 @@
 -- That any rule names the days it should is tested against a library (tests/api/recurrence.test.ts).
 
 begin;
-select plan(44);
+select plan(47);
 
 create function pg_temp.days(rule text, first_on date, from_on date, to_on date) returns text language sql as
 $$ select coalesce(string_agg(to_char(d, 'MM-DD'), ' ' order by d), 'none') from app.recurrence_days(rule, first_on, from_on, to_on) d $$;
@@ -23,6 +23,9 @@ from (values
   ('FREQ=DAILY;UNTIL=20260102', '2025-12-31', '2026-12-31', '01-01 01-02', 'until a day, that day included')
 ) r (rule, first_on, to_on, days, sentence);
 select ok(app.recurs_on('FREQ=WEEKLY;BYDAY=MO', '2026-01-05', '2126-01-07'), 'a day a hundred years ahead is found without counting there');
+select is(pg_temp.days('FREQ=DAILY', '2026-01-01', '2026-01-01', 'infinity'), 'none', 'a rule without an end is not followed to one that never comes');
+select is(pg_temp.days('FREQ=DAILY;UNTIL=20260102', '2026-01-01', '-infinity', 'infinity'), '01-01 01-02', 'one with an end is');
+select is(pg_temp.days('FREQ=DAILY', 'infinity', '2026-01-01', '2026-12-31'), 'none', 'none begins at the end of all days');
 
 select throws_ok(format('select app.require_recurrence(%L)', rule), 'PT422', 'recurrence_unsupported', format('%s is refused', coalesce(nullif(rule, ''), 'nothing')))
 from unnest(array['', 'every Monday', 'INTERVAL=2', 'FREQ=HOURLY', 'FREQ=DAILY;FREQ=DAILY', 'FREQ=DAILY;COUNT=1;UNTIL=20260101', 'FREQ=DAILY;COUNT=0', 'FREQ=DAILY;INTERVAL=0',
