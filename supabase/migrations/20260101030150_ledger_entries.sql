@@ -245,8 +245,8 @@ when foreign_key_violation then
 when not_null_violation then
   get stacked diagnostics refused = column_name;
   perform app.fail(422, 'invalid_value', format('The value of %s is not valid.', refused));
-when invalid_text_representation or numeric_value_out_of_range then
-  perform app.fail(422, 'invalid_value', 'An id or an amount of a posting cannot be read.');
+when invalid_text_representation or numeric_value_out_of_range or invalid_parameter_value then
+  perform app.fail(422, 'invalid_value', 'A posting, or an id or amount of one, cannot be read.');
 end;
 $$;
 

@@ -1,7 +1,7 @@
 -- The journal: every entry balances, is complete, is never changed, and is refused whole or stored whole.
 
 begin;
-select plan(134);
+select plan(135);
 
 select tests.create_community('Alder'), tests.create_community('Cedar');
 select tests.create_unit('1', 'Alder'), tests.create_unit('2', 'Alder'), tests.create_unit('9', 'Cedar');
@@ -50,6 +50,7 @@ from (values
   ('null', 'invalid_value', 'an entry has postings'),
   ('''[]''', 'invalid_value', 'at least one'),
   ('''{}''', 'invalid_value', 'in an array'),
+  ('''[null]''', 'invalid_value', 'of postings, not of anything'),
   ('''[{"amount": 5}]''', 'account_refused', 'between accounts'),
   ('pg_temp.line(''oper.bank'', ''oper.other_income'', null)', 'invalid_amount', 'an amount'),
   ('pg_temp.line(''oper.bank'', ''oper.bank'', ''5'')', 'same_account', 'not from an account to itself'),
