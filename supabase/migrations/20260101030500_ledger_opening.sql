@@ -496,13 +496,15 @@ begin
   return app.post_entry(books.community_id, 'opening', books.opened_on - 1, 'Opening balances', (
     select array_agg(
       case
-        when t.wanted > t.stored then row(t.fund_id, t.account_id, s.id, c.id, null, t.wanted - t.stored, null)::app.posting_line
-        else row(t.fund_id, c.id, null, t.account_id, s.id, t.stored - t.wanted, null)::app.posting_line
+        when t.wanted > t.stored then row(t.fund_id, t.account_id, s.id, c.id, null, t.wanted - t.stored, w.memo)::app.posting_line
+        else row(t.fund_id, c.id, null, t.account_id, s.id, t.stored - t.wanted, w.memo)::app.posting_line
       end
       order by t.row, t.account_id, s.id)
     from pg_temp.roster_targets t
     join public.accounts c on c.community_id = books.community_id and c.fund_id = t.fund_id and c.purpose = 'opening_balance'
     left join public.subaccounts s on s.account_id = t.account_id and s.unit_id = t.unit_id and s.resident_id is not distinct from t.resident_id
+    -- What whoever owes it reads in their statement: the entry is about others too.
+    cross join lateral (select case when t.is_control then 'Opening balance' end) w (memo)
     where t.wanted <> t.stored));
 end;
 $$;

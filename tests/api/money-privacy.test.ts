@@ -154,6 +154,11 @@ test('the owner and the tenant see the own account, and the accountant all', asy
     expect(accounts.every(({ fund, account }) => fund !== null && account !== null)).toBe(true);
     const { data: statement } = await client.rpc('account_statement', { subaccount_id: accounts[0]?.id }).throwOnError();
     expect(statement.at(-1)).toMatchObject({ line_kind: 'closing', balance: accounts[0]?.balance });
+    // What the books began with is one entry about everybody; the own line of it says what it is all the same.
+    const whole = await Promise.all(accounts.map(({ id }) => client.rpc('account_statement', { subaccount_id: id, from_day: '2000-01-01' }).throwOnError()));
+    const lines = whole.flatMap(({ data }) => data as { line_kind: string; description: string }[]).filter(({ line_kind }) => line_kind === 'line').map(({ description }) => description);
+    expect(lines).toContain('Opening balance');
+    expect(lines).not.toContain('Posting');
   }
   const accountant = await stack.client('accountant@demo.example');
   const { data: aging } = await accountant.rpc('receivables_aging', { community_id: community }).throwOnError();
