@@ -523,6 +523,7 @@ security definer -- reads the account's status
 set search_path = ''
 as $$
 declare
+  headers constant text := current_setting('request.headers', true);
   claims jsonb;
   caller_status text;
 begin
@@ -540,13 +541,16 @@ begin
       perform app.fail(401, 'session_required', 'This token belongs to no session, and this site takes only tokens that do.');
     end if;
     perform app.fail(401, 'session_ended', 'The session of this token was ended, signed out, or has expired.', 'Sign in again.');
+  -- Policies do not hide what the planner estimates: its statistics are of everybody's rows.
+  elsif strpos(headers, 'count=') > 0 and headers::jsonb ->> 'prefer' ~ 'count=(planned|estimated)' then
+    perform app.fail(403, 'count_refused', 'An estimate would tell of rows that are not the caller''s to see.', 'Ask for count=exact.');
   end if;
 end;
 $$;
 
 comment on function app.pre_request() is
   'Runs before every API request (db_pre_request) and tells a user whose account is not active, or whose session has ended, so, instead of answering with empty lists. The policies hold without it. '
-  'Definer: reads profiles.status.';
+  'Refuses counts that are estimates, which no policy can. Definer: reads profiles.status.';
 
 grant execute on function app.pre_request() to anon, authenticated, service_role;
 

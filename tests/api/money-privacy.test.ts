@@ -128,6 +128,11 @@ describe.each([...others, undefined])('%s', (email) => {
       const { count } = await client.from(from).select('*', { count: 'exact', head: true }).eq(column, value);
       expect(count ?? 0, `${from}.${column}`).toBe(0);
     }
+    for (const estimate of ['planned', 'estimated'] as const) {
+      const { count, error } = await client.from('charges').select('id', { count: estimate }).eq('unit_id', ids.unit);
+      expect(count).toBeNull();
+      expect(error?.message).toBe(email === undefined ? 'permission denied for table charges' : 'count_refused');
+    }
   });
 
   test('and is told the same of the neighbour’s charge as of one that does not exist', async () => {

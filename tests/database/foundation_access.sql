@@ -4,7 +4,7 @@
 -- of the units tells what access they have.
 
 begin;
-select plan(49);
+select plan(52);
 
 select tests.create_organization('North'), tests.create_organization('South');
 select tests.create_community('Alder', 'North'), tests.create_community('Birch', 'North'), tests.create_community('Cedar', 'South');
@@ -172,6 +172,13 @@ select is(tests.seen('public.units', 'number'), 'nothing', 'a session that ended
 select tests.authenticate_as('manager');
 select is(tests.seen('public.units', 'number'), 'alder', 'a user whose account is active again signs in and sees what they saw before');
 select lives_ok('select app.pre_request()', 'an active user''s request passes');
+set local request.headers = '{"prefer": "return=representation, count=planned"}';
+select throws_ok('select app.pre_request()', 'PT403', 'count_refused', 'one for an estimate, which statistics over everybody''s rows would give, does not');
+set local request.headers = '{"prefer": "count=estimated"}';
+select throws_ok('select app.pre_request()', 'PT403', 'count_refused', 'whenever it would be given');
+set local request.headers = '{"prefer": "count=exact", "referer": "https://app.example/?count=planned"}';
+select lives_ok('select app.pre_request()', 'one for a count of the rows that are seen does');
+set local request.headers = '';
 
 select tests.as_studio();
 delete from auth.users where id = tests.id('manager');
