@@ -18,6 +18,10 @@ beforeAll(async () => {
 });
 afterAll(() => stack.stop());
 
+test('README.md leads to every page', () => {
+  expect(pages.slice(1).filter((page) => !read('README.md').includes(`(${page})`))).toEqual([]);
+});
+
 describe('an example in the documentation prints what the page says', () => {
   const scratch = join(projectRoot, 'node_modules', '.cache', 'vicinia-docs');
   const examples = pages.flatMap((page) =>

@@ -128,6 +128,21 @@ describe('the shipped rosters', () => {
     expect(parts?.companies).toBeGreaterThan(0);
   });
 
+  test('what its units owed, and what its funds had, comes into the books of the block in Sofia, and balances', async () => {
+    const slug = 'shipped-balances';
+    const id = await community(slug);
+    expect(await run([roster('sofia-lozenets.csv'), '--community', slug, '--yes'])).toMatchObject({ code: 0 });
+    await stack.sql(`select public.open_books($1, '2026-01-01')`, [id]);
+    const report = join(folder, `${slug}.json`);
+    const list = ['balances', join(projectRoot, 'data/balances/sofia-lozenets.csv'), '--community', slug, '--yes', '--report', report];
+    const first = await run(list);
+    expect(first, first.output).toMatchObject({ code: 0 });
+    expect(JSON.parse(readFileSync(report, 'utf8'))).toMatchObject({
+      status: 'applied', refused: 0, totals: { balances: { create: 60, update: 0, unchanged: 0 } }, warnings: [{ reason: 'fund_assumed' }], funds: [{ difference: 0 }, { difference: 0 }],
+    });
+    expect(await run(list)).toMatchObject({ code: 0, output: expect.stringContaining('Nothing changed.') });
+  }, 60_000);
+
   test('whoever verified an address of the roster sees their own unit and nobody else\'s', async () => {
     const id = await community('seen');
     const manager = await managerOf(id);
