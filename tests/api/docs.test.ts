@@ -78,12 +78,16 @@ describe('docs/errors.md lists exactly the tokens that the code raises', () => {
   const sql = readdirSync(migrations).map((name) => readFileSync(join(migrations, name), 'utf8')).join('\n');
   const raised = new Set([...sql.matchAll(/app\.fail\(\s*\d+,\s*'(?<token>[a-z_]+)'(?!\s*\|\|)/g)].map((found) => found.groups?.token));
   for (const status of ['inactive', 'suspended', 'banned']) raised.add(`account_${status}`);
+  const functions = readdirSync(join(projectRoot, 'functions'), { recursive: true, encoding: 'utf8' }).filter((name) => name.endsWith('.ts'));
+  for (const name of functions) {
+    for (const found of read(`functions/${name}`).matchAll(/(?:new ApiError\(\s*\d+,|parseQuery\([^;]*,)\s*"(?<token>[a-z_]+)"/g)) raised.add(found.groups?.token);
+  }
 
-  test('every token in SQL is on the page', () => {
+  test('every token in SQL and in the functions is on the page', () => {
     expect([...raised].filter((token) => !listed.has(token))).toEqual([]);
   });
 
-  test('every token on the page is in SQL', () => {
+  test('every token on the page is in SQL or in a function', () => {
     expect([...listed].filter((token) => !raised.has(token))).toEqual([]);
   });
 });
