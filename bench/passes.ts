@@ -33,6 +33,8 @@ const place = `
   insert into public.visitor_invitations (community_id, kind, plate, starts_at, ends_at) select id, 'vehicle', 'CB 1208 BH', now() - interval '1 hour', now() + interval '1 day' from public.communities;
   create schema bench;
   create table bench.issued as select p.pass, i.community_id from public.visitor_invitations i cross join lateral public.issue_pass(i.id) p;
+  insert into public.visitor_invitations (community_id, kind, plate, starts_at, ends_at) select c.id, 'vehicle', 'CB ' || 2000 + n || ' BH', now() - interval '1 hour', now() + interval '1 day' from public.communities c cross join generate_series(1, 600) n;
+  create table bench.visitors as select p.pass from public.visitor_invitations i cross join lateral public.issue_pass(i.id) p where i.plate <> 'CB 1208 BH';
   create table bench.passes as
   select p.pass, left(p.pass, -44) as signed, decode(replace(replace(right(p.pass, 43), '-', '+'), '_', '/') || '=', 'base64') as mac, app.pass_secret(k) as secret, k.community_id
   from bench.issued p join private.pass_keys k on k.kid = split_part(p.pass, '.', 2);
@@ -89,6 +91,7 @@ async function overHttp({ owner }: DatabaseUrls, { cluster, quick, progress }: B
     );
     return rows[0]!;
   });
+  const visitors = await withClient(owner, async (client) => (await client.query<{ pass: string }>('select pass from bench.visitors')).rows);
   const residents = await withClient(owner, async (client) => (await client.query<{ id: string; kid: string; seed: string }>(`select p.id, p.kid, app.resident_seed(p) as seed from public.passes p where p.kind = 'resident'`)).rows);
   const config = readSupabaseConfig();
   const storageDir = mkdtempSync(join(tmpdir(), 'vicinia-bench-storage-'));
@@ -117,7 +120,8 @@ async function overHttp({ owner }: DatabaseUrls, { cluster, quick, progress }: B
         floor: () => call('empty', ''),
         // Each resident once: a code opens once.
         resident: () => call('verify-pass', '"granted"', residentCode(residents.pop()!)),
-        visitor: () => call('verify-pass', '"granted"'),
+        // And each visitor: one who was not seen leaving is checked out first, which is another visit written.
+        visitor: () => call('verify-pass', '"granted"', visitors.pop()!.pass),
       },
       { rounds: quick ? 100 : 500, warmup: 30 },
     );
