@@ -114,10 +114,10 @@ stable
 set search_path = ''
 as $$
   with units as materialized (
-    select u.place::integer, u.unit_id, u.amount, l.resident_id, l.starts_on, l.ends_on, l.share,
+    select u.place, u.unit_id, u.amount, l.resident_id, l.starts_on, l.ends_on, l.share,
       -- A number, as in app.liability. The unit is its party's alone, or nobody's, all the time.
       (l.unit_id is null or l.share = 100 and l.starts_on = from_day and l.ends_on = d.last_day)::integer as plain
-    from unnest(unit_ids, amounts) with ordinality u (unit_id, amount, place)
+    from (select unnest(unit_ids) as unit_id, unnest(amounts) as amount, generate_subscripts(unit_ids, 1) as place) u
     cross join (select case when is_prorated then to_day else from_day end as last_day) d
     left join app.liability(community, from_day, case when is_prorated then to_day else from_day end, liable,
       case when cardinality(unit_ids) <= 10000 then unit_ids end) l on l.unit_id = u.unit_id
