@@ -344,40 +344,19 @@ begin
     end if;
   end if;
 
-  select w.refused into moved
-  from (
-    select
-      case
-        when (n.amount > 0 and n.amount < 1e15 and min_scale(n.amount) <= n.decimals) is not true then 'amount'
-        when (n.debit_account_id <> n.credit_account_id or n.debit_subaccount_id <> n.credit_subaccount_id) is not true then 'sides'
-        when not length(n.memo) between 1 and 500 then 'memo'
-      end as refused
-    from new_rows n
-  ) w
-  where w.refused is not null
-  limit 1;
-  if found then
-    raise check_violation using schema = 'public', table = 'postings', constraint = format('postings_%s_check', moved.refused),
-      message = case moved.refused
-        when 'amount' then 'The amount of a posting is more than nothing, less than 10^15, and has no more decimals than the books.'
-        when 'sides' then 'The two sides of a posting differ.'
-        else 'The memo of a posting is 1 to 500 characters.'
-      end;
-  end if;
-
   -- One look at everything. Postings that differ in subaccounts and amounts alone are one group, so that the accounts of a hundred thousand
   -- are looked up twice. Subqueries and no joins: an index lookup each, however many rows there were when the plan was made.
   -- An entry is complete with the postings that the table has of it, and not only the new ones: none comes later. They are counted by their index,
   -- even where the planner knows of one entry that has them all.
   select current_setting('enable_nestloop') as nestloop, current_setting('enable_hashjoin') as hashjoin, current_setting('enable_mergejoin') as mergejoin,
-    current_setting('enable_seqscan') as seqscan, current_setting('enable_hashagg') as hashagg
+    current_setting('enable_seqscan') as seqscan, current_setting('enable_hashagg') as hashagg, current_setting('enable_bitmapscan') as bitmapscan
   into planned;
   perform set_config('enable_seqscan', 'off', true);
-  select bool_and(w.has_entry) as has_entry, bool_and(w.is_complete) as is_complete, max(w.problem) as problem, sum(w.moves) as moves
+  select max(w.refused) as refused, bool_and(w.has_entry) as has_entry, bool_and(w.is_complete) as is_complete, max(w.problem) as problem, sum(w.moves) as moves
   into told
   from (
     select
-      bool_and(g.has_entry) as has_entry, max(g.problem) as problem, sum(g.moves) as moves,
+      max(g.refused) as refused, bool_and(g.has_entry) as has_entry, max(g.problem) as problem, sum(g.moves) as moves,
       (
         select e.posting_count = sum(g.many) and e.total = sum(g.total)
           and e.posting_count = (select count(*) from public.postings p where p.journal_entry_id = e.id)
@@ -386,7 +365,7 @@ begin
       ) as is_complete
     from (
       select
-        n.journal_entry_id, n.community_id, n.many, n.total,
+        n.journal_entry_id, n.community_id, n.many, n.total, n.refused,
         exists (
           select from public.journal_entries e
           where e.id = n.journal_entry_id and e.community_id = n.community_id and e.effective_on = n.effective_on and e.decimals = n.decimals) as has_entry,
@@ -407,7 +386,12 @@ begin
         select
           n.journal_entry_id, n.community_id, n.fund_id, n.decimals, n.effective_on, n.debit_account_id, n.credit_account_id,
           n.debit_subaccount_id is not null as has_debit_subaccount, n.credit_subaccount_id is not null as has_credit_subaccount,
-          count(*) as many, sum(n.amount) as total
+          count(*) as many, sum(n.amount) as total,
+          max(case
+            when (n.amount > 0 and n.amount < 1e15 and min_scale(n.amount) <= n.decimals) is not true then 'amount'
+            when (n.debit_account_id <> n.credit_account_id or n.debit_subaccount_id <> n.credit_subaccount_id) is not true then 'sides'
+            when n.memo = '' or length(n.memo) > 500 then 'memo'
+          end) as refused
         from new_rows n
         group by n.journal_entry_id, n.community_id, n.fund_id, n.decimals, n.effective_on, n.debit_account_id, n.credit_account_id, 8, 9
       ) n
@@ -415,7 +399,14 @@ begin
     group by g.journal_entry_id, g.community_id
   ) w;
 
-  if not told.has_entry then
+  if told.refused is not null then
+    raise check_violation using schema = 'public', table = 'postings', constraint = format('postings_%s_check', told.refused),
+      message = case told.refused
+        when 'amount' then 'The amount of a posting is more than nothing, less than 10^15, and has no more decimals than the books.'
+        when 'sides' then 'The two sides of a posting differ.'
+        else 'The memo of a posting is 1 to 500 characters.'
+      end;
+  elsif not told.has_entry then
     raise foreign_key_violation using message = 'A posting is of no entry of its community, day and decimals.', schema = 'public', table = 'postings', constraint = 'postings_entry_fkey';
   elsif not told.is_complete then
     perform app.fail_incomplete(array(select n.journal_entry_id from new_rows n));
@@ -447,10 +438,10 @@ begin
   end if;
 
   if told.moves > 0 then
-    -- In id order, so that two who move the same ones wait and do not deadlock: sums are sorted, and a nested loop keeps their order. Only the
-    -- id is compared by what an index can look up: while there are no statistics yet, that of the account could be taken, which is all of the rows.
-    perform set_config('enable_nestloop', 'on', true), set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true),
-      set_config('enable_hashagg', 'off', true);
+    -- In id order, so that two who move the same ones wait and do not deadlock: a merge join writes in the order of its key, which only the id can
+    -- be, as the others are not compared by an operator that sorts. One walk along the index finds all ids, whatever is known of how many there are.
+    perform set_config('enable_mergejoin', 'on', true), set_config('enable_nestloop', 'off', true), set_config('enable_hashjoin', 'off', true),
+      set_config('enable_hashagg', 'off', true), set_config('enable_bitmapscan', 'off', true);
     with sums as materialized (
       select m.id, m.account_id, m.fund_id, m.community_id, sum(m.amount) as amount
       from (
@@ -464,12 +455,13 @@ begin
     written as (
       update public.subaccounts s set balance = s.balance + m.amount
       from sums m
-      where s.id = m.id and (s.account_id, s.fund_id, s.community_id) is not distinct from (m.account_id, m.fund_id, m.community_id)
+      where s.id = m.id and s.id = any (array(select m.id from sums m))
+        and (s.account_id, s.fund_id, s.community_id) is not distinct from (m.account_id, m.fund_id, m.community_id)
       returning true
     )
     select (select count(*) from sums) - (select count(*) from written) into many;
-    perform set_config('enable_nestloop', planned.nestloop, true), set_config('enable_hashjoin', planned.hashjoin, true), set_config('enable_mergejoin', planned.mergejoin, true),
-      set_config('enable_hashagg', planned.hashagg, true);
+    perform set_config('enable_mergejoin', planned.mergejoin, true), set_config('enable_nestloop', planned.nestloop, true), set_config('enable_hashjoin', planned.hashjoin, true),
+      set_config('enable_hashagg', planned.hashagg, true), set_config('enable_bitmapscan', planned.bitmapscan, true);
     if many > 0 then
       perform app.fail(422, 'subaccount_refused', 'A subaccount is not one of the account it is named with.');
     end if;

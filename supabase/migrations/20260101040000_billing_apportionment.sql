@@ -35,12 +35,13 @@ declare
   leftover bigint;
   last record;
 begin
+  -- Arrays are read by unnest in the list of what is selected, here and wherever there may be 100,000: in FROM each would be copied first.
   if total is null or decimals is null or decimals not between 0 and 8 or abs(total) = 'Infinity' or total = 'NaN' or total <> round(total, decimals) then
     perform app.fail(422, 'invalid_amount', format('%s is no amount with %s decimals.', coalesce(total::text, 'null'), coalesce(decimals::text, 'null')));
   end if;
   -- NaN is greater than any number, and a missing weight is not counted.
   select sum(w.weight), min(w.weight), max(w.weight), count(w.weight), 10::numeric ^ max(scale(w.weight)) into weight_total, least_weight, most_weight, many, scaled
-  from unnest(weights) w (weight);
+  from (select unnest(weights) as weight) w;
   if many <> coalesce(cardinality(weights), 0) or least_weight < 0 or most_weight >= 'Infinity' then
     perform app.fail(422, 'invalid_weight', 'Every key has one weight: a number, and not a negative one.');
   elsif coalesce(weight_total, 0) = 0 then
@@ -54,16 +55,16 @@ begin
     -- stands before the last who gets one of the leftovers, or is that one, gets one.
     whole_units := units;
     whole_total := weight_total * scaled;
-    wholes := array(select (w.weight * scaled)::bigint from unnest(weights) w (weight));
-    select whole_units - sum(whole_units * w.weight / whole_total) into leftover from unnest(wholes) w (weight);
+    wholes := array(select (w.weight * scaled)::bigint from (select unnest(weights) as weight) w);
+    select whole_units - sum(whole_units * w.weight / whole_total) into leftover from (select unnest(wholes) as weight) w;
     if rounding = 'largest_remainder' then
       select whole_units * w.weight % whole_total as rest, w.weight, w.place into last
-      from unnest(wholes) with ordinality w (weight, place)
+      from (select unnest(wholes) as weight, generate_subscripts(wholes, 1) as place) w
       order by 1 desc, 2 desc, 3
       offset greatest(leftover - 1, 0) limit case when leftover > 0 then 1 else 0 end;
     else
       select 0::bigint as rest, 0::bigint as weight, w.place into last
-      from unnest(wholes) with ordinality w (weight, place)
+      from (select unnest(wholes) as weight, generate_subscripts(wholes, 1) as place) w
       where w.weight > 0
       order by 3
       offset greatest(leftover - 1, 0) limit case when leftover > 0 then 1 else 0 end;
@@ -79,7 +80,7 @@ begin
         select u.place, u.whole, u.quota, u.quota % whole_total as rest
         from (
           select w.place, w.whole, whole_units * w.whole as quota
-          from unnest(wholes) with ordinality w (whole, place)
+          from (select unnest(wholes) as whole, generate_subscripts(wholes, 1) as place) w
           offset 0 -- computed once
         ) u
         offset 0
@@ -96,7 +97,7 @@ begin
             case rounding when 'largest_remainder' then q.weight end as then_by
           from (
             select k.weight, k.place, units * k.weight as quota, div(units * k.weight, weight_total) as whole
-            from unnest(weights) with ordinality k (weight, place)
+            from (select unnest(weights) as weight, generate_subscripts(weights, 1) as place) k
             offset 0 -- computed once
           ) q
           offset 0

@@ -226,14 +226,13 @@ begin
   from app.unit_weights(key, from_day, to_day) w;
   if rate is null then
     return query
-      select p.unit_id, p.place::integer, p.weight, p.inputs, p.amount
-      from unnest(units, weights, told, app.apportioned(total, places, weights, present.rounding)) with ordinality p (unit_id, weight, inputs, amount, place);
+      select unnest(units), generate_subscripts(units, 1), unnest(weights), unnest(told), unnest(app.apportioned(total, places, weights, present.rounding));
   elsif units is null then
     perform app.fail(422, 'allocation_no_weight', 'There is nobody to share it out among: the key concerns no unit.');
   else
     return query
-      select p.unit_id, p.place::integer, p.weight, p.inputs, round(p.weight * rate, places)
-      from unnest(units, weights, told) with ordinality p (unit_id, weight, inputs, place);
+      select p.unit_id, p.place, p.weight, p.inputs, round(p.weight * rate, places)
+      from (select unnest(units) as unit_id, generate_subscripts(units, 1) as place, unnest(weights) as weight, unnest(told) as inputs) p;
   end if;
 end;
 $$;
@@ -283,6 +282,7 @@ language plpgsql
 volatile
 security definer -- nobody else may write allocations
 set search_path = ''
+set work_mem = '64MB' -- what 100,000 lines take while they are written and looked at
 as $$
 declare
   made constant uuid := extensions.uuidv7();

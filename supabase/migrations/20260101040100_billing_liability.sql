@@ -39,22 +39,21 @@ as $$
       and t.starts_on <= to_day and (t.ends_on is null or t.ends_on >= from_day)
       and (only_units is null or t.unit_id in (select unnest(only_units)))
   ),
-  -- Most units have one party, all the time. A number says so: of truth values the planner would expect half of each, and sort everything.
-  units as (
-    select u.id as unit_id, (count(p.unit_id) = 1 and bool_and(p.starts_on = from_day and p.ends_on = to_day) or count(p.unit_id) = 0)::integer as plain, any_value(p.resident_id) as resident_id
-    from public.units u
-    left join parties p on p.unit_id = u.id
-    where u.community_id = community and u.deleted_at is null and from_day <= to_day and (only_units is null or u.id in (select unnest(only_units)))
-    group by u.id
+  -- Most units have one party, all the time, or none. The others are looked at for each stretch of days on which nothing changes.
+  changing as materialized (
+    select p.unit_id from parties p group by p.unit_id having count(*) > 1 or min(p.starts_on) > from_day or max(p.ends_on) < to_day
   ),
-  -- The others are looked at for each stretch of days on which nothing changes.
   several as materialized (
-    select p.* from units u join parties p on p.unit_id = u.unit_id where u.plain = 0
+    select p.*
+    from changing c
+    join public.units u on u.id = c.unit_id and u.community_id = community and u.deleted_at is null
+    join parties p on p.unit_id = u.id
+    where from_day <= to_day
   ),
   stretches as (
     select b.unit_id, b.day as starts_on, lead(b.day, 1, to_day + 1) over (partition by b.unit_id order by b.day) - 1 as ends_on
     from (
-      select u.unit_id, from_day as day from units u where u.plain = 0
+      select p.unit_id, from_day as day from several p
       union
       select p.unit_id, b.day
       from several p
@@ -90,7 +89,11 @@ as $$
     select b.*, count(*) filter (where b.is_new) over (partition by b.unit_id, b.resident_id order by b.starts_on) as n
     from begun b
   )
-  select u.unit_id, u.resident_id, from_day, to_day, 100::numeric from units u where u.plain = 1
+  select u.id, p.resident_id, from_day, to_day, 100::numeric
+  from public.units u
+  left join parties p on p.unit_id = u.id
+  where u.community_id = community and u.deleted_at is null and from_day <= to_day and (only_units is null or u.id in (select unnest(only_units)))
+    and u.id not in (select c.unit_id from changing c)
   union all
   select n.unit_id, n.resident_id, min(n.starts_on), max(n.ends_on), min(n.share) from numbered n group by n.unit_id, n.resident_id, n.n
 $$;
@@ -111,10 +114,10 @@ stable
 set search_path = ''
 as $$
   with units as materialized (
-    select u.place::integer, u.unit_id, u.amount, l.resident_id, l.starts_on, l.ends_on, l.share,
+    select u.place, u.unit_id, u.amount, l.resident_id, l.starts_on, l.ends_on, l.share,
       -- A number, as in app.liability. The unit is its party's alone, or nobody's, all the time.
       (l.unit_id is null or l.share = 100 and l.starts_on = from_day and l.ends_on = d.last_day)::integer as plain
-    from unnest(unit_ids, amounts) with ordinality u (unit_id, amount, place)
+    from (select unnest(unit_ids) as unit_id, unnest(amounts) as amount, generate_subscripts(unit_ids, 1) as place) u
     cross join (select case when is_prorated then to_day else from_day end as last_day) d
     left join app.liability(community, from_day, case when is_prorated then to_day else from_day end, liable,
       case when cardinality(unit_ids) <= 10000 then unit_ids end) l on l.unit_id = u.unit_id

@@ -43,7 +43,7 @@ create table public.charges (
   amount numeric not null,
   -- The community is in the key for those who refer to charges of theirs: one index less for every row.
   constraint charges_pkey primary key (id, community_id),
-  constraint charges_description_check check (length(description) between 1 and 500),
+  constraint charges_description_check check (description <> '' and length(description) <= 500),
   constraint charges_ends_on_check check (ends_on >= starts_on),
   constraint charges_due_on_check check (due_on >= charged_on),
   constraint charges_amount_check check (amount > 0)
