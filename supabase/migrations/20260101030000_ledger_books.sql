@@ -262,16 +262,15 @@ create table public.subaccounts (
   constraint subaccounts_pkey primary key (id),
   constraint subaccounts_person_key unique nulls not distinct (unit_id, account_id, resident_id),
   constraint subaccounts_account_fkey foreign key (account_id, community_id, fund_id, decimals, is_control)
-    references public.accounts (id, community_id, fund_id, decimals, is_control) on delete restrict,
-  constraint subaccounts_unit_fkey foreign key (unit_id, community_id) references public.units (id, community_id) on delete restrict,
-  constraint subaccounts_resident_fkey foreign key (resident_id, community_id) references public.residents (id, community_id) on delete restrict
+    references public.accounts (id, community_id, fund_id, decimals, is_control) on delete restrict deferrable,
+  constraint subaccounts_unit_fkey foreign key (unit_id, community_id) references public.units (id, community_id) on delete restrict deferrable,
+  constraint subaccounts_resident_fkey foreign key (resident_id, community_id) references public.residents (id, community_id) on delete restrict deferrable
 ) with (fillfactor = 45); -- room for the next balance of every row on the same page, so that no index is touched
 
--- Each begins with the column that alone tells the parent. What is looked up is (unit_id, account_id), by its key: while there are no
--- statistics yet, an index on the community and the fund could be taken instead, which is all of the rows.
-create index subaccounts_account_idx on public.subaccounts (account_id, community_id, fund_id, decimals, is_control);
-create index subaccounts_unit_idx on public.subaccounts (unit_id, community_id);
-create index subaccounts_resident_idx on public.subaccounts (resident_id, community_id) where resident_id is not null;
+-- Each is of the column that alone tells the parent; that of the unit is the key's. What is looked up is (unit_id, account_id), by that key:
+-- an index that has more of the row's columns could be taken instead while there are no statistics yet, and is all of the rows.
+create index subaccounts_account_idx on public.subaccounts (account_id);
+create index subaccounts_resident_idx on public.subaccounts (resident_id) where resident_id is not null;
 
 comment on table public.subaccounts is
   'The subsidiary ledger: what is owed for a unit by a person in a fund, and the deposits held for them. Made when first needed; the balance is moved by postings alone and refuses everybody else.';
@@ -397,6 +396,31 @@ create policy funds_update on public.funds for update to authenticated
 grant select, update (name, code) on public.funds to authenticated;
 grant select, update (name, code) on public.funds to service_role;
 
+create function app.make_subaccounts(control uuid, units uuid[], residents uuid[])
+returns void
+language plpgsql
+volatile
+set search_path = ''
+as $$
+declare
+  series constant text := left(extensions.uuidv7()::text, 28);
+begin
+  -- In one order, so that two who need the same ones wait and do not deadlock. The ids are counted up, eight digits from 10000000: a new
+  -- UUID for each costs a third of the row.
+  insert into public.subaccounts (id, community_id, fund_id, account_id, decimals, unit_id, resident_id)
+  select (series || to_hex(row_number() over (order by w.unit_id, w.resident_id) + 268435456))::uuid, a.community_id, a.fund_id, a.id, a.decimals, w.unit_id, w.resident_id
+  from public.accounts a
+  cross join (select distinct u.unit_id, u.resident_id from unnest(units, residents) u (unit_id, resident_id)) w
+  where a.id = control
+    and not exists (select from public.subaccounts s where s.account_id = control and s.unit_id = w.unit_id and s.resident_id is not distinct from w.resident_id)
+  order by w.unit_id, w.resident_id
+  on conflict on constraint subaccounts_person_key do nothing;
+end;
+$$;
+
+comment on function app.make_subaccounts(uuid, uuid[], uuid[]) is
+  'Makes those subaccounts of these units and persons (two arrays of one length; a null person: nobody is known yet) in a control account that are missing. Not executable by API roles.';
+
 create function app.ensure_subaccounts(community uuid, fund uuid, purpose public.account_purpose, units uuid[], residents uuid[])
 returns table (unit_id uuid, resident_id uuid, subaccount_id uuid)
 language plpgsql
@@ -407,16 +431,7 @@ as $$
 declare
   control constant uuid := app.account_for(community, fund, purpose);
 begin
-  -- In one order, so that two who need the same ones wait and do not deadlock.
-  insert into public.subaccounts (community_id, fund_id, account_id, decimals, unit_id, resident_id)
-  select a.community_id, a.fund_id, a.id, a.decimals, w.unit_id, w.resident_id
-  from public.accounts a
-  cross join (select distinct u.unit_id, u.resident_id from unnest(units, residents) u (unit_id, resident_id)) w
-  where a.id = control
-    and not exists (select from public.subaccounts s where s.account_id = control and s.unit_id = w.unit_id and s.resident_id is not distinct from w.resident_id)
-  order by w.unit_id, w.resident_id
-  on conflict on constraint subaccounts_person_key do nothing;
-
+  perform app.make_subaccounts(control, units, residents);
   return query
     select w.unit_id, w.resident_id, s.id
     from (select distinct u.unit_id, u.resident_id from unnest(units, residents) u (unit_id, resident_id)) w
@@ -426,6 +441,25 @@ $$;
 
 comment on function app.ensure_subaccounts(uuid, uuid, public.account_purpose, uuid[], uuid[]) is
   'The subaccounts of these units and persons (two arrays of one length; a null person: nobody is known yet) in the fund''s control account of a purpose; makes those that are missing. Not executable by API roles.';
+
+create function app.check_subaccounts(later boolean)
+returns void
+language plpgsql
+volatile
+set search_path = ''
+as $$
+begin
+  if later then
+    set constraints public.subaccounts_account_fkey, public.subaccounts_unit_fkey, public.subaccounts_resident_fkey deferred;
+  else
+    set constraints public.subaccounts_account_fkey, public.subaccounts_unit_fkey, public.subaccounts_resident_fkey immediate;
+  end if;
+end;
+$$;
+
+comment on function app.check_subaccounts(boolean) is
+  'Whether the foreign keys of subaccounts are checked later, for who makes many and then moves their balances, and who asks for the check before it returns: a row that is updated in the transaction '
+  'that made it is checked again, and the first time is in vain. Three keys of 100,000 new rows are a third of what a first run of a fee costs. Not executable by API roles.';
 
 create function app.subaccount_for(community uuid, fund uuid, purpose public.account_purpose, unit uuid, resident uuid)
 returns uuid

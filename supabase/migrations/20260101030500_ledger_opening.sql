@@ -483,7 +483,9 @@ set search_path = ''
 as $$
 declare
   kept record;
+  entry uuid;
 begin
+  perform app.check_subaccounts(later => true);
   for kept in
     select t.fund_id, a.purpose, array_agg(t.unit_id order by t.unit_id, t.resident_id) as units, array_agg(t.resident_id order by t.unit_id, t.resident_id) as residents
     from pg_temp.roster_targets t join public.accounts a on a.id = t.account_id
@@ -493,7 +495,7 @@ begin
   loop
     perform app.ensure_subaccounts(books.community_id, kept.fund_id, kept.purpose, kept.units, kept.residents);
   end loop;
-  return app.post_entry(books.community_id, 'opening', books.opened_on - 1, 'Opening balances', (
+  entry := app.post_entry(books.community_id, 'opening', books.opened_on - 1, 'Opening balances', (
     select array_agg(
       case
         when t.wanted > t.stored then row(t.fund_id, t.account_id, s.id, c.id, null, t.wanted - t.stored, w.memo)::app.posting_line
@@ -506,6 +508,8 @@ begin
     -- What whoever owes it reads in their statement: the entry is about others too.
     cross join lateral (select case when t.is_control then 'Opening balance' end) w (memo)
     where t.wanted <> t.stored));
+  perform app.check_subaccounts(later => false);
+  return entry;
 end;
 $$;
 

@@ -233,7 +233,8 @@ begin
   end if;
 
   if told.units is not null then
-    perform app.ensure_subaccounts(community, fund, 'receivable', told.units, told.residents);
+    perform app.check_subaccounts(later => true);
+    perform app.make_subaccounts(receivable, told.units, told.residents);
     told.accounts := array(
       select s.id
       from unnest(lines) with ordinality l (unit_id, resident_id, amount, starts_on, ends_on, allocation_line_id, description, place)
@@ -256,6 +257,9 @@ begin
   select c.id, c.description, community, c.unit_id, c.subaccount_id, fund, places, entry, post_charges.source, c.allocation_line_id,
     c.starts_on, c.ends_on, post_charges.charged_on, post_charges.due_on, c.amount
   from charged c;
+  if told.units is not null then
+    perform app.check_subaccounts(later => false);
+  end if;
   return entry;
 exception when check_violation or foreign_key_violation then
   get stacked diagnostics refused = constraint_name;
