@@ -81,7 +81,8 @@ describe('a function is served under /functions/v1', () => {
     const [second, ...more] = functionPids();
     expect([second === first, more]).toEqual([false, []]);
     const now = new Date();
-    utimesSync(join(functionsDir, '_shared/log.ts'), now, now);
+    // Its own code: what all functions share would start those anew that other tests are asking now.
+    utimesSync(join(functionsDir, 'roster-template/index.ts'), now, now);
     expect(await call()).toBe(200);
     expect(functionPids()).not.toContain(second);
   });
