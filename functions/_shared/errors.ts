@@ -30,9 +30,12 @@ export type DatabaseError = {
   hint?: string | null | undefined;
 };
 
+/** A value that is none of its type: malformed, no day, out of range, a text with U+0000. */
+const noValue = ["22P02", "22007", "22008", "22003", "22P05"];
+
 /**
- * What the database refused, as an error for the client. Its tokens (errcode PTxyz) and refusals (42501) pass through;
- * anything else is ours to look into and says nothing.
+ * What the database refused, as an error for the client. Its tokens (errcode PTxyz), refusals (42501) and values that it
+ * cannot read pass through; anything else is ours to look into and says nothing.
  */
 export function fromDatabase(error: DatabaseError): Error {
   const status = /^PT([1-5]\d\d)$/.exec(error.code)?.[1];
@@ -45,6 +48,7 @@ export function fromDatabase(error: DatabaseError): Error {
     );
   }
   if (error.code === "42501") return new ApiError(403, "not_allowed");
+  if (noValue.includes(error.code)) return new ApiError(400, "invalid_body", error.message);
   if (error.code === "PGRST301" || error.code === "PGRST303") {
     return new ApiError(401, "invalid_jwt");
   }

@@ -80,7 +80,7 @@ select app.define_ledger_check('allocation_unexplained', 'app.check_allocations'
 
 -- In words -----------------------------------------------------------------------------------------------------------
 
-create function app.allocation_line_facts(line uuid, is_visible boolean)
+create function app.allocation_line_facts(line uuid, is_visible boolean, visible_charges uuid[])
 returns jsonb
 language plpgsql
 stable
@@ -117,22 +117,38 @@ begin
     'rounded_down', round(floored, whole.decimals), 'from_leftovers', case when whole.rate is null then told.amount - round(floored, whole.decimals) end,
     'leftovers', case when whole.rate is null then round(abs(whole.total - (
       select sum(sign(whole.total) * div(abs(whole.total) * 10::numeric ^ whole.decimals * l.weight, whole.weight_total)) / 10::numeric ^ whole.decimals
-      from public.allocation_lines l where l.allocation_id = whole.id)) * 10::numeric ^ whole.decimals) end));
+      from public.allocation_lines l where l.allocation_id = whole.id)) * 10::numeric ^ whole.decimals) end,
+    'charges', (
+      select jsonb_agg(jsonb_build_object('description', c.description, 'amount', c.amount, 'resident', r.full_name, 'starts_on', c.starts_on, 'ends_on', c.ends_on) order by c.charged_on, c.id)
+      from public.charges c
+      join public.subaccounts s on s.community_id = c.community_id and s.id = c.subaccount_id
+      left join public.residents r on r.community_id = s.community_id and r.id = s.resident_id
+      where c.id = any (visible_charges) and not exists (select from public.journal_entries e where e.community_id = c.community_id and e.reverses_id = c.journal_entry_id))));
 end;
 $$;
 
-comment on function app.allocation_line_facts(uuid, boolean) is 'What public.allocation_line_facts does. Definer: the caller may see the line, and need not see the whole allocation.';
+comment on function app.allocation_line_facts(uuid, boolean, uuid[]) is
+  'What public.allocation_line_facts does, with those charges by the line that the caller sees. Definer: the caller may see the line, and need not see the whole allocation.';
 
 create function public.allocation_line_facts(line_id uuid)
 returns jsonb
-language sql
+language plpgsql
 stable
 set search_path = ''
-as $$ select app.allocation_line_facts(line_id, app.sees_row('allocation_lines', line_id)) $$;
+as $$
+begin
+  return app.allocation_line_facts(line_id, app.sees_row('allocation_lines', line_id), array(
+    select c.id
+    from public.allocation_lines l
+    join public.subaccounts s on s.community_id = l.community_id and s.unit_id = l.unit_id
+    join public.charges c on c.community_id = s.community_id and c.subaccount_id = s.id and c.allocation_line_id = l.id
+    where l.id = line_id));
+end;
+$$;
 
 comment on function public.allocation_line_facts(uuid) is
-  'All that an amount follows from: total, key and version, method, the unit''s weight of all weights, what it follows from, the exact share, how it was rounded. Whoever sees the line: holders of charges.read, and who was charged by it. '
-  'Errors: allocation_line_not_found.';
+  'All that an amount follows from: total, key and version, method, the unit''s weight of all weights, what it follows from, the exact share, how it was rounded; and the charges by it that the caller sees. '
+  'Whoever sees the line: holders of charges.read, and who was charged by it. Errors: allocation_line_not_found.';
 
 create function app.money(amount numeric, decimals integer, currency text)
 returns text
@@ -194,6 +210,13 @@ begin
         case when (f -> 'from_leftovers')::numeric = 0 then 'This unit got none of them.' else 'This unit got one of them.' end);
     end if;
   end if;
+  -- The unit's amount is one person's whole charge, or it was charged to several, or in instalments.
+  if jsonb_array_length(f -> 'charges') > 1 or (f #> '{charges,0,amount}')::numeric <> (f -> 'amount')::numeric then
+    lines := lines || (
+      select array_agg(format('Of it, %s is charged to %s as “%s”, for %s to %s.', app.money((c ->> 'amount')::numeric, places, currency), coalesce(c ->> 'resident', 'nobody who is known'), c ->> 'description',
+        c ->> 'starts_on', c ->> 'ends_on'))
+      from jsonb_array_elements(f -> 'charges') c);
+  end if;
   return array_to_string(lines, E'\n');
 end;
 $$;
@@ -202,5 +225,5 @@ comment on function public.explain_allocation_line(uuid) is
   'How an amount came about, in plain words, one sentence a line: for whoever has to pay it. The same as JSON: allocation_line_facts. Whoever sees the line. Errors: allocation_line_not_found.';
 
 grant execute on function
-  app.allocation_line_facts(uuid, boolean), public.allocation_line_facts(uuid), app.money(numeric, integer, text), public.explain_allocation_line(uuid)
+  app.allocation_line_facts(uuid, boolean, uuid[]), public.allocation_line_facts(uuid), app.money(numeric, integer, text), public.explain_allocation_line(uuid)
 to authenticated, service_role;

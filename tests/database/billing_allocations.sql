@@ -1,7 +1,7 @@
 -- Allocations: exact, complete, unchangeable, and recomputed from themselves alone; told in words to whoever pays.
 
 begin;
-select plan(57);
+select plan(60);
 
 create function pg_temp.community(label text, currency text) returns void language plpgsql as $$
 begin
@@ -175,6 +175,24 @@ select throws_ok(format($$select * from public.preview_allocation(%L, '2026-01-0
 select tests.authenticate_as('accountant');
 select is((select string_agg(unit_number || ' ' || amount, ', ' order by place) from public.preview_allocation(tests.kept('Alder_area')::uuid, '2026-01-01', '2026-01-31', -50.00)), '1 -13.23, 2 -16.67, 3 -20.10',
   'an accountant sees beforehand what would be allocated');
+
+-- Whose part is whose ---------------------------------------------------------------------------------------------------------
+
+select tests.as_studio();
+select tests.keep('of_two', (select id::text from public.allocation_lines where allocation_id = tests.kept('last')::uuid and unit_id = tests.id('Alder 1')));
+select tests.keep('charged', app.post_charges(tests.id('Alder'), f.id, app.account_for(tests.id('Alder'), f.id, 'assessment_income'), 'fee', '2026-01-31', '2026-02-15', 'Lift',
+  array[row(tests.id('Alder 1'), tests.id('Ana'), 1.10, '2026-01-01', '2026-01-15', tests.kept('of_two')::uuid, null)::app.charge_line,
+    row(tests.id('Alder 1'), tests.id('Tom'), 2.20, '2026-01-16', '2026-01-31', tests.kept('of_two')::uuid, null)::app.charge_line])::text)
+from public.funds f where f.community_id = tests.id('Alder') and f.kind = 'operating';
+select tests.authenticate_as('ana');
+select is(regexp_replace(public.explain_allocation_line(tests.kept('of_two')::uuid), '^.*?(Of it|$)', '\1'), 'Of it, 1.10 EUR is charged to Ana as “Lift”, for 2026-01-01 to 2026-01-15.',
+  'of a unit''s amount that was charged to several, each reads the own part');
+select tests.authenticate_as('accountant');
+select matches(public.explain_allocation_line(tests.kept('of_two')::uuid), 'Of it, 1.10 EUR is charged to Ana .*Of it, 2.20 EUR is charged to Tom ', 'and an accountant both');
+select tests.as_studio();
+select app.reverse_entry(tests.kept('charged')::uuid, '2026-02-01', 'Charged by mistake');
+select tests.authenticate_as('ana');
+select unalike(public.explain_allocation_line(tests.kept('of_two')::uuid), '%Of it,%', 'what was taken back is charged no more');
 
 select * from finish();
 rollback;
