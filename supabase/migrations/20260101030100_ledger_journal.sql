@@ -316,8 +316,8 @@ declare
 begin
   -- Most statements write one posting that moves one balance: looked at without grouping anything, by lookups of single rows, whose plans
   -- do not depend on how many there are. Whatever is not in order falls through, to be looked at below. The balance's row is locked last.
-  -- The row is taken as it is: a column that is computed costs more than all that are not.
-  select n.* into one from new_rows n limit 1;
+  -- The row is taken as it is: a column that is computed costs more than all that are not. INTO reads the first row and no other.
+  select n.* into one from new_rows n;
   if (one.debit_subaccount_id is null) <> (one.credit_subaccount_id is null) and one.memo is null
     and one.amount > 0 and one.amount < 1e15 and min_scale(one.amount) <= one.decimals
   then
