@@ -308,6 +308,7 @@ language plpgsql
 set search_path = ''
 as $$
 declare
+  one public.postings;
   told record;
   moved record;
   planned record;
@@ -315,29 +316,26 @@ declare
 begin
   -- Most statements write one posting that moves one balance: looked at without grouping anything, by lookups of single rows, whose plans
   -- do not depend on how many there are. Whatever is not in order falls through, to be looked at below. The balance's row is locked last.
-  select
-    n.id, n.journal_entry_id, n.community_id, n.fund_id, n.decimals, n.effective_on, n.amount, coalesce(n.debit_subaccount_id, n.credit_subaccount_id) as subaccount_id,
-    case when n.debit_subaccount_id is null then n.credit_account_id else n.debit_account_id end as account_id,
-    -- None if both sides name a subaccount.
-    case when n.debit_subaccount_id is null then n.debit_account_id when n.credit_subaccount_id is null then n.credit_account_id end as other_id,
-    case when n.debit_subaccount_id is null then -n.amount else n.amount end as change,
-    n.amount > 0 and n.amount < 1e15 and min_scale(n.amount) <= n.decimals and case when n.memo is not null then length(n.memo) between 1 and 500 else true end as is_fine
-  into moved
-  from new_rows n
-  limit 1;
-  if moved.is_fine and moved.subaccount_id is not null then
-    -- That the account is a control account of this community and fund, its subaccount's key says. The other one is none, so the sides differ.
+  -- The row is taken as it is: a column that is computed costs more than all that are not. INTO reads the first row and no other.
+  select n.* into one from new_rows n;
+  if (one.debit_subaccount_id is null) <> (one.credit_subaccount_id is null) and one.memo is null
+    and one.amount > 0 and one.amount < 1e15 and min_scale(one.amount) <= one.decimals
+  then
+    -- Both accounts are found, so they are two. That the control account is of this community, its subaccount's key says.
     update public.subaccounts s
-    set balance = s.balance + moved.change
-    where s.id = moved.subaccount_id and s.account_id = moved.account_id and s.community_id = moved.community_id and s.fund_id = moved.fund_id
+    set balance = s.balance + case when one.debit_subaccount_id is null then -one.amount else one.amount end
+    where s.id = coalesce(one.debit_subaccount_id, one.credit_subaccount_id)
+      and s.account_id = case when one.debit_subaccount_id is null then one.credit_account_id else one.debit_account_id end
+      and s.community_id = one.community_id
       and (
-        select e.posting_count = 1 and e.total = moved.amount and e.effective_on = moved.effective_on and e.decimals = moved.decimals
-        from public.journal_entries e where e.id = moved.journal_entry_id and e.community_id = moved.community_id)
-      and (select a.status = 'active' from public.accounts a where a.id = moved.account_id)
-      and (
-        select a.status = 'active' and a.fund_id = moved.fund_id and a.counter_fund_id is null and not a.is_control
-        from public.accounts a where a.id = moved.other_id)
-      and not exists (select from public.postings p where p.journal_entry_id = moved.journal_entry_id and p.id <> moved.id)
+        select e.posting_count = 1 and e.total = one.amount and e.effective_on = one.effective_on and e.decimals = one.decimals
+        from public.journal_entries e where e.id = one.journal_entry_id and e.community_id = one.community_id)
+      and exists (
+        select from public.accounts a
+        where a.id in (one.debit_account_id, one.credit_account_id) and a.fund_id = one.fund_id and a.status = 'active' and a.counter_fund_id is null
+          and a.is_control = case a.id when one.debit_account_id then one.debit_subaccount_id is not null else one.credit_subaccount_id is not null end
+        offset 1)
+      and not exists (select from public.postings p where p.journal_entry_id = one.journal_entry_id and p.id <> one.id)
       and not exists (select from new_rows offset 1);
     if found then
       return null;

@@ -74,7 +74,7 @@ declare
   many constant integer := cardinality(lines);
   known record;
   line app.posting_line;
-  summed numeric := 0;
+  summed numeric := 0::numeric; -- an integer would be cast, each time
   places smallint;
 begin
   if (many > 0) is not true then
