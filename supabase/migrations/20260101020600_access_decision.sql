@@ -193,7 +193,7 @@ declare
   -- When it was scanned is no part of the question: a device that asks again may say so anew.
   question constant bytea := case when nonce is not null then sha256(convert_to(
     row(access_point, method, credential, direction, visit, invitation, guest, resident, acknowledged_entry, photo_file, note)::text, 'UTF8')) end;
-  header constant text := case when pg_input_is_valid(current_setting('request.headers', true), 'jsonb') then current_setting('request.headers', true)::jsonb ->> 'x-device-key' end;
+  header constant text := case when current_setting('request.headers', true) is json object then current_setting('request.headers', true)::json ->> 'x-device-key' end;
   device private.calling_device;
   on_duty uuid;
   point public.access_points;
