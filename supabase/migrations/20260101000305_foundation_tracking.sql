@@ -181,7 +181,11 @@ declare
   -- app.believes_claims(), written out; and then app.tg__touch has read the claims, if a row was written.
   believes constant boolean := tg_op <> 'DELETE' and (current_setting('role') in ('authenticated', 'anon', 'service_role') or pg_has_role(session_user, 'postgres', 'member'));
   headers constant jsonb := case when believes then nullif(current_setting('request.headers', true), '')::jsonb end;
-  audit_label constant text := case when believes and current_setting('app.claims_actor', true) <> '' then null else app.actor_label() end;
+  -- app.actor_label(), and of it written out what requests, devices and jobs are.
+  audit_label constant text := case
+    when believes and current_setting('app.claims_actor', true) <> '' then null
+    when believes and current_setting('app.actor', true) <> '' then current_setting('app.actor', true)
+    else app.actor_label() end;
   -- app.origin_hash, written out.
   audit_place constant bytea := case when headers is not null then sha256(convert_to(format('%%L %%L %%L %%L %%L %%L', nullif(current_setting('app.claims_actor', true), '')::uuid,%s), 'UTF8')) end;
 begin

@@ -457,13 +457,19 @@ begin
 
   execute format('create or replace trigger _030_parents_live after insert on %s referencing new table as new_rows for each statement execute function app.%I()', table_name, called);
   execute format(
-    'create or replace trigger _030_parents_live_again after update%s on %s for each row when (new.deleted_at is null and (old.deleted_at is not null%s%s)) execute function app.%I()',
-    -- What makes a row history, or no longer, may be any column.
-    case when is_over is null then (select ' of ' || string_agg(format('%I', c.name), ', ') from unnest('{deleted_at}' || columns) c (name)) end,
+    'create or replace trigger _030_parents_live_again after update of %s on %s for each row when (new.deleted_at is null and (old.deleted_at is not null%s)) execute function app.%I()',
+    (select string_agg(format('%I', c.name), ', ') from unnest('{deleted_at}' || columns) c (name)),
     table_name,
     (select string_agg(format(' or old.%1$I is distinct from new.%1$I', c.name), '') from unnest(columns) c (name)),
-    ' or (' || was_over || ' is true and ' || is_over || ' is not true)',
     called);
+  -- What makes a row history, or no longer, may be any column: this is asked of every UPDATE, and so by itself.
+  if is_over is not null then
+    execute format(
+      'create or replace trigger _030_parents_live_reopened after update on %s for each row when (new.deleted_at is null and %s is true and %s is not true) execute function app.%I()',
+      table_name, was_over, is_over, called);
+  elsif exists (select from pg_catalog.pg_trigger t where t.tgrelid = tracked and t.tgname = '_030_parents_live_reopened') then
+    execute format('drop trigger _030_parents_live_reopened on %s', table_name);
+  end if;
 end;
 $$;
 

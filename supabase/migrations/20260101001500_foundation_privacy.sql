@@ -138,11 +138,12 @@ declare
 begin
   if tg_level = 'ROW' then
     named := array[(to_jsonb(new) ->> tg_argv[0])::uuid];
-  elsif (select count(*) from (select from new_rows limit 2) r) = 1 then
-    -- Of one row, which is the rule, its jsonb costs less than planning a query for the column; of many rows more.
-    named := (select array[(to_jsonb(n) ->> tg_argv[0])::uuid] from new_rows n);
   else
-    execute format('select array_agg(distinct n.%1$I) from new_rows n where n.%1$I is not null', tg_argv[0]) into named;
+    -- Of one row, which is the rule, its jsonb costs less than planning a query for the column; of many rows more.
+    select array_agg((to_jsonb(n.row) ->> tg_argv[0])::uuid) into named from (select r as row from new_rows r limit 2) n;
+    if array_length(named, 1) > 1 then
+      execute format('select array_agg(distinct n.%1$I) from new_rows n where n.%1$I is not null', tg_argv[0]) into named;
+    end if;
   end if;
   if named[1] is not null then
     perform app.refuse_erased(named);

@@ -193,7 +193,7 @@ declare
   -- When it was scanned is no part of the question: a device that asks again may say so anew.
   question constant bytea := case when nonce is not null then sha256(convert_to(
     row(access_point, method, credential, direction, visit, invitation, guest, resident, acknowledged_entry, photo_file, note)::text, 'UTF8')) end;
-  header constant text := case when pg_input_is_valid(current_setting('request.headers', true), 'jsonb') then current_setting('request.headers', true)::jsonb ->> 'x-device-key' end;
+  header constant text := case when current_setting('request.headers', true) is json object then current_setting('request.headers', true)::json ->> 'x-device-key' end;
   device private.calling_device;
   on_duty uuid;
   point public.access_points;
@@ -497,6 +497,9 @@ declare
   moment constant timestamptz := clock_timestamp();
   caller constant uuid := app.actor_id();
 begin
+  if new.status not in ('checked_in', 'checked_out') or (tg_op = 'UPDATE' and old.status = new.status) then
+    return null;
+  end if;
   if is_entry and exists (
     select from app.blacklist_match(new.community_id, new.visitor_name, new.document_number, new.visitor_phone, new.plate, moment) b where b.is_exact)
   then
@@ -518,7 +521,8 @@ comment on function app.tg_visits__log() is
   'AFTER a visitor came in or left without a decision (check_in_visit, check_out_visit): the line that it has at the gate that was named. Refuses (409 visit_refused) who is on the blacklist. '
   'Definer: nobody else may write the log, nor look at the whole blacklist.';
 
+-- A condition is read and planned by every statement that asks it: what is longer than a word about the decision, the function asks.
 create trigger _550_log_new after insert on public.visits for each row
-  when (new.status = 'checked_in' and current_setting('app.deciding', true) is distinct from 'on') execute function app.tg_visits__log();
+  when (current_setting('app.deciding', true) is distinct from 'on') execute function app.tg_visits__log();
 create trigger _550_log after update of status on public.visits for each row
-  when (old.status <> new.status and new.status in ('checked_in', 'checked_out') and current_setting('app.deciding', true) is distinct from 'on') execute function app.tg_visits__log();
+  when (current_setting('app.deciding', true) is distinct from 'on') execute function app.tg_visits__log();

@@ -1,7 +1,7 @@
 -- Visits: a walk-in is answered once and in time, by the unit; who enters takes a place that is there; visitors are forgotten.
 
 begin;
-select plan(77);
+select plan(87);
 
 select tests.create_community('Alder'), tests.create_community('Cedar');
 select tests.create_unit('1', 'Alder'), tests.create_unit('2', 'Alder'), tests.create_unit('9', 'Cedar');
@@ -27,14 +27,39 @@ grant execute on function pg_temp.visit(text), pg_temp.announce(text, text) to a
 
 -- What cannot be stored -----------------------------------------------------------------------------------------------------
 
-select throws_ok(format('insert into public.visits (community_id, %s) values (tests.id(''Alder''), %s)', columns, given), '23514', null, sentence)
+create function pg_temp.refused_by(columns text, given text) returns text language plpgsql set search_path = '' as $$
+declare
+  refused text;
+begin
+  execute format('insert into public.visits (community_id, unit_id, status, visitor_name, %s) values (tests.id(''Alder''), tests.id(''1''), ''approved'', ''Vera'', %s)', columns, given);
+  return 'nothing';
+exception when check_violation then
+  get stacked diagnostics refused = constraint_name;
+  return refused;
+end $$;
+
+select throws_ok(format('insert into public.visits (community_id, %s) values (tests.id(''Alder''), %s)', columns, given), '23514',
+  format('new row for relation "visits" violates check constraint "visits_%s_check"', refused), sentence)
 from (values
-  ('unit_id, status, visitor_name', $$tests.id('1'), 'pending', 'Vera'$$, 'nobody waits for an answer that is not due'),
-  ('unit_id, status, visitor_name', $$tests.id('1'), 'checked_in', 'Vera'$$, 'who is inside came in at some time'),
-  ('unit_id, status', $$tests.id('1'), 'approved'$$, 'who has no invitation has a name'),
-  ('status, visitor_name', $$'approved', 'Vera'$$, 'and comes to a unit'),
-  ('unit_id, status, visitor_name, party_size', $$tests.id('1'), 'approved', 'Vera', 0$$, 'somebody comes')
-) k (columns, given, sentence);
+  ('unit_id, status, visitor_name', $$tests.id('1'), 'pending', 'Vera'$$, 'asked_at', 'nobody waits for an answer that is not due'),
+  ('unit_id, status, visitor_name', $$tests.id('1'), 'checked_in', 'Vera'$$, 'checked_in_at', 'who is inside came in at some time'),
+  ('unit_id, status', $$tests.id('1'), 'approved'$$, 'visitor_name', 'who has no invitation has a name'),
+  ('status, visitor_name', $$'approved', 'Vera'$$, 'unit_id', 'and comes to a unit'),
+  ('unit_id, status, visitor_name, party_size', $$tests.id('1'), 'approved', 'Vera', 0$$, 'party_size', 'somebody comes'),
+  ('unit_id, status, visitor_name, checked_in_at, checked_out_at', $$tests.id('1'), 'checked_in', 'Vera', now(), now()$$, 'checked_out_at', 'who is inside has not left')
+) k (columns, given, refused, sentence);
+select is(pg_temp.refused_by(columns, given), format('visits_%s_check', refused), sentence)
+from (values
+  ('guest_id', 'gen_random_uuid()', 'guest_id', 'a guest is of an invitation'),
+  ('visitor_phone', $$'none'$$, 'visitor_phone', 'a telephone number is one'),
+  ('document_number', $$repeat('1', 41)$$, 'document_number', 'a document''s number is short'),
+  ('plate', $$'🚗'$$, 'plate', 'a plate is one'),
+  ('provider_name', $$' '$$, 'provider_name', 'a firm has a name'),
+  ('status_reason', $$' '$$, 'status_reason', 'a reason says something'),
+  ('asked_at, answer_due_at', 'now(), now()', 'asked_at', 'who is asked has time to answer'),
+  ('answered_at', 'now()', 'answered_at', 'nobody answers who was not asked'),
+  ('asked_at, answer_due_at, answered_by', $$now(), now() + interval '1 minute', gen_random_uuid()$$, 'answered_by', 'nor without a moment')
+) k (columns, given, refused, sentence);
 select throws_ok($$insert into public.visits (community_id, unit_id, status, visitor_name, status_reason) values (tests.id('Alder'), tests.id('1'), 'denied', 'Vera', 'no')$$, 'PT409', 'transition_refused', 'no visit begins with its end');
 select throws_ok($$insert into public.visits (community_id, unit_id, status, visitor_name) values (tests.id('Alder'), tests.id('9'), 'approved', 'Vera')$$, '23503', null, 'no visit mixes two communities');
 
