@@ -45,58 +45,23 @@ create table public.visits (
   constraint visits_invitation_fkey foreign key (community_id, invitation_id) references public.visitor_invitations (community_id, id) on delete restrict,
   constraint visits_guest_fkey foreign key (community_id, invitation_id, guest_id) references public.invitation_guests (community_id, invitation_id, id) on delete restrict,
   constraint visits_entry_point_fkey foreign key (community_id, entry_point_id) references public.access_points (community_id, id) on delete set null (entry_point_id),
-  constraint visits_exit_point_fkey foreign key (community_id, exit_point_id) references public.access_points (community_id, id) on delete set null (exit_point_id)
-);
-
--- What a visit looks like, in one constraint: each is read and planned anew by every statement that writes a row, and fourteen of them
--- were an eighth of what a visitor costs at the gate. What a column may hold is refused in the name that its own constraint would have.
-create function app.is_visit(visit public.visits)
-returns boolean
-language plpgsql
-immutable
-set search_path = ''
-as $$
-declare
-  refused text;
-begin
+  constraint visits_exit_point_fkey foreign key (community_id, exit_point_id) references public.access_points (community_id, id) on delete set null (exit_point_id),
+  constraint visits_guest_id_check check (guest_id is null or invitation_id is not null),
   -- Who comes without an invitation comes to a unit, and has a name.
-  if visit.invitation_id is null then
-    refused := case when visit.guest_id is not null then 'guest_id' when visit.unit_id is null then 'unit_id' when visit.visitor_name is null then 'visitor_name' end;
-  end if;
-  if num_nonnulls(visit.visitor_name, visit.visitor_phone, visit.document_number, visit.plate, visit.provider_name, visit.status_reason) > 0 then
-    refused := coalesce(refused, case
-      when not app.is_name(visit.visitor_name) then 'visitor_name'
-      when not app.is_phone(visit.visitor_phone) then 'visitor_phone'
-      when not app.is_name(visit.document_number) or length(visit.document_number) > 40 then 'document_number'
-      when not app.is_plate(visit.plate) then 'plate'
-      when not app.is_name(visit.provider_name) then 'provider_name'
-      when not app.is_name(visit.status_reason) then 'status_reason' end);
-  end if;
-  if visit.status = 'pending' or num_nonnulls(visit.asked_at, visit.answer_due_at, visit.answered_at, visit.answered_by) > 0 then
-    refused := coalesce(refused, case
-      when (visit.asked_at is null) <> (visit.answer_due_at is null) or visit.answer_due_at <= visit.asked_at or (visit.status = 'pending' and visit.asked_at is null) then 'asked_at'
-      when visit.answered_at is not null and visit.asked_at is null then 'answered_at'
-      when visit.answered_by is not null and visit.answered_at is null then 'answered_by' end);
-  end if;
-  refused := coalesce(refused, case
-    when visit.party_size not between 1 and 100 then 'party_size'
-    when visit.status = 'denied' and visit.status_reason is null then 'status_reason'
-    when (visit.checked_in_at is not null) <> (visit.status in ('checked_in', 'checked_out')) then 'checked_in_at'
-    when (visit.checked_out_at is not null) <> (visit.status = 'checked_out') or visit.checked_out_at < visit.checked_in_at then 'checked_out_at' end);
-  if refused is not null then
-    raise check_violation using schema = 'public', table = 'visits', constraint = format('visits_%s_check', refused),
-      message = format('new row for relation "visits" violates check constraint "visits_%s_check"', refused);
-  end if;
-  return true;
-end;
-$$;
-
-comment on function app.is_visit(public.visits) is
-  'Whether a row is a visit: what its columns may hold, and what follows from its status. Raises (23514, as visits_<column>_check) where it is none.';
-
-grant execute on function app.is_visit(public.visits) to service_role;
-
-alter table public.visits add constraint visits_row_check check (app.is_visit(visits));
+  constraint visits_unit_id_check check (unit_id is not null or invitation_id is not null),
+  constraint visits_visitor_name_check check ((visitor_name is not null or invitation_id is not null) and app.is_name(visitor_name)),
+  constraint visits_visitor_phone_check check (app.is_phone(visitor_phone)),
+  constraint visits_document_number_check check (app.is_name(document_number) and length(document_number) <= 40),
+  constraint visits_plate_check check (app.is_plate(plate)),
+  constraint visits_provider_name_check check (app.is_name(provider_name)),
+  constraint visits_party_size_check check (party_size between 1 and 100),
+  constraint visits_status_reason_check check ((status_reason is not null or status <> 'denied') and app.is_name(status_reason)),
+  constraint visits_asked_at_check check ((asked_at is null) = (answer_due_at is null) and answer_due_at > asked_at and (asked_at is not null or status <> 'pending')),
+  constraint visits_answered_at_check check (answered_at is null or asked_at is not null),
+  constraint visits_answered_by_check check (answered_by is null or answered_at is not null),
+  constraint visits_checked_in_at_check check ((checked_in_at is not null) = (status in ('checked_in', 'checked_out'))),
+  constraint visits_checked_out_at_check check ((checked_out_at is not null) = (status = 'checked_out') and checked_out_at >= checked_in_at)
+);
 
 create unique index visits_guest_key on public.visits (guest_id) where guest_id is not null and status in ('approved', 'checked_in', 'checked_out');
 create unique index visits_expected_key on public.visits (invitation_id) where guest_id is null and status = 'approved' and deleted_at is null;
