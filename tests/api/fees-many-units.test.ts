@@ -100,6 +100,14 @@ test('a first run of a fee, which makes the accounts of all owners, and the next
   expect(await excessive(charge(1))).toEqual([]);
 });
 
+test('the instalments of a special assessment, each by what the others left', async () => {
+  await client.query(`create temporary table levy as select public.create_fee((select id from home), 'Lift', (select id from fund), (select id from public.allocation_keys where name = 'Ideal parts'), 9000,
+    current_date - 200, kind => 'special_assessment', instalments => (select jsonb_agg(jsonb_build_object('due_on', current_date - 150 + n, 'charged_on', current_date - 200 + n, 'amount', 3000)) from unnest('{0,30,60}'::integer[]) n)) as id`);
+  for (const days of [200, 170, 140]) expect(await excessive(`select public.run_fee((select id from levy), current_date - ${days})`)).toEqual([]);
+  const { rows } = await client.query<{ many: number; whole: number }>(`select count(*)::integer as many, sum(r.total)::integer as whole from public.fee_runs r where r.fee_id = (select id from levy)`);
+  expect(rows).toEqual([{ many: 3, whole: 9000 }]);
+});
+
 test('adjustments of many charges, one by one', async () => {
   expect(await excessive(`select public.adjust_charge(c.id, 'waiver', 'for a test', 1) from (select id from public.charges order by id limit 250) c`, 250)).toEqual([]);
 });
