@@ -139,6 +139,22 @@ test('an expense by a formula, which is evaluated before', async () => {
   expect(await excessive(`select public.allocate_expense(pg_temp.expense((select key from own)), current_date + 30)`)).toEqual([]);
 });
 
+test('an expense by fixed weights, and all of it taken back', async () => {
+  const weights = `(select jsonb_agg(jsonb_build_object('unit_id', u.id, 'weight', 2)) from public.units u)`;
+  expect(await excessive(allocate('fixed', `, weights => ${weights}`))).toEqual([]);
+  expect(await excessive(`select count(*) from public.preview_expense_allocation((select id from public.expenses order by id desc limit 1))`)).toEqual([]);
+  expect(await excessive(`select public.reverse_expense_allocation((select id from public.expenses order by id desc limit 1), 'for a test')`)).toEqual([]);
+});
+
+test('the last run of a fee taken back', async () => {
+  expect(await excessive(`select public.reverse_fee_run((select id from public.fee_runs where fee_id = (select id from levy) order by id desc limit 1), 'for a test')`)).toEqual([]);
+});
+
+test('charges that have become stale', async () => {
+  const { rows } = await client.query<{ many: number }>('select count(*)::integer as many from public.charges');
+  expect(await excessive(`select count(*) from public.stale_charges((select id from home))`, rows[0]?.many)).toEqual([]);
+});
+
 test('opening balances of all units, and other ones', async () => {
   const bring = (owed: number) =>
     `select public.import_opening_balances((select id from home), '{Unit,Balance}', (select jsonb_agg(jsonb_build_array(u.number, '${owed}')) from public.units u), dry_run => false)`;
