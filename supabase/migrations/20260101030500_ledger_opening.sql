@@ -270,6 +270,7 @@ returns table (code text, name text, debit numeric, credit numeric, has_accounts
 language plpgsql
 stable
 set search_path = ''
+set enable_nestloop = off
 as $$
 begin
   return query
@@ -279,8 +280,9 @@ begin
       select s.fund_id, s.is_control, s.amount
       from pg_temp.roster_stored s
       where not exists (
+        -- By something that can be hashed: many balances are of one account, and where there is no unit, the account stands for it.
         select from pg_temp.roster_targets t
-        where t.account_id = s.account_id and t.unit_id is not distinct from s.unit_id and t.resident_id is not distinct from s.resident_id)
+        where t.account_id = s.account_id and coalesce(t.unit_id, t.account_id) = coalesce(s.unit_id, s.account_id) and t.resident_id is not distinct from s.resident_id)
     )
     select f.code, f.name, coalesce(sum(b.amount) filter (where b.amount > 0), 0), coalesce(-sum(b.amount) filter (where b.amount < 0), 0), coalesce(bool_or(not b.is_control), false)
     from public.funds f
@@ -438,6 +440,7 @@ returns jsonb
 language plpgsql
 stable
 set search_path = ''
+set enable_nestloop = off
 as $$
 begin
   return app.roster_findings(dry_run) || (
@@ -451,7 +454,7 @@ begin
       left join public.residents re on re.id = s.resident_id
       where not exists (
         select from pg_temp.roster_targets t
-        where t.account_id = s.account_id and t.unit_id is not distinct from s.unit_id and t.resident_id is not distinct from s.resident_id)
+        where t.account_id = s.account_id and coalesce(t.unit_id, t.account_id) = coalesce(s.unit_id, s.account_id) and t.resident_id is not distinct from s.resident_id)
     )
     select jsonb_build_object(
       'opened_on', books.opened_on,

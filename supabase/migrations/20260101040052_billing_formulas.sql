@@ -85,7 +85,8 @@ begin
   return query
     select o.unit_id, count(distinct o.resident_id)::integer
     from public.occupancies o
-    join public.residents r on r.community_id = o.community_id and r.id = o.resident_id and r.kind = 'person'
+    -- By the id alone: with the community, which is the same by key, all of its people would be read for each while there are no statistics yet.
+    join public.residents r on r.id = o.resident_id and r.kind = 'person'
     where o.community_id = community and o.deleted_at is null and o.role in ('owner', 'tenant', 'family')
       and o.starts_on <= on_day and (o.ends_on is null or o.ends_on >= on_day) and o.days_lived_in @> on_day
     group by o.unit_id;

@@ -110,16 +110,21 @@ begin
     where p.key = instalment;
   end if;
   -- By what is left of each unit's part: so nobody is ever charged more than it, and the last instalment is exactly the rest.
-  select array_agg(a.amount - coalesce(c.charged, 0) order by a.place) into remaining
-  from unnest(unit_ids, amounts) with ordinality a (unit_id, amount, place)
-  left join (
-    select l.unit_id, sum(c.amount) as charged
-    from public.fee_runs r
-    join public.charges c on c.community_id = r.community_id and c.journal_entry_id = r.journal_entry_id
-    join public.allocation_lines l on l.id = c.allocation_line_id
-    where r.community_id = fee.community_id and r.fee_id = fee.id and r.status = 'posted' and r.allocation_id = allocation and r.instalment_id <> instalment
-    group by l.unit_id
-  ) c on c.unit_id = a.unit_id;
+  -- Added up and not joined: of what was charged the planner knows too little not to go through it for each unit.
+  select array_agg(u.amount order by u.place) into remaining
+  from (
+    select max(m.place) as place, sum(m.amount) as amount
+    from (
+      select a.unit_id, a.place, a.amount from unnest(unit_ids, amounts) with ordinality a (unit_id, amount, place)
+      union all
+      select c.unit_id, null, -c.amount
+      from public.fee_runs r
+      join public.charges c on c.community_id = r.community_id and c.journal_entry_id = r.journal_entry_id
+      where r.community_id = fee.community_id and r.fee_id = fee.id and r.status = 'posted' and r.allocation_id = allocation and r.instalment_id <> instalment
+    ) m
+    group by m.unit_id
+  ) u
+  where u.place is not null;
   return array(select p.amount from app.apportion(part, fee.decimals, unit_ids, remaining) with ordinality p (key, weight, amount, place) order by p.place);
 end;
 $$;

@@ -51,7 +51,7 @@ create table public.adjustments (
 );
 
 create index adjustments_ledger_idx on public.adjustments (community_id, decimals);
-create index adjustments_charge_idx on public.adjustments (community_id, charge_id);
+create index adjustments_charge_idx on public.adjustments (charge_id, community_id);
 create index adjustments_journal_entry_idx on public.adjustments (community_id, journal_entry_id);
 create index adjustments_reversal_entry_idx on public.adjustments (community_id, reversal_entry_id) where reversal_entry_id is not null;
 
@@ -124,8 +124,9 @@ stable
 set search_path = ''
 return (
   select c.amount - coalesce((
+    -- Only the charge is compared by what an index can look up: while there are no statistics yet, one of the community could be taken, which is all of them.
     select sum(a.amount) from public.adjustments a
-    where a.community_id = community and a.charge_id = charge and a.status = 'posted' and a.deleted_at is null), 0)
+    where a.charge_id = charge and a.community_id is not distinct from community and a.status = 'posted' and a.deleted_at is null), 0)
   from public.charges c
   where c.community_id = community and c.id = charge);
 

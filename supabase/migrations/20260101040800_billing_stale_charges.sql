@@ -58,12 +58,20 @@ begin
       having count(*) = 1 and bool_and(p.is_alone)
     ),
     doubtful as materialized (
-      select distinct c.journal_entry_id as entry_id, c.unit_id
-      from documents d
-      join public.charges c on c.journal_entry_id = d.entry_id and c.community_id = community
-      join public.subaccounts s on s.id = c.subaccount_id
-      left join alone a on a.unit_id = c.unit_id
-      where a.unit_id is null or a.resident_id is distinct from s.resident_id
+      -- A full join, which is never done row by row: while there are no statistics yet, a left one would compare each charge with everybody alone.
+      select distinct m.entry_id, m.unit_id
+      from (
+        select c.entry_id, c.unit_id, a.resident_id = c.resident_id as is_alone
+        from (
+          select c.journal_entry_id as entry_id, c.unit_id, s.resident_id
+          from documents d
+          join public.charges c on c.journal_entry_id = d.entry_id and c.community_id = community
+          join public.subaccounts s on s.id = c.subaccount_id
+        ) c
+        full join alone a on a.unit_id = c.unit_id
+        offset 0
+      ) m
+      where m.entry_id is not null and m.is_alone is not true
     ),
     stands as materialized (
       select c.journal_entry_id as entry_id, c.unit_id, s.resident_id, sum(c.amount) as amount
