@@ -282,7 +282,6 @@ language plpgsql
 volatile
 security definer -- nobody else may write allocations
 set search_path = ''
-set work_mem = '64MB' -- what 100,000 lines take while they are written and looked at
 as $$
 declare
   made constant uuid := extensions.uuidv7();

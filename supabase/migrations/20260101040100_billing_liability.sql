@@ -19,6 +19,7 @@ language sql
 stable
 security definer -- whom a share falls to may depend on co-owners and tenants whom the caller does not see
 set search_path = ''
+set work_mem = '64MB' -- what 100,000 units take to hash
 as $$
   with parties as (
     select o.unit_id, o.resident_id, 3 as precedence, o.ownership_share as share,
