@@ -576,9 +576,9 @@ export type Database = {
         Relationships: [
           {
             foreignKeyName: "adjustments_charge_fkey"
-            columns: ["community_id", "charge_id"]
+            columns: ["charge_id", "community_id"]
             referencedRelation: "charges"
-            referencedColumns: ["community_id", "id"]
+            referencedColumns: ["id", "community_id"]
           },
           {
             foreignKeyName: "adjustments_journal_entry_fkey"

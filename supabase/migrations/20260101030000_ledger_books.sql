@@ -267,10 +267,11 @@ create table public.subaccounts (
   constraint subaccounts_resident_fkey foreign key (resident_id, community_id) references public.residents (id, community_id) on delete restrict deferrable
 ) with (fillfactor = 45); -- room for the next balance of every row on the same page, so that no index is touched
 
--- Each is of the column that alone tells the parent; that of the unit is the key's. What is looked up is (unit_id, account_id), by that key:
--- an index that has more of the row's columns could be taken instead while there are no statistics yet, and is all of the rows.
-create index subaccounts_account_idx on public.subaccounts (account_id);
-create index subaccounts_resident_idx on public.subaccounts (resident_id) where resident_id is not null;
+-- By the column that alone tells the parent; the rest of each foreign key is carried along. As columns to look up by, an index could be taken
+-- for them while there are no statistics yet, instead of the one on the id or on (unit_id, account_id), and find all of the rows.
+create index subaccounts_account_idx on public.subaccounts (account_id) include (community_id, fund_id, decimals, is_control);
+create index subaccounts_unit_idx on public.subaccounts (unit_id) include (community_id);
+create index subaccounts_resident_idx on public.subaccounts (resident_id) include (community_id) where resident_id is not null;
 
 comment on table public.subaccounts is
   'The subsidiary ledger: what is owed for a unit by a person in a fund, and the deposits held for them. Made when first needed; the balance is moved by postings alone and refuses everybody else.';

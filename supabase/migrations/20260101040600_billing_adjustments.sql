@@ -39,7 +39,7 @@ create table public.adjustments (
   constraint adjustments_number_key unique (community_id, kind, number),
   constraint adjustments_idempotency_key unique (community_id, idempotency_key),
   constraint adjustments_ledger_fkey foreign key (community_id, decimals) references public.ledgers (community_id, decimals) on delete restrict,
-  constraint adjustments_charge_fkey foreign key (community_id, charge_id) references public.charges (community_id, id) on delete restrict,
+  constraint adjustments_charge_fkey foreign key (charge_id, community_id) references public.charges (id, community_id) on delete restrict,
   constraint adjustments_journal_entry_fkey foreign key (community_id, journal_entry_id) references public.journal_entries (community_id, id) on delete restrict,
   constraint adjustments_reversal_entry_fkey foreign key (community_id, reversal_entry_id) references public.journal_entries (community_id, id) on delete restrict,
   constraint adjustments_number_check check (number > 0),
