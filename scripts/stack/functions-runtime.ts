@@ -135,8 +135,8 @@ export function functionNames(): string[] {
 }
 
 /** When a file of a function, or of what functions share, was last written. */
-function lastChangeOf(name: string): number {
-  const files = [join(functionsDir, name), join(functionsDir, '_shared')].flatMap((folder) =>
+export function lastChangeOf(name: string, all = functionsDir): number {
+  const files = [join(all, name), join(all, '_shared')].flatMap((folder) =>
     existsSync(folder) ? readdirSync(folder, { recursive: true, encoding: 'utf8' }).map((file) => join(folder, file)) : []
   );
   return Math.max(0, ...files.map((file) => statSync(file).mtimeMs));

@@ -123,7 +123,7 @@ begin
       from public.charges c
       join public.subaccounts s on s.community_id = c.community_id and s.id = c.subaccount_id
       left join public.residents r on r.community_id = s.community_id and r.id = s.resident_id
-      where c.id = any (visible_charges) and not exists (select from public.journal_entries e where e.community_id = c.community_id and e.reverses_id = c.journal_entry_id))));
+      where c.id = any (visible_charges) and c.allocation_line_id = line and not exists (select from public.journal_entries e where e.community_id = c.community_id and e.reverses_id = c.journal_entry_id))));
 end;
 $$;
 

@@ -1,12 +1,12 @@
 import { execFile } from 'node:child_process';
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
-import { functionNames } from '../../../scripts/stack/functions-runtime.ts';
+import { functionNames, lastChangeOf } from '../../../scripts/stack/functions-runtime.ts';
 import { functionsDir, projectRoot } from '../../../scripts/stack/paths.ts';
 import { readSupabaseConfig } from '../../../scripts/stack/supabase-config.ts';
 import { startTestStack, type TestStack } from '../../support/stack.ts';
@@ -81,10 +81,25 @@ describe('a function is served under /functions/v1', () => {
     const [second, ...more] = functionPids();
     expect([second === first, more]).toEqual([false, []]);
     const now = new Date();
-    // Its own code: what all functions share would start those anew that other tests are asking now.
+    // Its own code, and not what all functions share: that would start those anew that other tests are asking now.
     utimesSync(join(functionsDir, 'roster-template/index.ts'), now, now);
     expect(await call()).toBe(200);
     expect(functionPids()).not.toContain(second);
+  });
+
+  test('and its code is also what all functions share, not what is another’s', () => {
+    const all = mkdtempSync(join(tmpdir(), 'vicinia-functions-'));
+    const seconds: Record<string, number> = { 'one/index.ts': 1000, '_shared/deep/log.ts': 2000, 'another/index.ts': 3000 };
+    for (const [file, second] of Object.entries(seconds)) {
+      mkdirSync(join(all, file, '..'), { recursive: true });
+      writeFileSync(join(all, file), '');
+      utimesSync(join(all, file), second, second);
+    }
+    for (const folder of ['one', '_shared', '_shared/deep', 'another']) utimesSync(join(all, folder), 1, 1);
+    expect(lastChangeOf('one', all)).toBe(2_000_000);
+    utimesSync(join(all, 'one/index.ts'), 4000, 4000);
+    expect(lastChangeOf('one', all)).toBe(4_000_000);
+    rmSync(all, { recursive: true });
   });
 
   test('none runs after the stack has stopped', async () => {
