@@ -34,6 +34,10 @@ grant usage on schema app to anon, authenticated, service_role, supabase_auth_ad
 grant usage on schema audit to authenticated, service_role;
 
 -- Ids ----------------------------------------------------------------------------------------------------------------
+-- From the inside: the time since 1970 in 4096ths of a millisecond, as 60 bits; after the first 48 of them, the whole
+-- milliseconds, the four bits of the version; after these eight bytes the last eight of a random UUID, which begin with its
+-- variant. Bits and bytes, because overlay() of text counts characters; tstzrange_subdiff(), the seconds between two times,
+-- because date_part() looks up the name of its field: together a quarter of what an id costs more than a random one.
 
 create function extensions.uuidv7()
 returns uuid
@@ -41,9 +45,10 @@ language sql
 volatile
 parallel safe
 as $$
-  select (
-    '0' || overlay(to_hex((date_part('epoch', clock_timestamp()) * 4096000)::bigint) placing '7' from 12 for 0)
-    || encode(substring(uuid_send(gen_random_uuid()) from 9), 'hex')
+  select encode(
+    int8send(overlay((tstzrange_subdiff(clock_timestamp(), 'epoch'::timestamptz) * 4096000)::bigint::bit(60) placing b'0111' from 49 for 0)::bigint)
+    || substring(uuid_send(gen_random_uuid()) from 9),
+    'hex'
   )::uuid
 $$;
 
