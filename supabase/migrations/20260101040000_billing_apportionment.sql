@@ -36,7 +36,7 @@ declare
   last record;
 begin
   -- Arrays are read by unnest in the list of what is selected, here and wherever there may be 100,000: in FROM each would be copied first.
-  if total is null or decimals is null or decimals not between 0 and 8 or abs(total) = 'Infinity' or total = 'NaN' or total <> round(total, decimals) then
+  if total is null or decimals is null or decimals not between 0 and 12 or abs(total) = 'Infinity' or total = 'NaN' or total <> round(total, decimals) then
     perform app.fail(422, 'invalid_amount', format('%s is no amount with %s decimals.', coalesce(total::text, 'null'), coalesce(decimals::text, 'null')));
   end if;
   -- NaN is greater than any number, and a missing weight is not counted.
@@ -111,6 +111,17 @@ $$;
 comment on function app.apportioned(numeric, smallint, numeric[], public.allocation_rounding) is
   'The parts of a total by weights, in their order: what app.apportion says of keys. Errors: invalid_amount, invalid_weight, allocation_no_weight.';
 
+create function app.percents(weights numeric[])
+returns numeric[]
+language sql
+immutable
+parallel safe
+set search_path = ''
+return app.apportioned(100, 12::smallint, weights, 'largest_remainder');
+
+comment on function app.percents(numeric[]) is
+  'What each weight is in percent of them all, in their order: to twelve decimals, and together exactly 100. To be read, and for rates; amounts are shared out by the weights themselves. Errors: invalid_weight, allocation_no_weight.';
+
 create function app.apportion(
   total numeric, decimals smallint, keys uuid[], weights numeric[], rounding public.allocation_rounding default 'largest_remainder'
 )
@@ -133,5 +144,5 @@ comment on function app.apportion(numeric, smallint, uuid[], numeric[], public.a
   'and the units of the last decimal that are left go one each to whom public.allocation_rounding says. Exact for weights of any precision. Errors: invalid_amount, invalid_weight, allocation_no_weight.';
 
 grant execute on function
-  app.apportioned(numeric, smallint, numeric[], public.allocation_rounding), app.apportion(numeric, smallint, uuid[], numeric[], public.allocation_rounding)
+  app.apportioned(numeric, smallint, numeric[], public.allocation_rounding), app.percents(numeric[]), app.apportion(numeric, smallint, uuid[], numeric[], public.allocation_rounding)
 to authenticated, service_role;

@@ -122,6 +122,27 @@ $$;
 
 comment on function app.shares_under(public.allocation_keys) is 'What the ideal parts of the units that a key concerns sum to. Not executable by API roles. Definer: reads all units of a community.';
 
+create function app.mixture_factors(percents numeric[], sums numeric[])
+returns numeric[]
+language plpgsql
+immutable
+set search_path = ''
+as $$
+declare
+  factors numeric[] := percents;
+begin
+  for part in 1 .. cardinality(percents) loop
+    for other in 1 .. cardinality(sums) loop
+      factors[part] := factors[part] * case when other = part then 1 else sums[other] end;
+    end loop;
+  end loop;
+  return factors;
+end;
+$$;
+
+comment on function app.mixture_factors(numeric[], numeric[]) is
+  'What a weight of each part of a hybrid is multiplied by: its percent, and the sums of all other parts. So percent × weight ÷ sum, of one part and of all together, have one denominator, and nothing is rounded.';
+
 create function app.unit_weights(key uuid, from_day date, to_day date)
 returns table (unit_id uuid, weight numeric, inputs jsonb, place integer)
 language plpgsql
@@ -133,8 +154,10 @@ as $$
 declare
   present public.allocation_keys;
   evaluation public.formula_evaluations;
-  sums numeric[];
   part record;
+  percents numeric[];
+  sums numeric[];
+  factors numeric[];
 begin
   select k.* into present from public.allocation_keys k where k.id = key and k.deleted_at is null;
   if present.id is null then
@@ -164,9 +187,9 @@ begin
       join public.formula_weights w on w.community_id = present.community_id and w.evaluation_id = evaluation.id and w.unit_id = u.unit_id;
 
   elsif present.method = 'hybrid' then
-    -- What each part sums to first. A unit then counts, of every part, percent × weight ÷ sum: in percent of the whole, to twelve decimals.
+    -- What each part sums to first. A unit then counts, of every part, percent × weight ÷ sum.
     for part in
-      select p.position, p.method, p.percent, (select sum(w.weight) from app.plain_weights(present, p.method, p.measure, from_day, to_day) w) as total
+      select p.method, p.percent, (select sum(w.weight) from app.plain_weights(present, p.method, p.measure, from_day, to_day) w) as total
       from public.allocation_key_parts p
       where p.community_id = present.community_id and p.allocation_key_id = present.id and p.deleted_at is null
       order by p.position
@@ -177,13 +200,18 @@ begin
       if coalesce(part.total, 0) = 0 then
         perform app.fail(422, 'allocation_no_weight', format('There is nobody to share %s percent out among (%s): the weights sum to nothing.', trim_scale(part.percent), part.method));
       end if;
-      sums[part.position] := part.total;
+      percents := percents || part.percent;
+      sums := sums || part.total;
     end loop;
+    factors := app.mixture_factors(percents, sums);
     return query
-      select w.unit_id, round(sum(p.percent * w.weight / sums[p.position]), 12), jsonb_build_object('parts', jsonb_agg(w.weight order by p.position)), w.place
-      from public.allocation_key_parts p
+      select w.unit_id, sum(factors[p.place] * w.weight), jsonb_build_object('parts', jsonb_agg(w.weight order by p.place)), w.place
+      from (
+        select p.method, p.measure, row_number() over (order by p.position) as place
+        from public.allocation_key_parts p
+        where p.community_id = present.community_id and p.allocation_key_id = present.id and p.deleted_at is null
+      ) p
       cross join lateral app.plain_weights(present, p.method, p.measure, from_day, to_day) w
-      where p.community_id = present.community_id and p.allocation_key_id = present.id and p.deleted_at is null
       group by w.unit_id, w.place;
 
   else
@@ -196,5 +224,5 @@ end;
 $$;
 
 comment on function app.unit_weights(uuid, date, date) is
-  'What each unit counts under a key from a day to a day, what that follows from, and the place in which ties are broken; every unit that the key concerns, zero weights included. '
+  'What each unit counts under a key from a day to a day, what that follows from, and the place in which ties are broken; every unit that the key concerns, zero weights included. Of a hybrid: percent × weight ÷ sum of its parts over their common denominator. '
   'Errors: allocation_key_not_found, allocation_input_missing, shares_not_whole, allocation_no_weight, formula_not_evaluated, invalid_value. Not executable by API roles. Definer: reads all units of a community.';

@@ -90,7 +90,7 @@ comment on column public.allocation_lines.id is 'The line''s id: that of the all
 comment on column public.allocation_lines.allocation_id is 'The allocation.';
 comment on column public.allocation_lines.unit_id is 'The unit.';
 comment on column public.allocation_lines.place is 'Its place among the units of the key: the order in which ties are broken.';
-comment on column public.allocation_lines.weight is 'What the unit counts.';
+comment on column public.allocation_lines.weight is 'What the unit counts. Of a hybrid: in percent of the whole, to twelve decimals that make 100; the amount follows from the exact fractions (inputs, formula_snapshot).';
 comment on column public.allocation_lines.inputs is
   'What the weight follows from, where it is not the very thing that the method goes by: {"parts": [54.25, 3]} in the order of the parts of a hybrid, the values of a formula, {"unknown": true} where nobody knew it and the key says zero. Else {}.';
 comment on column public.allocation_lines.amount is 'What it bears.';
@@ -208,6 +208,7 @@ declare
   places smallint;
   units uuid[];
   weights numeric[];
+  mixed numeric[];
   told jsonb[];
 begin
   select k.* into present from public.allocation_keys k where k.community_id = community and k.id = key and k.deleted_at is null;
@@ -224,9 +225,13 @@ begin
   -- Places count the units of the key, from 1.
   select array_agg(w.unit_id order by w.place), array_agg(w.weight order by w.place), array_agg(w.inputs order by w.place) into units, weights, told
   from app.unit_weights(key, from_day, to_day) w;
+  if present.method = 'hybrid' then
+    mixed := weights;
+    weights := app.percents(mixed);
+  end if;
   if rate is null then
     return query
-      select unnest(units), generate_subscripts(units, 1), unnest(weights), unnest(told), unnest(app.apportioned(total, places, weights, present.rounding));
+      select unnest(units), generate_subscripts(units, 1), unnest(weights), unnest(told), unnest(app.apportioned(total, places, coalesce(mixed, weights), present.rounding));
   elsif units is null then
     perform app.fail(422, 'allocation_no_weight', 'There is nobody to share it out among: the key concerns no unit.');
   else

@@ -5,6 +5,35 @@
 -- RPCs        explain_allocation_line, allocation_line_facts
 -- Invariants  All of it follows from the allocation and its lines alone, whatever has become of the key, the units and their readings.
 
+create function app.counted(allocation uuid)
+returns table (line_id uuid, unit_id uuid, place integer, weight numeric)
+language plpgsql
+stable
+security definer -- reads all lines of an allocation
+set search_path = ''
+as $$
+declare
+  told public.allocations;
+  factors numeric[];
+begin
+  select a.* into told from public.allocations a where a.id = allocation;
+  if told.method <> 'hybrid' then
+    return query select l.id, l.unit_id, l.place, l.weight from public.allocation_lines l where l.allocation_id = told.id;
+    return;
+  end if;
+  select app.mixture_factors(array_agg((p.told ->> 'percent')::numeric order by p.place), array_agg((p.told ->> 'weight_total')::numeric order by p.place)) into factors
+  from jsonb_array_elements(told.formula_snapshot -> 'parts') with ordinality p (told, place);
+  return query
+    select l.id, l.unit_id, l.place, (
+      select sum(factors[p.place] * (p.weight #>> '{}')::numeric) from jsonb_array_elements(l.inputs -> 'parts') with ordinality p (weight, place))
+    from public.allocation_lines l
+    where l.allocation_id = told.id;
+end;
+$$;
+
+comment on function app.counted(uuid) is
+  'What each line of an allocation was shared out by: its weight, or, of a hybrid, whose weights are told in percent, the exact fraction over the common denominator of its parts. Not executable by API roles. Definer: reads all lines of an allocation.';
+
 create function app.recompute_allocation(allocation uuid)
 returns table (line_id uuid, unit_id uuid, weight numeric, amount numeric)
 language plpgsql
@@ -16,18 +45,14 @@ declare
   told public.allocations;
   lines uuid[];
   units uuid[];
+  counted numeric[];
   weights numeric[];
 begin
   select a.* into told from public.allocations a where a.id = allocation;
-  -- The weight of a hybrid follows from its parts; what a formula came to is evaluated by the function that evaluates formulas.
-  select array_agg(l.id order by l.place), array_agg(l.unit_id order by l.place), array_agg(
-    case when told.method = 'hybrid' then (
-      select round(sum((p.told ->> 'percent')::numeric * (w.weight #>> '{}')::numeric / (p.told ->> 'weight_total')::numeric), 12)
-      from rows from (jsonb_array_elements(told.formula_snapshot -> 'parts'), jsonb_array_elements(l.inputs -> 'parts')) p (told, weight)
-      cross join lateral (select p.weight) w)
-    else l.weight end order by l.place)
-  into lines, units, weights
-  from public.allocation_lines l where l.allocation_id = told.id;
+  -- What a hybrid counts follows from its parts; what a formula came to is evaluated by the function that evaluates formulas.
+  select array_agg(c.line_id order by c.place), array_agg(c.unit_id order by c.place), array_agg(c.weight order by c.place) into lines, units, counted
+  from app.counted(told.id) c;
+  weights := case when told.method = 'hybrid' then app.percents(counted) else counted end;
   if told.rate is not null then
     return query
       select r.line_id, r.unit_id, r.weight, round(r.weight * told.rate, told.decimals)
@@ -35,7 +60,7 @@ begin
   else
     return query
       select r.line_id, r.unit_id, r.weight, r.amount
-      from rows from (unnest(lines), unnest(units), app.apportion(told.total, told.decimals, lines, weights, told.rounding)) r (line_id, unit_id, key, weight, amount);
+      from unnest(lines, units, weights, app.apportioned(told.total, told.decimals, counted, told.rounding)) r (line_id, unit_id, weight, amount);
   end if;
 end;
 $$;
@@ -90,8 +115,11 @@ as $$
 declare
   told public.allocation_lines;
   whole public.allocations;
+  counted numeric;
+  counted_total numeric;
   exact numeric;
   floored numeric;
+  leftovers numeric;
 begin
   if is_visible then
     select l.* into told from public.allocation_lines l where l.id = line;
@@ -101,9 +129,12 @@ begin
   end if;
   select a.* into whole from public.allocations a where a.id = told.allocation_id;
   if whole.rate is null then
-    exact := abs(whole.total) * told.weight / whole.weight_total;
+    select sum(c.weight) filter (where c.line_id = told.id), sum(c.weight) into counted, counted_total from app.counted(whole.id) c;
+    exact := whole.total * counted / counted_total;
     -- Exactly, where the quotient is rounded.
-    floored := sign(whole.total) * div(abs(whole.total) * 10::numeric ^ whole.decimals * told.weight, whole.weight_total) / 10::numeric ^ whole.decimals;
+    floored := sign(whole.total) * div(abs(whole.total) * 10::numeric ^ whole.decimals * counted, counted_total) / 10::numeric ^ whole.decimals;
+    leftovers := abs(whole.total) * 10::numeric ^ whole.decimals
+      - (select sum(div(abs(whole.total) * 10::numeric ^ whole.decimals * c.weight, counted_total)) from app.counted(whole.id) c);
   end if;
   return jsonb_strip_nulls(jsonb_build_object(
     'unit', (select concat_ws(', ', b.name, u.number) from public.units u left join public.buildings b on b.id = u.building_id where u.id = told.unit_id),
@@ -113,11 +144,9 @@ begin
     'formula', whole.formula_snapshot -> 'formula', 'parts', whole.formula_snapshot -> 'parts', 'places', whole.formula_snapshot -> 'places',
     'exclusions', whole.formula_snapshot -> 'exclusions', 'rate', whole.rate, 'rounding', whole.rounding,
     'weight', trim_scale(told.weight), 'weight_total', trim_scale(whole.weight_total), 'units', whole.unit_count, 'inputs', nullif(told.inputs, '{}'),
-    'exact', trim_scale(round(case when whole.rate is null then sign(whole.total) * exact else told.weight * whole.rate end, whole.decimals + 6)),
+    'exact', trim_scale(round(case when whole.rate is null then exact else told.weight * whole.rate end, whole.decimals + 6)),
     'rounded_down', round(floored, whole.decimals), 'from_leftovers', case when whole.rate is null then told.amount - round(floored, whole.decimals) end,
-    'leftovers', case when whole.rate is null then round(abs(whole.total - (
-      select sum(sign(whole.total) * div(abs(whole.total) * 10::numeric ^ whole.decimals * l.weight, whole.weight_total)) / 10::numeric ^ whole.decimals
-      from public.allocation_lines l where l.allocation_id = whole.id)) * 10::numeric ^ whole.decimals) end,
+    'leftovers', round(leftovers),
     'charges', (
       select jsonb_agg(jsonb_build_object('description', c.description, 'amount', c.amount, 'resident', r.full_name, 'starts_on', c.starts_on, 'ends_on', c.ends_on) order by c.charged_on, c.id)
       from public.charges c
@@ -175,6 +204,8 @@ declare
   counts constant text := case f ->> 'method'
     when 'shares' then 'ideal parts' when 'area' then 'square metres' when 'per_person' then 'persons' when 'per_unit' then 'units'
     when 'metered' then format('the quantity of %s', f ->> 'measure') when 'fixed' then 'fixed weights' when 'hybrid' then 'several methods' else 'a formula' end;
+  bears text := format('The unit counts %1$s of %2$s, so of %3$s it bears %4$s × %1$s ÷ %2$s', f ->> 'weight', f ->> 'weight_total', total, f ->> 'total');
+  mixed text[];
   lines text[];
 begin
   lines := array[
@@ -192,18 +223,21 @@ begin
     lines := lines || format('The formula is %s. For this unit it comes to %s%s.', f ->> 'formula', f ->> 'weight',
       (select ' with ' || string_agg(format('%s = %s', i.key, coalesce(i.value #>> '{}', 'unknown')), ', ' order by i.key) from jsonb_each(f -> 'inputs') i));
   elsif f ->> 'method' = 'hybrid' then
-    lines := lines || (
-      select array_agg(format('%s percent by %s%s: the unit has %s of %s.', p.told ->> 'percent', replace(p.told ->> 'method', '_', ' '), coalesce(' (' || (p.told ->> 'measure') || ')', ''),
-        trim_scale((w.weight #>> '{}')::numeric), trim_scale((p.told ->> 'weight_total')::numeric)))
-      from rows from (jsonb_array_elements(f -> 'parts'), jsonb_array_elements(f -> 'inputs' -> 'parts')) p (told, weight) cross join lateral (select p.weight) w)
-      || format('Together this counts %s of %s.', f ->> 'weight', f ->> 'weight_total');
+    select array_agg(format('%s percent by %s%s: the unit has %s of %s.', p.told ->> 'percent', replace(p.told ->> 'method', '_', ' '), coalesce(' (' || (p.told ->> 'measure') || ')', ''), p.weight, p.sum)),
+      format('Of %s the unit bears %s × (%s) ÷ 100', total, f ->> 'total', string_agg(format('%s × %s ÷ %s', p.told ->> 'percent', p.weight, p.sum), ' + '))
+    into mixed, bears
+    from (
+      select m.told, trim_scale((m.weight #>> '{}')::numeric) as weight, trim_scale((m.told ->> 'weight_total')::numeric) as sum
+      from rows from (jsonb_array_elements(f -> 'parts'), jsonb_array_elements(f -> 'inputs' -> 'parts')) m (told, weight)
+    ) p;
+    lines := lines || mixed || format('Together this is %s percent of the whole.', trim_scale(round((f -> 'weight')::numeric, 6)));
   elsif f -> 'inputs' -> 'unknown' = 'true' then
     lines := lines || 'What the unit counts is not known, which the key takes for nothing.'::text;
   end if;
   if f ? 'rate' then
     lines := lines || format('%s × %s = %s, rounded to %s.', f ->> 'weight', app.money((f -> 'rate')::numeric, scale((f -> 'rate')::numeric), currency), f ->> 'exact', amount);
   else
-    lines := lines || format('The unit counts %s of %s, so of %s it bears %s × %s ÷ %s = %s.', f ->> 'weight', f ->> 'weight_total', total, f ->> 'total', f ->> 'weight', f ->> 'weight_total', f ->> 'exact');
+    lines := lines || format('%s = %s.', bears, f ->> 'exact');
     if (f -> 'exact')::numeric <> (f -> 'amount')::numeric or (f -> 'from_leftovers')::numeric <> 0 then
       lines := lines || format('All parts are rounded down to whole %s; the %s that remain go one each to %s. %s',
         tick, f ->> 'leftovers', case f ->> 'rounding' when 'largest_remainder' then 'the units with the largest fractions cut off' else 'the first units in order' end,

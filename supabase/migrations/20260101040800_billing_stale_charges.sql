@@ -75,9 +75,11 @@ begin
     ),
     stands as materialized (
       select c.journal_entry_id as entry_id, c.unit_id, s.resident_id, sum(c.amount) as amount
-      from doubtful d
-      join public.charges c on c.journal_entry_id = d.entry_id and c.unit_id = d.unit_id and c.community_id = community
+      from (select distinct f.entry_id from doubtful f) d
+      join public.charges c on c.journal_entry_id = d.entry_id and c.community_id = community
       join public.subaccounts s on s.id = c.subaccount_id
+      -- Looked up in a hash, which it is where it is asked to be true: a join would compare all with all of an entry.
+      where ((c.journal_entry_id, c.unit_id) in (select f.entry_id, f.unit_id from doubtful f)) is true
       group by c.journal_entry_id, c.unit_id, s.resident_id
     ),
     -- What is for the same days, and falls to people by the same rule, is split in one call.

@@ -155,6 +155,25 @@ test('charges that have become stale', async () => {
   expect(await excessive(`select count(*) from public.stale_charges((select id from home))`, rows[0]?.many)).toEqual([]);
 });
 
+test('units whose charge falls to several: co-owners, of whom one has bought, tenants who have moved in, and payers', async () => {
+  await client.query(`
+    insert into public.residents (full_name, community_id) select 'Further ' || n, (select id from home) from generate_series(1, ${units}) n;
+    create temporary table further as
+    select u.id as unit_id, r.id as resident_id, u.n
+    from (select id, row_number() over (order by id) as n from public.units) u join (select id, row_number() over (order by id) as n from public.residents where full_name like 'Further %') r using (n);
+    insert into public.occupancies (community_id, unit_id, resident_id, role, starts_on) select (select id from home), unit_id, resident_id, 'owner', current_date - 280 from further where n % 3 = 0;
+    insert into public.occupancies (community_id, unit_id, resident_id, role, starts_on) select (select id from home), unit_id, resident_id, 'tenant', current_date - 275 from further where n % 3 = 1;
+    insert into public.unit_representatives (community_id, unit_id, resident_id, kind, starts_on) select (select id from home), unit_id, resident_id, 'payer', current_date - 270 from further where n % 3 = 2;
+    create temporary table occupied as select public.create_fee((select id from home), 'Water', (select id from fund), (select id from public.allocation_keys where name = 'Ideal parts'), 9000.01, current_date - 300, liable => 'occupant') as id;
+  `);
+  // What was charged before they were known is not what would be charged now, which is about as many again.
+  const { rows } = await client.query<{ many: number }>('select 2 * count(*)::integer as many from public.charges');
+  expect(await excessive(`create temporary table stale as select * from public.stale_charges((select id from home))`, rows[0]?.many)).toEqual([]);
+  expect((await client.query('select from stale limit 1')).rowCount).toBe(1);
+  // A unit has up to four parties and as many stretches of days, each looked at by a dozen steps.
+  expect(await excessive(`select public.run_fee((select id from occupied), current_date - 290)`, 5 * units)).toEqual([]);
+});
+
 test('opening balances of all units, and other ones', async () => {
   const bring = (owed: number) =>
     `select public.import_opening_balances((select id from home), '{Unit,Balance}', (select jsonb_agg(jsonb_build_array(u.number, '${owed}')) from public.units u), dry_run => false)`;

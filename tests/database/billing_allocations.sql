@@ -1,7 +1,7 @@
 -- Allocations: exact, complete, unchangeable, and recomputed from themselves alone; told in words to whoever pays.
 
 begin;
-select plan(60);
+select plan(65);
 
 create function pg_temp.community(label text, currency text) returns void language plpgsql as $$
 begin
@@ -63,6 +63,17 @@ select tests.keep('Alder_order', pg_temp.key('Alder', 'per_unit', '{"name": "ord
 select is(pg_temp.allocate('Alder', 'order', 0.02), '0.02: 0.01 0.01 0.00', 'the other policy is the key''s to choose');
 select is((select count(*) from public.allocations where community_id = any (tests.communities())), 7::bigint, 'nothing of what was refused is there');
 
+-- A mixture counts in percent of the whole. A third and two thirds have no end, so that they are rounded where they are told, and not where money is shared out.
+select tests.keep('Alder_half', pg_temp.key('Alder', 'hybrid', jsonb_build_object('name', 'half', 'parts', '[{"method": "per_unit", "percent": 50}, {"method": "fixed", "percent": 50}]'::jsonb,
+  'weights', jsonb_build_array(jsonb_build_object('unit_id', tests.id('Alder 2'), 'weight', 1))))::text);
+select is(pg_temp.allocate('Alder', 'half', 0.10), '0.10: 0.02 0.07 0.01', 'a mixture''s cents go by exact fractions: of equal ones to the larger weight, then to the first in order');
+select is((select format('%s: %s', a.weight_total, string_agg(l.weight::text, ' ' order by l.place)) from public.allocations a join public.allocation_lines l on l.allocation_id = a.id where a.id = tests.kept('last')::uuid group by a.id),
+  '100.000000000000: 16.666666666667 66.666666666667 16.666666666666', 'its weights are told in percent, and make the whole');
+select is((select string_agg(unit_number || ' ' || trim_scale(weight), ', ' order by place) from app.preview_allocation(tests.kept('Alder_half')::uuid, 600, '2026-01-01', '2026-01-31', null, true)),
+  '1 16.666666666667, 2 66.666666666667, 3 16.666666666666', 'beforehand too');
+select pg_temp.key(c, 'hybrid', '{"name": "mixed", "parts": [{"method": "per_unit", "percent": 12.345678}, {"method": "area", "percent": 54.321099}, {"method": "shares", "percent": 33.333223}]}')
+from unnest(array['Alder', 'Yew', 'Date']) c;
+
 -- Any total, any key, in any currency, and again from what was kept.
 select lives_ok($$
   select app.allocate(k.community_id, k.id, case when i % 4 > 0 then round((random() * 1e6 - 3e5)::numeric, l.decimals) end, '2026-02-01', '2026-02-28', case when i % 4 = 0 then round((random() * 10 + 0.0001)::numeric, 4) end)
@@ -93,6 +104,14 @@ create function pg_temp.words(allocation text, unit text) returns text language 
 $$;
 grant execute on function pg_temp.words(text, text) to authenticated;
 select matches(pg_temp.words('mixture', 'Alder 2'), 'without floor 0 \(No lift\).*33.333333 percent by area: the unit has 34 of 75\..*This unit got', 'an owner reads how a mixture came about');
+select is(pg_temp.allocate('Alder', 'half', 1000.00), '1000.00: 166.67 666.67 166.66', 'whose percents have no end');
+select is(pg_temp.words('last', 'Alder 2'), 'Unit 2 bears 666.67 EUR for 2026-01-01 to 2026-01-31.
+The key “half” (version 1) shares by several methods, among all units of the community.
+50 percent by per unit: the unit has 1 of 3.
+50 percent by fixed: the unit has 1 of 1.
+Together this is 66.666667 percent of the whole.
+Of 1000.00 EUR the unit bears 1000.00 × (50 × 1 ÷ 3 + 50 × 1 ÷ 1) ÷ 100 = 666.66666667.
+All parts are rounded down to whole 0.01 EUR; the 2 that remain go one each to the units with the largest fractions cut off. This unit got one of them.', 'and is told as the sum that makes it');
 select is(pg_temp.allocate('Alder', 'shares', 100.00), '100.00: 33.30 33.30 33.40', 'what divides exactly');
 select is(pg_temp.words('last', 'Alder 1'), 'Unit 1 bears 33.30 EUR for 2026-01-01 to 2026-01-31.
 The key “shares” (version 1) shares by ideal parts, among all units of the community.

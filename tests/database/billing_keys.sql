@@ -61,8 +61,9 @@ select is(pg_temp.weights('shares'), '1=10 A/1=25 A/2=15 A/10=20 B/1=30', 'by id
 select is(pg_temp.weights('area'), '1=100 A/1=60 A/2=40 A/10=50.5 B/1=70', 'by square metres');
 select is(pg_temp.weights('persons'), '1=3 A/1=1 A/2=2 A/10=0 B/1=4', 'by persons as declared, or as known to live there on the last day: guests are none, and the tenant has left');
 select is(pg_temp.weights('fixed'), '1=0 A/1=0 A/2=0 A/10=12.5 B/1=7', 'by weights that were set');
-select is((select round(sum(w.weight), 9) from app.unit_weights(pg_temp.key('hybrid'), '2026-01-01', '2026-01-31') w), 100.000000000, 'a mixture counts in percent of the whole');
-select is((select round(w.weight, 9) from app.unit_weights(pg_temp.key('hybrid'), '2026-01-01', '2026-01-31') w where w.unit_id = tests.id('b1')), round(60 * 70 / 320.5 + 40 / 5.0, 9), 'of each part what the unit has of it');
+-- By area of 320.5, and 5 units: 60 × area ÷ 320.5 + 40 × 1 ÷ 5, over the common denominator.
+select is(pg_temp.weights('hybrid'), '1=42820 A/1=30820 A/2=24820 A/10=27970 B/1=33820', 'of each part of a mixture what the unit has of it');
+select is((select sum(w.weight) from app.unit_weights(pg_temp.key('hybrid'), '2026-01-01', '2026-01-31') w), 100 * 320.5 * 5, 'together the whole, and nothing is rounded');
 
 select is(pg_temp.weights('water'), 'PT422 allocation_input_missing', 'nobody bears nothing because nobody read the meter');
 select public.enter_allocation_inputs(tests.id('Alder'), 'water', s.first, s.last, jsonb_agg(jsonb_build_object('unit_id', tests.id(u), 'quantity', s.quantity)))
