@@ -6,6 +6,7 @@ import { interleave } from './support/measure.ts';
 import { atMostMore, atMostTimes, reported, type Bench, type Figure } from './support/report.ts';
 
 const communityCount = 1000;
+const sessionCount = 20_000;
 
 /** Who asks, and what may be asked of them: times the floor for lists, counts and inserts. */
 export const askers = [
@@ -36,11 +37,14 @@ export const access: Bench = {
       await prepare(urls.owner, rows);
       const figures: Figure[] = [];
       for (const asker of askers) {
-        for (const claims of ['claims', 'no claims'] as const) {
-          progress(`asking as a user of ${asker.label}, ${claims}`);
-          figures.push(...(await ask(urls, asker, claims === 'claims', quick)));
+        for (const token of ['with claims', 'without claims'] as const) {
+          progress(`asking as a user of ${asker.label}, token ${token}`);
+          figures.push(...(await ask(urls, asker, { token, quick })));
         }
       }
+      progress(`asking among ${sessionCount.toLocaleString('en')} sessions`);
+      await fillSessions(urls.owner);
+      figures.push(...(await ask(urls, askers[0], { token: 'with claims', among: `among ${sessionCount.toLocaleString('en')} sessions`, quick })));
       progress('computing access from 50 memberships');
       figures.push(await compute(urls, quick));
       progress('asking as an owner');
@@ -162,8 +166,27 @@ async function compute(urls: DatabaseUrls, quick: boolean): Promise<Figure> {
   });
 }
 
-/** Times every query on both tables in turns. */
-export async function ask(urls: DatabaseUrls, asker: Asker, withClaims: boolean, quick: boolean): Promise<Figure[]> {
+/** As many people signed in: what is kept for a session is found by its index then, where a few are read through. */
+async function fillSessions(owner: string): Promise<void> {
+  await withClient(owner, async (client) => {
+    await client.query(
+      `with session as (
+         insert into auth.sessions (id, user_id, aal) select gen_random_uuid(), a.id, 'aal1' from bench.askers a, generate_series(1, $1) where a.name = 'one'
+         returning user_id, id
+       )
+       select count(app.remember_session(user_id, id::text)) from session`,
+      [sessionCount],
+    );
+    await client.query('analyze auth.sessions, private.session_access');
+  });
+}
+
+/** Times every query on both tables in turns. `among`: nothing is bound, and the figures say so. */
+export async function ask(
+  urls: DatabaseUrls,
+  asker: Asker,
+  { token, among, quick }: { token: 'with claims' | 'without claims'; among?: string; quick: boolean },
+): Promise<Figure[]> {
   const targets = await withClient(urls.owner, async (client) => {
     const { rows } = await client.query<{ community: string; unit: string; invoice: string }>(
       `select i.community_id as community, i.unit_id as unit, i.id as invoice
@@ -178,7 +201,7 @@ export async function ask(urls: DatabaseUrls, asker: Asker, withClaims: boolean,
     );
     return rows;
   });
-  const client = await signedIn(urls, asker.name, withClaims);
+  const client = await signedIn(urls, asker.name, token === 'with claims');
   try {
     let turn = 0;
     const timed = async (name: keyof typeof queries, values: (target: (typeof targets)[number]) => unknown[], repeat: number) => {
@@ -196,12 +219,13 @@ export async function ask(urls: DatabaseUrls, asker: Asker, withClaims: boolean,
       insert: await timed('insert', (target) => [target.community, target.unit, (turn += 1)], 20),
     };
     const who = `user of ${asker.label}`;
-    if (!withClaims) {
+    const condition = among ?? (token === 'without claims' ? 'token without claims' : undefined);
+    if (condition) {
       return [
-        reported(`newest 50, ${who}, token without claims`, times.newest),
-        reported(`count, ${who}, token without claims`, times.count),
-        reported(`one by id, ${who}, token without claims`, times.point),
-        reported(`insert, ${who}, token without claims`, times.insert),
+        reported(`newest 50, ${who}, ${condition}`, times.newest),
+        reported(`count, ${who}, ${condition}`, times.count),
+        reported(`one by id, ${who}, ${condition}`, times.point),
+        reported(`insert, ${who}, ${condition}`, times.insert),
       ];
     }
     return [

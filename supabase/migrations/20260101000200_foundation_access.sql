@@ -585,9 +585,8 @@ begin
   end if;
 
   if (select count(*) from jsonb_object_keys(access -> 'communities')) > most then
-    access := jsonb_set(access, '{communities}', (
-      select jsonb_object_agg(h.key, h.value) from (select * from jsonb_each(access -> 'communities') order by key limit most) h))
-      || '{"truncated": true}';
+    -- All or none: a part of them is no use to an app, and the database believes no token that leaves something out.
+    access := access || '{"communities": {}, "truncated": true}';
   end if;
 
   told := coalesce(event #> '{claims,app_metadata}', '{}') - '{access_version,valid_until,site_roles,organizations,communities,truncated,extras}'::text[];
@@ -600,6 +599,6 @@ $$;
 
 comment on function app.access_token(jsonb) is
   'Custom access token hook of Auth: puts the caller''s access into app_metadata, and keeps it (app.refresh_access, app.remember_session). In: {"user_id", "claims", "authentication_method"}; out: the event with claims. '
-  'More than 10 communities are cut short and marked truncated. Never raises. Definer: reads memberships and versions.';
+  'Of more than 10 communities it names none, and is marked truncated. Never raises. Definer: reads memberships and versions.';
 
 grant execute on function app.access_token(jsonb) to supabase_auth_admin;
