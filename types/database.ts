@@ -1150,7 +1150,7 @@ export interface AllocationLines {
    */
   unit_id: string;
   /**
-   * What the unit counts.
+   * What the unit counts. Of a hybrid: in percent of the whole, to twelve decimals that make 100; the amount follows from the exact fractions (inputs, formula_snapshot).
    */
   weight: Numeric;
 }
@@ -1777,6 +1777,10 @@ export interface BlacklistEntries {
    * The name as names are compared (app.name_key). Kept by the database.
    */
   name_key: Generated<string | null>;
+  /**
+   * How the name sounds, by which it is compared too (app.name_sound). Kept by the database.
+   */
+  name_sound: Generated<string | null>;
   /**
    * A telephone number; best with its country's code.
    */

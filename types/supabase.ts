@@ -1154,6 +1154,7 @@ export type Database = {
           lifted_at: string | null
           lifted_because: string | null
           name_key: string | null
+          name_sound: string | null
           phone: string | null
           phone_key: string | null
           plate: string | null
@@ -1178,6 +1179,7 @@ export type Database = {
           lifted_at?: string | null
           lifted_because?: string | null
           name_key?: never
+          name_sound?: never
           phone?: string | null
           phone_key?: never
           plate?: string | null
@@ -1202,6 +1204,7 @@ export type Database = {
           lifted_at?: string | null
           lifted_because?: string | null
           name_key?: never
+          name_sound?: never
           phone?: string | null
           phone_key?: never
           plate?: string | null

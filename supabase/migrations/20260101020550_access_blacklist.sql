@@ -8,7 +8,8 @@
 --             stays as history, and forgets the person when the setting says.
 --             Exact is the same document, plate or full telephone number, and the same name unless a document tells a namesake.
 --             Near is what a guard must look at: a name that resembles, a plate one misreading away, a number without its
---             country's code. Names are compared across scripts: Иван Петров and Ivan Petrov are one name.
+--             country's code. Names are compared across scripts: Иван Петров and Ivan Petrov are one name; and by their sound,
+--             since who writes one in Latin letters does so in several ways: Iwan Petroff resembles both.
 
 select app.define_permission('blacklist.read', 'community', 'See the blacklist', '{
   site/superadmin, site/staff, organization/owner, organization/admin, organization/editor, community/admin, community/manager, community/guard}');
@@ -16,7 +17,7 @@ select app.define_permission('blacklist.manage', 'community', 'Put people on the
   site/superadmin, site/staff, organization/owner, organization/admin, organization/editor, community/admin, community/manager}');
 
 select app.define_setting('security.blacklist_similarity', 'numeric', '0.6', '{site,organization,community}',
-  'From which similarity on (0 to 1, pg_trgm) a name is near one on the blacklist, and the guard is asked.', minimum => 0.3, maximum => 1);
+  'From which similarity on (0 to 1, pg_trgm), as it is written or as it sounds, a name is near one on the blacklist, and the guard is asked.', minimum => 0.3, maximum => 1);
 select app.define_setting('security.blacklist_days', 'integer', '365', '{site,organization,community}',
   'How many days after it ended an entry of the blacklist still says whom it was about.', minimum => 0, maximum => 3650);
 
@@ -43,6 +44,32 @@ $$;
 comment on function app.name_key(text) is
   'By what names are compared: small letters without accents (app.search_text), Cyrillic and Greek ones as Latin. Null if nothing remains.';
 
+create function app.name_sound(name_key text)
+returns text
+language plpgsql
+immutable
+strict
+parallel safe
+set search_path = ''
+as $$
+declare
+  name text := name_key;
+  spelt text[];
+begin
+  -- Spellings of one sound, each after those whose part it is: German (Wassilew), French (Gueorgui, Ivanoff), older and newer tables (Julia, Iuliia, Yuliya).
+  foreach spelt slice 1 in array '{{ph,f},{ou,u},{oo,u},{ck,k},{kh,h},{x,ks},{tz,ts},{tch,ch},{sch,sh}}'::text[] loop
+    name := replace(name, spelt[1], spelt[2]);
+  end loop;
+  name := translate(name, 'wyjq', 'viik');
+  name := regexp_replace(regexp_replace(name, 'gu(?=[ei])', 'g', 'g'), 'c(?!h)', 'k', 'g');
+  name := regexp_replace(name, '(.)\1+', '\1', 'g');
+  return regexp_replace(name, '([oe])f(?![[:alpha:]])', '\1v', 'g');
+end;
+$$;
+
+comment on function app.name_sound(text) is
+  'How a name sounds, roughly: of its key (app.name_key), with one letter where Latin spellings of a sound differ (ph and f, w and v, y, j and i, double letters, Petroff and Petrov). For near matches alone: different names may sound alike.';
+
 create function app.phone_tail(phone text)
 returns text
 language plpgsql
@@ -58,7 +85,7 @@ $$;
 
 comment on function app.phone_tail(text) is 'The last nine digits of a number (seven at least), which are the same with and without its country''s code. Null for a shorter one.';
 
-grant execute on function app.name_key(text), app.phone_tail(text) to authenticated, service_role, vicinia_maintenance;
+grant execute on function app.name_key(text), app.name_sound(text), app.phone_tail(text) to authenticated, service_role, vicinia_maintenance;
 
 -- Entries ------------------------------------------------------------------------------------------------------------
 
@@ -77,6 +104,7 @@ create table public.blacklist_entries (
   lifted_because text,
   forgotten_at timestamptz,
   name_key text generated always as (app.name_key(full_name)) stored,
+  name_sound text generated always as (app.name_sound(app.name_key(full_name))) stored,
   document_key text generated always as (app.normalized_plate(document_number)) stored,
   phone_key text generated always as (app.phone_tail(phone)) stored,
   plate_key text generated always as (app.normalized_plate(plate)) stored,
@@ -117,6 +145,7 @@ comment on column public.blacklist_entries.lifted_at is 'When it was lifted.';
 comment on column public.blacklist_entries.lifted_because is 'Why it was lifted.';
 comment on column public.blacklist_entries.forgotten_at is 'When the person was forgotten: security.blacklist_days after its end.';
 comment on column public.blacklist_entries.name_key is 'The name as names are compared (app.name_key). Kept by the database.';
+comment on column public.blacklist_entries.name_sound is 'How the name sounds, by which it is compared too (app.name_sound). Kept by the database.';
 comment on column public.blacklist_entries.document_key is 'The number as plates are compared (app.normalized_plate). Kept by the database.';
 comment on column public.blacklist_entries.phone_key is 'The last digits of the telephone number (app.phone_tail). Kept by the database.';
 comment on column public.blacklist_entries.plate_key is 'The plate as plates are compared (app.normalized_plate). Kept by the database.';
@@ -197,6 +226,7 @@ set search_path = ''
 as $$
 declare
   name text;
+  sound text;
   document text;
   tail text;
   number text;
@@ -207,6 +237,7 @@ begin
     return;
   end if;
   name := app.name_key(full_name);
+  sound := app.name_sound(name);
   document := app.normalized_plate(left(document_number, 40));
   tail := app.phone_tail(phone);
   number := app.phone_digits(phone);
@@ -227,9 +258,10 @@ begin
         and (number is null or app.phone_digits(e.phone) is null or app.phone_digits(e.phone) = number)
       union all
       -- A namesake whose document is another one is not taken for the person.
-      select e.id, e.name_key = name and (document is null or e.document_key is null or e.document_key = document), 'name', extensions.similarity(e.name_key, name), e.starts_at, e.ends_at, e.lifted_at, e.deleted_at
+      select e.id, e.name_key = name and (document is null or e.document_key is null or e.document_key = document), 'name', s.similarity, e.starts_at, e.ends_at, e.lifted_at, e.deleted_at
       from public.blacklist_entries e
-      where e.community_id = community and e.lifted_at is null and e.deleted_at is null and extensions.similarity(e.name_key, name) >= threshold
+      cross join lateral (select greatest(extensions.similarity(e.name_key, name), extensions.similarity(e.name_sound, sound)) as similarity) s
+      where e.community_id = community and e.lifted_at is null and e.deleted_at is null and s.similarity >= threshold
       union all
       select e.id, false, 'plate', (1 - 1.0 / length(wanted))::real, e.starts_at, e.ends_at, e.lifted_at, e.deleted_at
       from public.blacklist_entries e
@@ -495,7 +527,7 @@ begin
   set full_name = null, document_number = null, phone = null, plate = null, forgotten_at = now()
   where e.id = any (ended);
   if ended <> '{}' then
-    perform app.erase_audit('public.blacklist_entries', ended, '{full_name,document_number,phone,plate,name_key,document_key,phone_key,plate_key}', 'Retention of the blacklist');
+    perform app.erase_audit('public.blacklist_entries', ended, '{full_name,document_number,phone,plate,name_key,name_sound,document_key,phone_key,plate_key}', 'Retention of the blacklist');
   end if;
 end;
 $$;

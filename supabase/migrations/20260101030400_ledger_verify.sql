@@ -360,10 +360,14 @@ as $$
   union all
   select null, null, s.account_id, s.id, 'The subaccount is of no control account, unit or person of this community.'
   from public.subaccounts s
-  left join public.accounts a on a.id = s.account_id and a.community_id = s.community_id and a.fund_id = s.fund_id and a.is_control
-  left join public.units u on u.id = s.unit_id and u.community_id = s.community_id
-  left join public.residents r on r.id = s.resident_id and r.community_id = s.community_id
-  where s.community_id = community and (a.id is null or u.id is null or (s.resident_id is not null and r.id is null))
+  -- By id alone: asked for the community too, the planner may look through all of it for each subaccount.
+  left join public.accounts a on a.id = s.account_id
+  left join public.units u on u.id = s.unit_id
+  left join public.residents r on r.id = s.resident_id
+  where s.community_id = community and (
+    (a.community_id, a.fund_id, a.is_control) is distinct from (s.community_id, s.fund_id, true)
+    or u.community_id is distinct from s.community_id
+    or (s.resident_id is not null and r.community_id is distinct from s.community_id))
 $$;
 
 create function app.check_same_sides(community uuid)

@@ -183,6 +183,7 @@ returns integer
 language sql
 volatile
 set search_path = ''
+set statement_timeout = '60s' -- PostgREST takes it over for the whole call, in place of the role's 8 seconds
 as $$ select app.enter_allocation_inputs(community_id, measure, starts_on, ends_on, quantities, note) $$;
 
 comment on function public.enter_allocation_inputs(uuid, text, date, date, jsonb, text) is

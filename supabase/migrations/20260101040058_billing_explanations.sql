@@ -188,6 +188,17 @@ return concat_ws(' ', round(amount, decimals)::text, currency);
 
 comment on function app.money(numeric, integer, text) is 'An amount as people read it in a sentence: 45.67 EUR.';
 
+create function app.method_words(method text, measure text)
+returns text
+language sql
+immutable
+set search_path = ''
+return case method
+  when 'shares' then 'ideal parts' when 'area' then 'square metres' when 'per_person' then 'persons' when 'per_unit' then 'units'
+  when 'metered' then format('the quantity of %s', measure) when 'fixed' then 'fixed weights' when 'hybrid' then 'several methods' else 'a formula' end;
+
+comment on function app.method_words(text, text) is 'By what a key, or a part of a hybrid, shares out, as people read it in a sentence: square metres, the quantity of water_cold.';
+
 create function public.explain_allocation_line(line_id uuid)
 returns text
 language plpgsql
@@ -201,16 +212,13 @@ declare
   amount constant text := app.money((f -> 'amount')::numeric, places, currency);
   total constant text := app.money((f -> 'total')::numeric, places, currency);
   tick constant text := app.money(10::numeric ^ -places, places, currency);
-  counts constant text := case f ->> 'method'
-    when 'shares' then 'ideal parts' when 'area' then 'square metres' when 'per_person' then 'persons' when 'per_unit' then 'units'
-    when 'metered' then format('the quantity of %s', f ->> 'measure') when 'fixed' then 'fixed weights' when 'hybrid' then 'several methods' else 'a formula' end;
   bears text := format('The unit counts %1$s of %2$s, so of %3$s it bears %4$s × %1$s ÷ %2$s', f ->> 'weight', f ->> 'weight_total', total, f ->> 'total');
   mixed text[];
   lines text[];
 begin
   lines := array[
     format('Unit %s bears %s for %s to %s.', f ->> 'unit', amount, f ->> 'starts_on', f ->> 'ends_on'),
-    format('The key “%s” (version %s) shares by %s%s%s.', f ->> 'key', f ->> 'version', counts,
+    format('The key “%s” (version %s) shares by %s%s%s.', f ->> 'key', f ->> 'version', app.method_words(f ->> 'method', f ->> 'measure'),
       case when f ? 'places' then format(', among the units of %s', (select string_agg(p, '; ') from jsonb_array_elements_text(f -> 'places') p)) else ', among all units of the community' end,
       case when f ? 'exclusions' then format(', without %s', (
         select string_agg(concat_ws(', ',
@@ -223,7 +231,7 @@ begin
     lines := lines || format('The formula is %s. For this unit it comes to %s%s.', f ->> 'formula', f ->> 'weight',
       (select ' with ' || string_agg(format('%s = %s', i.key, coalesce(i.value #>> '{}', 'unknown')), ', ' order by i.key) from jsonb_each(f -> 'inputs') i));
   elsif f ->> 'method' = 'hybrid' then
-    select array_agg(format('%s percent by %s%s: the unit has %s of %s.', p.told ->> 'percent', replace(p.told ->> 'method', '_', ' '), coalesce(' (' || (p.told ->> 'measure') || ')', ''), p.weight, p.sum)),
+    select array_agg(format('%s percent by %s: the unit has %s of %s.', p.told ->> 'percent', app.method_words(p.told ->> 'method', p.told ->> 'measure'), p.weight, p.sum)),
       format('Of %s the unit bears %s × (%s) ÷ 100', total, f ->> 'total', string_agg(format('%s × %s ÷ %s', p.told ->> 'percent', p.weight, p.sum), ' + '))
     into mixed, bears
     from (
@@ -259,5 +267,5 @@ comment on function public.explain_allocation_line(uuid) is
   'How an amount came about, in plain words, one sentence a line: for whoever has to pay it. The same as JSON: allocation_line_facts. Whoever sees the line. Errors: allocation_line_not_found.';
 
 grant execute on function
-  app.allocation_line_facts(uuid, boolean, uuid[]), public.allocation_line_facts(uuid), app.money(numeric, integer, text), public.explain_allocation_line(uuid)
+  app.allocation_line_facts(uuid, boolean, uuid[]), public.allocation_line_facts(uuid), app.money(numeric, integer, text), app.method_words(text, text), public.explain_allocation_line(uuid)
 to authenticated, service_role;

@@ -58,7 +58,7 @@ begin
       having count(*) = 1 and bool_and(p.is_alone)
     ),
     doubtful as materialized (
-      -- A full join, which is never done row by row: while there are no statistics yet, a left one would compare each charge with everybody alone.
+      -- A full join, here and below, which is never done row by row: while there are no statistics yet, a left one would compare each charge with everybody alone.
       select distinct m.entry_id, m.unit_id
       from (
         select c.entry_id, c.unit_id, a.resident_id = c.resident_id as is_alone
@@ -74,13 +74,20 @@ begin
       where m.entry_id is not null and m.is_alone is not true
     ),
     stands as materialized (
-      select c.journal_entry_id as entry_id, c.unit_id, s.resident_id, sum(c.amount) as amount
-      from (select distinct f.entry_id from doubtful f) d
-      join public.charges c on c.journal_entry_id = d.entry_id and c.community_id = community
-      join public.subaccounts s on s.id = c.subaccount_id
-      -- Looked up in a hash, which it is where it is asked to be true: a join would compare all with all of an entry.
-      where ((c.journal_entry_id, c.unit_id) in (select f.entry_id, f.unit_id from doubtful f)) is true
-      group by c.journal_entry_id, c.unit_id, s.resident_id
+      select m.entry_id, m.unit_id, m.resident_id, sum(m.amount) as amount
+      from (
+        select c.entry_id, c.unit_id, c.resident_id, c.amount, d.entry_id is not null as is_doubtful
+        from (
+          select c.journal_entry_id as entry_id, c.unit_id, s.resident_id, c.amount
+          from (select distinct d.entry_id from doubtful d) d
+          join public.charges c on c.journal_entry_id = d.entry_id and c.community_id = community
+          join public.subaccounts s on s.id = c.subaccount_id
+        ) c
+        full join doubtful d on d.entry_id = c.entry_id and d.unit_id = c.unit_id
+        offset 0
+      ) m
+      where m.is_doubtful
+      group by m.entry_id, m.unit_id, m.resident_id
     ),
     -- What is for the same days, and falls to people by the same rule, is split in one call.
     whole as (

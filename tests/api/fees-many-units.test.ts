@@ -174,6 +174,13 @@ test('units whose charge falls to several: co-owners, of whom one has bought, te
   expect(await excessive(`select public.run_fee((select id from occupied), current_date - 290)`, 5 * units)).toEqual([]);
 });
 
+test('everything above, verified', async () => {
+  // Nearly all is in charges, each with its posting.
+  const { rows } = await client.query<{ many: number }>('select count(*)::integer as many from public.postings');
+  expect(await excessive(`create temporary table wrong as select * from public.verify_ledger((select id from home))`, rows[0]?.many)).toEqual([]);
+  expect((await client.query('select * from wrong')).rows).toEqual([]);
+});
+
 test('opening balances of all units, and other ones', async () => {
   const bring = (owed: number) =>
     `select public.import_opening_balances((select id from home), '{Unit,Balance}', (select jsonb_agg(jsonb_build_array(u.number, '${owed}')) from public.units u), dry_run => false)`;

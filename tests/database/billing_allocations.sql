@@ -103,12 +103,12 @@ create function pg_temp.words(allocation text, unit text) returns text language 
   select public.explain_allocation_line(l.id) from public.allocation_lines l where l.allocation_id = tests.kept(allocation)::uuid and l.unit_id = tests.id(unit)
 $$;
 grant execute on function pg_temp.words(text, text) to authenticated;
-select matches(pg_temp.words('mixture', 'Alder 2'), 'without floor 0 \(No lift\).*33.333333 percent by area: the unit has 34 of 75\..*This unit got', 'an owner reads how a mixture came about');
+select matches(pg_temp.words('mixture', 'Alder 2'), 'without floor 0 \(No lift\).*33.333333 percent by square metres: the unit has 34 of 75\..*This unit got', 'an owner reads how a mixture came about');
 select is(pg_temp.allocate('Alder', 'half', 1000.00), '1000.00: 166.67 666.67 166.66', 'whose percents have no end');
 select is(pg_temp.words('last', 'Alder 2'), 'Unit 2 bears 666.67 EUR for 2026-01-01 to 2026-01-31.
 The key “half” (version 1) shares by several methods, among all units of the community.
-50 percent by per unit: the unit has 1 of 3.
-50 percent by fixed: the unit has 1 of 1.
+50 percent by units: the unit has 1 of 3.
+50 percent by fixed weights: the unit has 1 of 1.
 Together this is 66.666667 percent of the whole.
 Of 1000.00 EUR the unit bears 1000.00 × (50 × 1 ÷ 3 + 50 × 1 ÷ 1) ÷ 100 = 666.66666667.
 All parts are rounded down to whole 0.01 EUR; the 2 that remain go one each to the units with the largest fractions cut off. This unit got one of them.', 'and is told as the sum that makes it');
