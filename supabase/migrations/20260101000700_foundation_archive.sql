@@ -244,6 +244,7 @@ begin
       end as archived
       from new_rows n
       where n.deleted_at is null
+      offset 0 -- or what is looked up would be prepared twice, for the condition and for the answer
     ) l
     where l.archived is not null
     limit 1;

@@ -305,16 +305,26 @@ begin
       return;
     end if;
 
-    -- Whoever comes again by an invitation of one person has left meanwhile, seen or not.
-    -- Nothing is updated where there is nothing: the audit would be woken for no row.
-    if is_inside then
-      update public.visits v set status = 'checked_out', status_reason = 'exit_not_seen', checked_out_at = greatest(moment, v.checked_in_at)
-      where v.community_id = enter_visit.community and v.invitation_id = given.id and v.status = 'checked_in';
-    end if;
     if listed.id is not null then
       update public.invitation_guests g set status = 'entered', entered_at = moment where g.id = listed.id;
     end if;
-    if present_id is null then
+    if is_inside then
+      -- Whoever comes again by an invitation of one person has left meanwhile, seen or not. The visit before ends and the next begins in
+      -- one statement: what guards visits is made ready once. Where nobody is inside the audit of updates would be woken for no row.
+      visit_id := extensions.uuidv7();
+      merge into public.visits v
+      using (values (false), (true)) step (begins)
+      on not step.begins and v.community_id = enter_visit.community and v.invitation_id = given.id and v.status = 'checked_in'
+      when matched then
+        update set status = 'checked_out', status_reason = 'exit_not_seen', checked_out_at = greatest(moment, v.checked_in_at)
+      when not matched and step.begins and present_id is null then
+        insert (
+          id, visitor_name, community_id, unit_id, host_resident_id, invitation_id, purpose, visitor_phone, document_number, plate, provider_name, status,
+          expected_at, checked_in_at, entry_point_id)
+        values (
+          enter_visit.visit_id, given.visitor_name, given.community_id, given.unit_id, given.host_resident_id, given.id, given.purpose,
+          given.visitor_phone, given.document_number, given.plate, given.provider_name, 'checked_in', moment, moment, point);
+    elsif present_id is null then
       insert into public.visits (
         visitor_name, community_id, unit_id, host_resident_id, invitation_id, guest_id, purpose, visitor_phone, document_number, plate, provider_name, status,
         expected_at, checked_in_at, entry_point_id)
@@ -322,6 +332,8 @@ begin
         coalesce(listed.full_name, given.visitor_name), given.community_id, given.unit_id, given.host_resident_id, given.id, listed.id, given.purpose,
         coalesce(listed.phone, given.visitor_phone), given.document_number, coalesce(listed.plate, given.plate), given.provider_name, 'checked_in', moment, moment, point)
       returning visits.id into visit_id;
+    end if;
+    if present_id is null then
       return;
     end if;
   else

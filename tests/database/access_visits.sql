@@ -1,7 +1,7 @@
 -- Visits: a walk-in is answered once and in time, by the unit; who enters takes a place that is there; visitors are forgotten.
 
 begin;
-select plan(87);
+select plan(89);
 
 select tests.create_community('Alder'), tests.create_community('Cedar');
 select tests.create_unit('1', 'Alder'), tests.create_unit('2', 'Alder'), tests.create_unit('9', 'Cedar');
@@ -171,6 +171,12 @@ select is((select i.places || ' ' || i.used_entries from private.invitation_uses
 select is((select string_agg(v.visitor_name, ' ') from public.visits v where v.invitation_id = tests.kept('fair')::uuid), 'Gil', 'guests without a name have none');
 select is(pg_temp.by('daily') || ' ' || pg_temp.by('daily'), 'in in', 'a vehicle comes again');
 select is((select string_agg(v.status || coalesce(' ' || v.status_reason, ''), ', ' order by v.id) from public.visits v where v.invitation_id = tests.kept('daily')::uuid), 'checked_out exit_not_seen, checked_in', 'and has left meanwhile, seen or not');
+select is(
+  (select string_agg(l.operation || ' ' || v.status, ', ' order by l.id) from audit.log l join public.visits v on v.id = l.row_id where l.table_id = 'public.visits'::regclass and v.invitation_id = tests.kept('daily')::uuid),
+  'insert checked_out, update checked_out, insert checked_in', 'which the audit tells of both visits');
+select is(
+  (select string_agg(o.topic || ' ' || v.status, ', ' order by o.id) from app.outbox o join public.visits v on v.id = (o.payload ->> 'visit_id')::uuid where o.topic like 'visit.%' and v.invitation_id = tests.kept('daily')::uuid),
+  'visit.checked_in checked_out, visit.checked_out checked_out, visit.checked_in checked_in', 'and so do the events');
 select is((select e.reason from app.enter_visit(tests.id('Cedar'), tests.kept('daily')::uuid, null, null, null, now()) e), 'invitation_cancelled', 'but not into another community');
 select ok(app.leave_visit(tests.id('Alder'), tests.kept('daily')::uuid, null, null, tests.id('gate'), now()) is not null, 'who is inside leaves');
 select ok(app.leave_visit(tests.id('Alder'), tests.kept('daily')::uuid, null, null, tests.id('gate'), now()) is null, 'and who is not, does not');

@@ -1,7 +1,7 @@
 -- Vehicles: one plate in all its spellings, active once in a community, and gone with the people who brought it.
 
 begin;
-select plan(56);
+select plan(58);
 
 select tests.create_community('Alder'), tests.create_community('Cedar');
 select tests.create_unit('1', 'Alder'), tests.create_unit('2', 'Alder'), tests.create_unit('9', 'Cedar');
@@ -24,6 +24,8 @@ select ok(not app.is_plate('🚗🚙'), 'pictures are no plate');
 select ok(not app.is_plate('AB 🚗 12'), 'nor are they part of one');
 select ok(not app.is_plate('---'), 'nor is a plate dashes alone');
 select ok(not app.is_plate(repeat('A', 21)), 'nor longer than 20 characters');
+select ok(app.is_plate('A') and app.is_plate(repeat('A', 16)) and app.is_plate('A ' || repeat('B', 13) || '-C') and app.is_plate('A B C D E F G H I J'), 'nor than 16 letters and digits, whatever is between them');
+select ok(not (app.is_plate(repeat('A', 17)) or app.is_plate('AB ') or app.is_plate(' AB') or app.is_plate('')), 'nor does it begin or end with a space');
 select ok(not app.is_plate(E'AB\n12'), 'nor on two lines');
 
 -- Once in a community -------------------------------------------------------------------------------------------------------
