@@ -193,14 +193,17 @@ declare
   -- app.lock_ledger, written out: an expression costs a third of what a statement does. Each is made ready once per transaction, function by
   -- function, and so is every function that it calls; what is seldom needed stands behind an if.
   is_held constant boolean := pg_advisory_xact_lock_shared(uuid_hash_extended(new.community_id, 7311)) is not null;
-  claims constant text := current_setting('request.jwt.claims', true);
-  books record;
+  opened date;
+  closed date;
 begin
-  -- A statement of its own: it sees what was closed until the lock was ours.
-  select l.decimals, l.opened_on, l.closed_through into books from public.ledgers l where l.community_id = new.community_id;
+  -- A statement of its own: it sees what was closed until the lock was ours. 1500 reads 1500.00; what does not fit stays as it is.
+  select l.decimals, round(new.total, greatest(l.decimals, min_scale(new.total))), l.opened_on, l.closed_through
+  into new.decimals, new.total, opened, closed
+  from public.ledgers l
+  where l.community_id = new.community_id;
   -- Most days are neither closed, nor before the books, nor far ahead, and nothing else is wrong either: one expression tells.
   if (
-    new.effective_on > coalesce(books.closed_through, books.opened_on - 1) and new.effective_on <= current_date + 400
+    new.effective_on > coalesce(closed, opened - 1) and new.effective_on <= current_date + 400
     -- Neither too long, nor with spaces around it, nor empty.
     and new.description = btrim(left(new.description, 500)) and new.description > ''
     and new.reverses_id is null and new.kind <> 'reversal'
@@ -211,12 +214,12 @@ begin
   ) is not true then
     if current_setting('transaction_isolation') <> 'read committed' then
       perform app.lock_ledger(new.community_id, false);
-    elsif books is null then
+    elsif opened is null then
       perform app.fail(409, 'books_not_open', 'This community has no books yet.', 'Open them with open_books.');
-    elsif new.effective_on <= books.closed_through then
-      perform app.fail(409, 'period_closed', format('The books are closed through %s.', books.closed_through), 'Date the entry later, or reopen the period.');
-    elsif new.effective_on < books.opened_on and new.kind <> 'opening' then
-      perform app.fail(422, 'before_books', format('These books begin on %s.', books.opened_on));
+    elsif new.effective_on <= closed then
+      perform app.fail(409, 'period_closed', format('The books are closed through %s.', closed), 'Date the entry later, or reopen the period.');
+    elsif new.effective_on < opened and new.kind <> 'opening' then
+      perform app.fail(422, 'before_books', format('These books begin on %s.', opened));
     elsif new.effective_on > current_date + 400 then
       perform app.fail(422, 'too_far_ahead', 'An entry is dated at most 400 days ahead.');
     elsif not (new.description = btrim(left(new.description, 500)) and new.description > '') then
@@ -229,17 +232,14 @@ begin
     new.booked_by := null;
     new.booked_as := null;
   end if;
-  new.decimals := books.decimals;
-  -- 1500 reads 1500.00; what does not fit stays as it is.
-  new.total := round(new.total, greatest(books.decimals, min_scale(new.total)));
   new.booked_at := current_timestamp;
   -- app.actor_id() and the commonest of app.actor_label(), written out.
-  if claims <> '' then
+  if current_setting('request.jwt.claims', true) <> '' then
     new.booked_by := case when current_setting('role') in ('authenticated', 'anon', 'service_role') or pg_has_role(session_user, 'postgres', 'member')
-      then claims::jsonb ->> 'sub' end;
-  end if;
-  if new.booked_by is not null then
-    return new;
+      then current_setting('request.jwt.claims')::jsonb ->> 'sub' end;
+    if new.booked_by is null then
+      new.booked_as := app.actor_label();
+    end if;
   elsif session_user = 'postgres' and current_setting('role') = 'none' and coalesce(current_setting('app.actor', true), '') = '' then
     new.booked_as := 'studio:postgres';
   else

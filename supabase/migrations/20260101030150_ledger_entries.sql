@@ -71,16 +71,33 @@ as $$
 #variable_conflict use_column
 declare
   made constant uuid := extensions.uuidv7();
-  many constant integer := cardinality(lines);
   known record;
   line app.posting_line;
-  summed numeric := 0::numeric; -- an integer would be cast, each time
   places smallint;
 begin
-  if (many > 0) is not true then
+  -- Most entries have one posting and no key. Plain statements, each of few expressions: what one costs is making them ready.
+  if cardinality(lines) = 1 and idempotency_key is null then
+    line := lines[1];
+    insert into public.journal_entries (id, description, community_id, kind, effective_on, document_kind, document_id, reverses_id, posting_count, total)
+    values (
+      made, btrim(post_entry.description), community, post_entry.kind, post_entry.effective_on, post_entry.document_kind, post_entry.document_id, reverses,
+      1, line.amount)
+    returning decimals, total into places, line.amount;
+    -- The one posting of an entry has its id and its total.
+    insert into public.postings (
+      id, journal_entry_id, community_id, fund_id, decimals, effective_on, debit_account_id, debit_subaccount_id, credit_account_id, credit_subaccount_id, amount, memo)
+    values (
+      made, made, community, line.fund_id, places, post_entry.effective_on, line.debit_account_id, line.debit_subaccount_id, line.credit_account_id, line.credit_subaccount_id,
+      line.amount, line.memo);
+    return made;
+  end if;
+
+  if (cardinality(lines) > 0) is not true then
     perform app.fail(422, 'entry_incomplete', 'An entry has at least one posting.');
   end if;
-  if idempotency_key is not null then
+  if idempotency_key is null then
+    asked := null;
+  else
     asked := coalesce(asked, sha256(convert_to(row(kind, effective_on, description, lines, document_kind, document_id, reverses)::text, 'UTF8')));
     -- Before anything else: a repeated request is answered even if its day has been closed meanwhile.
     select e.id, e.request_hash into known from public.journal_entries e where e.community_id = community and e.idempotency_key = post_entry.idempotency_key;
@@ -88,46 +105,25 @@ begin
       return app.same_request(known.id, known.request_hash, asked);
     end if;
   end if;
-  foreach line in array lines loop
-    summed := summed + line.amount;
-  end loop;
-
-  -- Plain statements, each of few expressions: what one costs is making them ready.
-  if idempotency_key is null then
-    insert into public.journal_entries (id, description, community_id, kind, effective_on, document_kind, document_id, reverses_id, posting_count, total)
-    values (
-      made, btrim(post_entry.description), community, post_entry.kind, post_entry.effective_on, post_entry.document_kind, post_entry.document_id, reverses,
-      many, summed)
-    returning decimals, total into places, summed;
-  else
-    insert into public.journal_entries (
-      id, description, community_id, kind, effective_on, document_kind, document_id, reverses_id, idempotency_key, request_hash, posting_count, total)
-    values (
-      made, btrim(post_entry.description), community, post_entry.kind, post_entry.effective_on, post_entry.document_kind, post_entry.document_id, reverses,
-      post_entry.idempotency_key, asked, many, summed)
-    on conflict (community_id, idempotency_key) where idempotency_key is not null do nothing
-    returning decimals, total into places, summed;
-    if not found then
-      -- Another session was first with this key; it has committed, or this would still wait.
-      select e.id, e.request_hash into known from public.journal_entries e where e.community_id = community and e.idempotency_key = post_entry.idempotency_key;
-      return app.same_request(known.id, known.request_hash, asked);
-    end if;
+  insert into public.journal_entries (
+    id, description, community_id, kind, effective_on, document_kind, document_id, reverses_id, idempotency_key, request_hash, posting_count, total)
+  select
+    made, btrim(post_entry.description), community, post_entry.kind, post_entry.effective_on, post_entry.document_kind, post_entry.document_id, reverses,
+    post_entry.idempotency_key, asked, count(*), sum(l.amount)
+  from unnest(lines) l
+  on conflict (community_id, idempotency_key) where idempotency_key is not null do nothing
+  returning decimals into places;
+  if not found then
+    -- Another session was first with this key; it has committed, or this would still wait.
+    select e.id, e.request_hash into known from public.journal_entries e where e.community_id = community and e.idempotency_key = post_entry.idempotency_key;
+    return app.same_request(known.id, known.request_hash, asked);
   end if;
   -- 1500 is stored as 1500.00; what does not fit stays as it is, for the check to refuse.
-  if many = 1 then
-    -- The one posting of an entry has its id and its total.
-    insert into public.postings (
-      id, journal_entry_id, community_id, fund_id, decimals, effective_on, debit_account_id, debit_subaccount_id, credit_account_id, credit_subaccount_id, amount, memo)
-    values (
-      made, made, community, line.fund_id, places, post_entry.effective_on, line.debit_account_id, line.debit_subaccount_id, line.credit_account_id, line.credit_subaccount_id,
-      summed, line.memo);
-  else
-    insert into public.postings (
-      journal_entry_id, community_id, fund_id, decimals, effective_on, debit_account_id, debit_subaccount_id, credit_account_id, credit_subaccount_id, amount, memo)
-    select made, community, l.fund_id, places, post_entry.effective_on, l.debit_account_id, l.debit_subaccount_id, l.credit_account_id, l.credit_subaccount_id,
-      case when l.amount = round(l.amount, places) then round(l.amount, places) else l.amount end, l.memo
-    from unnest(lines) l;
-  end if;
+  insert into public.postings (
+    journal_entry_id, community_id, fund_id, decimals, effective_on, debit_account_id, debit_subaccount_id, credit_account_id, credit_subaccount_id, amount, memo)
+  select made, community, l.fund_id, places, post_entry.effective_on, l.debit_account_id, l.debit_subaccount_id, l.credit_account_id, l.credit_subaccount_id,
+    case when l.amount = round(l.amount, places) then round(l.amount, places) else l.amount end, l.memo
+  from unnest(lines) l;
   return made;
 end;
 $$;
