@@ -123,7 +123,7 @@ $$;
 comment on function app.shares_under(public.allocation_keys) is 'What the ideal parts of the units that a key concerns sum to. Not executable by API roles. Definer: reads all units of a community.';
 
 create function app.unit_weights(key uuid, from_day date, to_day date)
-returns table (unit_id uuid, weight numeric, inputs jsonb, place integer)
+returns table (unit_id uuid, place integer, weight numeric, inputs jsonb)
 language plpgsql
 stable
 security definer -- reads all units of a community
@@ -159,7 +159,7 @@ begin
         'Call the function allocate-expense for the key and the days.');
     end if;
     return query
-      select u.unit_id, w.weight, w.inputs, u.place
+      select u.unit_id, u.place, w.weight, w.inputs
       from app.units_of_key(present.id) u
       join public.formula_weights w on w.community_id = present.community_id and w.evaluation_id = evaluation.id and w.unit_id = u.unit_id;
 
@@ -180,7 +180,7 @@ begin
       sums[part.position] := part.total;
     end loop;
     return query
-      select w.unit_id, round(sum(p.percent * w.weight / sums[p.position]), 12), jsonb_build_object('parts', jsonb_agg(w.weight order by p.position)), w.place
+      select w.unit_id, w.place, round(sum(p.percent * w.weight / sums[p.position]), 12), jsonb_build_object('parts', jsonb_agg(w.weight order by p.position))
       from public.allocation_key_parts p
       cross join lateral app.plain_weights(present, p.method, p.measure, from_day, to_day) w
       where p.community_id = present.community_id and p.allocation_key_id = present.id and p.deleted_at is null
@@ -190,7 +190,7 @@ begin
     if present.method = 'shares' and not present.is_normalised then
       perform app.require_shares_whole(present, app.shares_under(present));
     end if;
-    return query select w.unit_id, w.weight, w.inputs, w.place from app.plain_weights(present, present.method, present.measure, from_day, to_day) w;
+    return query select w.* from app.plain_weights(present, present.method, present.measure, from_day, to_day) w;
   end if;
 end;
 $$;
