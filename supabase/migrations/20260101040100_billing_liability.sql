@@ -113,6 +113,7 @@ returns table (place integer, unit_id uuid, resident_id uuid, starts_on date, en
 language sql
 stable
 set search_path = ''
+set enable_mergejoin = off -- would put both sides in order
 as $$
   with units as materialized (
     select u.place, u.unit_id, u.amount, l.resident_id, l.starts_on, l.ends_on, l.share,
