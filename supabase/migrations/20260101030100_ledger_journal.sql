@@ -345,11 +345,12 @@ begin
   -- One look at everything. Postings that differ in subaccounts and amounts alone are one group, so that the accounts of a hundred thousand
   -- are looked up twice. Subqueries and no joins: an index lookup each, however many rows there were when the plan was made.
   -- An entry is complete with the postings that the table has of it, and not only the new ones: none comes later. They are counted by their index,
-  -- even where the planner knows of one entry that has them all.
+  -- even where the planner knows of one entry that has them all. Grouped without putting them in order, which would copy each.
   select current_setting('enable_nestloop') as nestloop, current_setting('enable_hashjoin') as hashjoin, current_setting('enable_mergejoin') as mergejoin,
-    current_setting('enable_seqscan') as seqscan, current_setting('enable_hashagg') as hashagg, current_setting('enable_bitmapscan') as bitmapscan
+    current_setting('enable_seqscan') as seqscan, current_setting('enable_hashagg') as hashagg, current_setting('enable_bitmapscan') as bitmapscan,
+    current_setting('enable_sort') as sort
   into planned;
-  perform set_config('enable_seqscan', 'off', true);
+  perform set_config('enable_seqscan', 'off', true), set_config('enable_sort', 'off', true);
   select max(w.refused) as refused, bool_and(w.has_entry) as has_entry, bool_and(w.is_complete) as is_complete, max(w.problem) as problem, sum(w.moves) as moves
   into told
   from (
@@ -436,25 +437,25 @@ begin
   end if;
 
   if told.moves > 0 then
+    -- The account is of the posting's community and fund, as was looked at, and so, by key, is what is of the account.
     -- In id order, so that two who move the same ones wait and do not deadlock: a merge join writes in the order of its key, which only the id can
     -- be, as the others are not compared by an operator that sorts. One walk along the index finds all ids, whatever is known of how many there are.
-    perform set_config('enable_mergejoin', 'on', true), set_config('enable_nestloop', 'off', true), set_config('enable_hashjoin', 'off', true),
+    perform set_config('enable_mergejoin', 'on', true), set_config('enable_sort', 'on', true), set_config('enable_nestloop', 'off', true), set_config('enable_hashjoin', 'off', true),
       set_config('enable_hashagg', 'off', true), set_config('enable_bitmapscan', 'off', true);
     with sums as materialized (
-      select m.id, m.account_id, m.fund_id, m.community_id, sum(m.amount) as amount
+      select m.id, m.account_id, sum(m.amount) as amount
       from (
-        select n.debit_subaccount_id as id, n.debit_account_id as account_id, n.fund_id, n.community_id, n.amount from new_rows n where n.debit_subaccount_id is not null
+        select n.debit_subaccount_id as id, n.debit_account_id as account_id, n.amount from new_rows n where n.debit_subaccount_id is not null
         union all
-        select n.credit_subaccount_id, n.credit_account_id, n.fund_id, n.community_id, -n.amount from new_rows n where n.credit_subaccount_id is not null
+        select n.credit_subaccount_id, n.credit_account_id, -n.amount from new_rows n where n.credit_subaccount_id is not null
       ) m
-      group by m.id, m.account_id, m.fund_id, m.community_id
+      group by m.id, m.account_id
       order by m.id
     ),
     written as (
       update public.subaccounts s set balance = s.balance + m.amount
       from sums m
-      where s.id = m.id and s.id = any (array(select m.id from sums m))
-        and (s.account_id, s.fund_id, s.community_id) is not distinct from (m.account_id, m.fund_id, m.community_id)
+      where s.id = m.id and s.id = any (array(select m.id from sums m)) and s.account_id is not distinct from m.account_id
       returning true
     )
     select (select count(*) from sums) - (select count(*) from written) into many;
@@ -464,7 +465,7 @@ begin
       perform app.fail(422, 'subaccount_refused', 'A subaccount is not one of the account it is named with.');
     end if;
   end if;
-  perform set_config('enable_seqscan', planned.seqscan, true);
+  perform set_config('enable_seqscan', planned.seqscan, true), set_config('enable_sort', planned.sort, true);
   return null;
 end;
 $$;

@@ -144,7 +144,7 @@ comment on function app.mixture_factors(numeric[], numeric[]) is
   'What a weight of each part of a hybrid is multiplied by: its percent, and the sums of all other parts. So percent × weight ÷ sum, of one part and of all together, have one denominator, and nothing is rounded.';
 
 create function app.unit_weights(key uuid, from_day date, to_day date)
-returns table (unit_id uuid, weight numeric, inputs jsonb, place integer)
+returns table (unit_id uuid, place integer, weight numeric, inputs jsonb)
 language plpgsql
 stable
 security definer -- reads all units of a community
@@ -182,7 +182,7 @@ begin
         'Call the function allocate-expense for the key and the days.');
     end if;
     return query
-      select u.unit_id, w.weight, w.inputs, u.place
+      select u.unit_id, u.place, w.weight, w.inputs
       from app.units_of_key(present.id) u
       join public.formula_weights w on w.community_id = present.community_id and w.evaluation_id = evaluation.id and w.unit_id = u.unit_id;
 
@@ -205,7 +205,7 @@ begin
     end loop;
     factors := app.mixture_factors(percents, sums);
     return query
-      select w.unit_id, sum(factors[p.place] * w.weight), jsonb_build_object('parts', jsonb_agg(w.weight order by p.place)), w.place
+      select w.unit_id, w.place, sum(factors[p.place] * w.weight), jsonb_build_object('parts', jsonb_agg(w.weight order by p.place))
       from (
         select p.method, p.measure, row_number() over (order by p.position) as place
         from public.allocation_key_parts p
@@ -218,7 +218,7 @@ begin
     if present.method = 'shares' and not present.is_normalised then
       perform app.require_shares_whole(present, app.shares_under(present));
     end if;
-    return query select w.unit_id, w.weight, w.inputs, w.place from app.plain_weights(present, present.method, present.measure, from_day, to_day) w;
+    return query select w.* from app.plain_weights(present, present.method, present.measure, from_day, to_day) w;
   end if;
 end;
 $$;

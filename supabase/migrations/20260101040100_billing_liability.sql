@@ -113,22 +113,19 @@ returns table (place integer, unit_id uuid, resident_id uuid, starts_on date, en
 language sql
 stable
 set search_path = ''
+set enable_mergejoin = off -- would put both sides in order
 as $$
-  with units as materialized (
-    select u.place, u.unit_id, u.amount, l.resident_id, l.starts_on, l.ends_on, l.share,
-      -- A number, as in app.liability. The unit is its party's alone, or nobody's, all the time.
-      (l.unit_id is null or l.share = 100 and l.starts_on = from_day and l.ends_on = d.last_day)::integer as plain
-    from (select unnest(unit_ids) as unit_id, unnest(amounts) as amount, generate_subscripts(unit_ids, 1) as place) u
-    cross join (select case when is_prorated then to_day else from_day end as last_day) d
-    left join app.liability(community, from_day, case when is_prorated then to_day else from_day end, liable,
-      case when cardinality(unit_ids) <= 10000 then unit_ids end) l on l.unit_id = u.unit_id
+  -- Kept as they come: a row that is handed on whole is copied, and not made anew.
+  with parties as materialized (
+    select l.* from app.liability(community, from_day, case when is_prorated then to_day else from_day end, liable, case when cardinality(unit_ids) <= 10000 then unit_ids end) l
   ),
   parts as (
-    select u.place, u.unit_id, u.amount as whole, u.resident_id, min(u.starts_on) as starts_on, case when is_prorated then max(u.ends_on) else to_day end as ends_on,
-      sum(u.share * (u.ends_on - u.starts_on + 1)) as weight
-    from units u
-    where u.plain = 0
-    group by u.place, u.unit_id, u.amount, u.resident_id
+    select u.place, u.unit_id, u.amount as whole, l.resident_id, min(l.starts_on) as starts_on, case when is_prorated then max(l.ends_on) else to_day end as ends_on,
+      sum(l.share * (l.ends_on - l.starts_on + 1)) as weight
+    from (select unnest(unit_ids) as unit_id, unnest(amounts) as amount, generate_subscripts(unit_ids, 1) as place) u
+    join parties l on l.unit_id = u.unit_id
+    where not (l.share = 100 and (not is_prorated or l.starts_on = from_day and l.ends_on = to_day))
+    group by u.place, u.unit_id, u.amount, l.resident_id
   ),
   exact as (
     select p.*, abs(p.whole) * p.weight / sum(p.weight) over (partition by p.place) as quota
@@ -143,7 +140,11 @@ as $$
   shared as (
     select c.*, (abs(c.whole) - sum(c.floored) over (partition by c.place)) * (10 ^ decimals)::numeric as left_over from cut c
   )
-  select u.place, u.unit_id, u.resident_id, from_day, to_day, u.amount from units u where u.amount <> 0 and u.plain = 1
+  -- The unit is its party's alone, or nobody's, all the time.
+  select u.place, u.unit_id, l.resident_id, from_day, to_day, u.amount
+  from (select unnest(unit_ids) as unit_id, unnest(amounts) as amount, generate_subscripts(unit_ids, 1) as place) u
+  left join parties l on l.unit_id = u.unit_id
+  where u.amount <> 0 and (l.unit_id is null or l.share = 100 and (not is_prorated or l.starts_on = from_day and l.ends_on = to_day))
   union all
   select s.place, s.unit_id, s.resident_id, s.starts_on, s.ends_on, a.amount
   from shared s

@@ -241,22 +241,18 @@ begin
       join public.subaccounts s on s.account_id = receivable and s.unit_id = l.unit_id and s.resident_id is not distinct from l.resident_id
       order by l.place);
   end if;
-  -- Postings and charges share their ids, so both come from one list. The ids are counted up, eight digits from 10000000: each anew would cost more than its row.
-  with charged as materialized (
-    select (series || to_hex(l.place + 268435456))::uuid as id, l.unit_id, l.subaccount_id, round(l.amount, places) as amount, l.allocation_line_id, l.starts_on, l.ends_on,
-      coalesce(l.description, common) as description
-    from rows from (unnest(lines), unnest(told.accounts)) with ordinality l (unit_id, resident_id, amount, starts_on, ends_on, allocation_line_id, description, subaccount_id, place)
-  ),
-  posted as (
-    insert into public.postings (
-      id, journal_entry_id, community_id, fund_id, decimals, effective_on, debit_account_id, debit_subaccount_id, credit_account_id, amount, memo)
-    select c.id, entry, community, fund, places, post_charges.charged_on, receivable, c.subaccount_id, income_account, c.amount, c.description from charged c
+  -- Charges, and from them their postings, which share their ids. The ids are counted up, eight digits from 10000000: each anew would cost more than its row.
+  with charged as (
+    insert into public.charges (
+      id, description, community_id, unit_id, subaccount_id, fund_id, decimals, journal_entry_id, source, allocation_line_id, starts_on, ends_on, charged_on, due_on, amount)
+    select (series || to_hex(l.place + 268435456))::uuid, coalesce((l.line).description, common), community, (l.line).unit_id, l.subaccount_id, fund, places, entry, post_charges.source,
+      (l.line).allocation_line_id, (l.line).starts_on, (l.line).ends_on, post_charges.charged_on, post_charges.due_on, round((l.line).amount, places)
+    from (select unnest(lines) as line, unnest(told.accounts) as subaccount_id, generate_subscripts(lines, 1) as place) l
+    returning id, subaccount_id, amount, description
   )
-  insert into public.charges (
-    id, description, community_id, unit_id, subaccount_id, fund_id, decimals, journal_entry_id, source, allocation_line_id, starts_on, ends_on, charged_on, due_on, amount)
-  select c.id, c.description, community, c.unit_id, c.subaccount_id, fund, places, entry, post_charges.source, c.allocation_line_id,
-    c.starts_on, c.ends_on, post_charges.charged_on, post_charges.due_on, c.amount
-  from charged c;
+  insert into public.postings (
+    id, journal_entry_id, community_id, fund_id, decimals, effective_on, debit_account_id, debit_subaccount_id, credit_account_id, amount, memo)
+  select c.id, entry, community, fund, places, post_charges.charged_on, receivable, c.subaccount_id, income_account, c.amount, c.description from charged c;
   if told.units is not null then
     perform app.check_subaccounts(later => false);
   end if;
