@@ -125,13 +125,13 @@ begin
   where t.table_id = tracked and t.from_state is null and t.permission_key is null;
   execute format('create or replace trigger _300_state before insert on %s for each row%s execute function app.tg__state(%L)',
     tracked, case when free_states is not null then format(' when (new.%I is null or new.%I not in (%s))', state_column, state_column, free_states) end, state_column);
-  -- Nor do such steps.
+  -- Nor do such steps. The casts are written: || with what is no text is a function in SQL, which every UPDATE would plan anew.
   select array_agg(t.from_state || '>' || t.to_state order by t.from_state, t.to_state) into free_steps
   from app.state_transitions t
   where t.table_id = tracked and t.from_state is not null and t.permission_key is null;
   execute format('create or replace trigger _300_state_step before update on %s for each row when (old.%I is distinct from new.%I%s) execute function app.tg__state(%L)',
     tracked, state_column, state_column,
-    case when free_steps is not null then format(' and (old.%I || ''>'' || new.%I = any (%L::text[])) is not true', state_column, state_column, free_steps) end, state_column);
+    case when free_steps is not null then format(' and (old.%I::text || ''>'' || new.%I::text = any (%L::text[])) is not true', state_column, state_column, free_steps) end, state_column);
 end;
 $$;
 
