@@ -1134,7 +1134,7 @@ export interface AllocationLines {
    */
   community_id: string;
   /**
-   * The line's id: that of the allocation, with the line's place in its last 32 bits. Made so because a new UUID for each of 100,000 lines costs more than all the rest of a line.
+   * The line's id: that of the allocation, with the line's place, counted up from 10000000 (hexadecimal), in its last 32 bits. Made so because a new UUID for each of 100,000 lines costs more than all the rest of a line.
    */
   id: string;
   /**

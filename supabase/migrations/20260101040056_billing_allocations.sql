@@ -86,7 +86,7 @@ create table public.allocation_lines (
 
 comment on table public.allocation_lines is
   'What each unit bears of an allocation, zero included, and what it follows from. Append-only. Charges point here, and the owner reads it in words (explain_allocation_line).';
-comment on column public.allocation_lines.id is 'The line''s id: that of the allocation, with the line''s place in its last 32 bits. Made so because a new UUID for each of 100,000 lines costs more than all the rest of a line.';
+comment on column public.allocation_lines.id is 'The line''s id: that of the allocation, with the line''s place, counted up from 10000000 (hexadecimal), in its last 32 bits. Made so because a new UUID for each of 100,000 lines costs more than all the rest of a line.';
 comment on column public.allocation_lines.allocation_id is 'The allocation.';
 comment on column public.allocation_lines.unit_id is 'The unit.';
 comment on column public.allocation_lines.place is 'Its place among the units of the key: the order in which ties are broken.';
@@ -297,7 +297,7 @@ begin
   -- One statement: the total of a rate is known when the lines are.
   with lines as (
     insert into public.allocation_lines (id, community_id, allocation_id, unit_id, place, weight, inputs, amount)
-    select (series || lpad(to_hex(r.place), 8, '0'))::uuid, community, made, r.unit_id, r.place, r.weight, r.inputs, r.amount
+    select (series || to_hex(r.place + 268435456))::uuid, community, made, r.unit_id, r.place, r.weight, r.inputs, r.amount
     from app.allocation_rows(community, key, total, from_day, to_day, rate) r
     returning weight, amount
   )
