@@ -174,7 +174,9 @@ begin
   end if;
   insert into public.postings (
     journal_entry_id, community_id, fund_id, decimals, effective_on, debit_account_id, debit_subaccount_id, credit_account_id, credit_subaccount_id, amount, memo)
-  select made, p.community_id, p.fund_id, p.decimals, reverse_entry.effective_on, p.credit_account_id, p.credit_subaccount_id, p.debit_account_id, p.debit_subaccount_id, p.amount, p.memo
+  -- What charges are for, whoever was charged knows; the reversal's own description is its reason.
+  select made, p.community_id, p.fund_id, p.decimals, reverse_entry.effective_on, p.credit_account_id, p.credit_subaccount_id, p.debit_account_id, p.debit_subaccount_id, p.amount,
+    coalesce(p.memo, case when wrong.kind = 'charge' then wrong.description end)
   from public.postings p
   where p.journal_entry_id = entry;
   return made;

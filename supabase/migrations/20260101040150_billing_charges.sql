@@ -254,7 +254,8 @@ begin
   )
   insert into public.postings (
     id, journal_entry_id, community_id, fund_id, decimals, effective_on, debit_account_id, debit_subaccount_id, credit_account_id, amount, memo)
-  select c.id, entry, community, fund, places, post_charges.charged_on, receivable, c.subaccount_id, income_account, c.amount, c.description from charged c;
+  -- What the entry says of all of them, its postings do not repeat.
+  select c.id, entry, community, fund, places, post_charges.charged_on, receivable, c.subaccount_id, income_account, c.amount, nullif(c.description, common) from charged c;
   if told.units is not null then
     perform app.check_subaccounts(later => false);
   end if;
