@@ -1,7 +1,7 @@
 -- A charge is the document of one posting, and agrees with it whoever writes.
 
 begin;
-select plan(37);
+select plan(40);
 
 select tests.create_community('Alder');
 select tests.create_community('Birch');
@@ -70,6 +70,8 @@ select throws_ok($$update public.charges set amount = 1$$, 'PT409', 'append_only
 select is_empty(
   $$select c.id from public.charges c left join public.postings p on p.id = c.id where (p.amount, p.debit_subaccount_id, p.journal_entry_id) is distinct from (c.amount, c.subaccount_id, c.journal_entry_id)$$,
   'each charge is its posting');
+select is(
+  (select string_agg(p.memo, ' ') from public.postings p join public.charges c on c.id = p.id), null, 'what the entry says of all its charges, their postings do not repeat');
 select tests.keep('other', (select c.id from public.charges c where c.amount = 5));
 select throws_ok(
   $$insert into public.charges select extensions.uuidv7(), c.description, c.community_id, c.unit_id, c.subaccount_id, c.fund_id, c.decimals, c.journal_entry_id, c.source, null, c.starts_on, c.ends_on, c.charged_on, c.due_on, c.amount
@@ -81,6 +83,14 @@ select is((select sum(s.balance) from public.subaccounts s where s.community_id 
 select lives_ok($$select app.reverse_charges((select c.journal_entry_id from public.charges c where c.amount = 66.67), '2026-03-01', 'Wrong unit')$$, 'an entry of charges is reversed whole');
 select is((select sum(s.balance) from public.subaccounts s where s.community_id = tests.id('Alder')), 5.00, 'and is no longer owed');
 select throws_ok($$select app.reverse_charges((select c.journal_entry_id from public.charges c where c.amount = 66.67), '2026-03-01', 'Again')$$, 'PT409', 'charge_reversed', 'once');
+select is(
+  (select array_agg(distinct p.memo) from public.postings p join public.journal_entries e on e.id = p.journal_entry_id where e.kind = 'reversal'),
+  array['A lost key'], 'what is taken back, the postings say, since the entry says why');
+select tests.authenticate_as('ann');
+select is(
+  (select string_agg(s.description, ', ' order by s.posting_id) from public.account_statement((select id from public.subaccounts where unit_id = tests.id('1') limit 1), '2026-01-01', '2026-12-31') s where s.line_kind = 'line'),
+  'A lost key, A lost key', 'so does the statement of whoever was charged');
+select tests.as_studio();
 
 -- Very many ----------------------------------------------------------------------------------------------------------
 
