@@ -115,6 +115,7 @@ as $$
 declare
   told public.allocation_lines;
   whole public.allocations;
+  ticks numeric; -- the total in units of the last decimal
   counted numeric;
   counted_total numeric;
   exact numeric;
@@ -129,12 +130,14 @@ begin
   end if;
   select a.* into whole from public.allocations a where a.id = told.allocation_id;
   if whole.rate is null then
-    select sum(c.weight) filter (where c.line_id = told.id), sum(c.weight) into counted, counted_total from app.counted(whole.id) c;
+    ticks := abs(whole.total) * 10::numeric ^ whole.decimals;
+    -- Of all lines, read once.
+    with c as materialized (select k.line_id, k.weight from app.counted(whole.id) k),
+    t as (select sum(c.weight) filter (where c.line_id = told.id) as own, sum(c.weight) as total from c)
+    select t.own, t.total, ticks - (select sum(div(ticks * c.weight, t.total)) from c) into counted, counted_total, leftovers from t;
     exact := whole.total * counted / counted_total;
     -- Exactly, where the quotient is rounded.
-    floored := sign(whole.total) * div(abs(whole.total) * 10::numeric ^ whole.decimals * counted, counted_total) / 10::numeric ^ whole.decimals;
-    leftovers := abs(whole.total) * 10::numeric ^ whole.decimals
-      - (select sum(div(abs(whole.total) * 10::numeric ^ whole.decimals * c.weight, counted_total)) from app.counted(whole.id) c);
+    floored := sign(whole.total) * div(ticks * counted, counted_total) / 10::numeric ^ whole.decimals;
   end if;
   return jsonb_strip_nulls(jsonb_build_object(
     'unit', (select concat_ws(', ', b.name, u.number) from public.units u left join public.buildings b on b.id = u.building_id where u.id = told.unit_id),
