@@ -23,6 +23,30 @@ comment on function app.fail(integer, text, text, text) is
   'Raises SQLSTATE PT<status> (PostgREST answers with that HTTP status), a stable token from docs/errors.md as the message, '
   'a sentence for a person as detail and what to do about it as hint.';
 
+create function app.require_whole_answer()
+returns void
+language plpgsql
+stable
+set search_path = ''
+as $$
+declare
+  -- The statement that PostgREST sent, and in it what it makes of the rows that the function returns.
+  asked constant text := current_query();
+  made constant text := substr(asked, strpos(asked, '_postgrest_t'));
+begin
+  if current_setting('transaction_read_only')::boolean then
+    raise exception using errcode = 'read_only_sql_transaction', message = 'post_required', detail = 'Asking leaves a trace, and a request by GET leaves none.', hint = 'Send a POST.';
+  elsif strpos(asked, 'pgrst_source') > 0 and (made ~ '\m(WHERE|CAST)\M' or asked ilike '%st_asgeojson%') then
+    perform app.fail(400, 'whole_answer_required', 'What asking leaves behind would go where a filter or a cast of the answer fails.', 'Leave filters and casts out of the address, and look at the answer as it comes.');
+  end if;
+end;
+$$;
+
+comment on function app.require_whole_answer() is
+  'Begins an RPC that is not to be asked without a trace (a line of a log, a count of wrong guesses). Callers tell PostgREST in the address what to make of an answer, and where that fails all is rolled back: '
+  '?select=reason::int tells the answer in its error and leaves nothing. 400 whole_answer_required; by GET 405 post_required. Such an RPC returns one row by its OUT parameters and no set, '
+  'or one that is skipped (?offset=1) is an error too. Elsewhere than behind PostgREST it does nothing. Not executable by API roles.';
+
 create function app.fail_check(table_name text, constraint_name text)
 returns void
 language plpgsql

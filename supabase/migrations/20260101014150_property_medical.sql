@@ -390,8 +390,7 @@ comment on function public.set_medical(uuid, text, text) is
   'Stores, encrypted, what the caller tells responders about their health and needs, or a guardian about a minor''s, in place of what was there; two nulls take it away. Holders of emergency.manage write it, and never read it, for residents without an account. '
   'Errors: permission_denied, resident_not_found, invalid_value.';
 
-create function app.read_medical(resident uuid, reason text)
-returns table (outcome text, medical_conditions text, accessibility_needs text, alert_id uuid)
+create function app.read_medical(resident uuid, reason text, out outcome text, out medical_conditions text, out accessibility_needs text, out alert_id uuid)
 language plpgsql
 volatile
 security definer -- no API role reads records and keys
@@ -403,6 +402,7 @@ declare
   record private.medical_records;
   told jsonb;
 begin
+  perform app.require_whole_answer();
   select re.* into person from public.residents re where re.id = resident and re.deleted_at is null;
   alert_id := case when caller is not null then app.emergency_of(person, caller) end;
   outcome := case when person.user_id = caller or person.id in (select app.my_wards()) or alert_id is not null then 'granted' else 'refused' end;
@@ -416,15 +416,15 @@ begin
       accessibility_needs := told ->> 'accessibility_needs';
     end if;
   end if;
-  return next;
 end;
 $$;
 
 comment on function app.read_medical(uuid, text) is
   'What public.read_medical does. A refusal is answered and not raised: what raises leaves no log. Definer: no API role reads records and keys.';
 
-create function public.read_medical(resident_id uuid, reason text default null)
-returns table (outcome text, medical_conditions text, accessibility_needs text, alert_id uuid)
+create function public.read_medical(
+  resident_id uuid, reason text default null, out outcome text, out medical_conditions text, out accessibility_needs text, out alert_id uuid
+)
 language sql
 volatile
 set search_path = ''
@@ -432,7 +432,7 @@ as $$ select * from app.read_medical(resident_id, reason) $$;
 
 comment on function public.read_medical(uuid, text) is
   'What a resident told about their health and needs: for the person, a minor''s guardian, and the responders of an emergency alert while it runs. outcome is granted, or refused for anybody else (the management and the secret key too) and for a resident who does not exist. '
-  'Each call is in the audit log, with the reason given: the person sees it with medical_reads. Errors: medical_unreadable.';
+  'Each call is in the audit log, with the reason given: the person sees it with medical_reads. Errors: medical_unreadable, whole_answer_required, post_required.';
 
 create function app.medical_reads()
 returns table (resident_id uuid, at timestamptz, action text, user_id uuid, user_name text, reason text, alert_id uuid)

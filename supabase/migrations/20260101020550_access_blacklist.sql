@@ -8,8 +8,9 @@
 --             stays as history, and forgets the person when the setting says.
 --             Exact is the same document, plate or full telephone number, and the same name unless a document tells a namesake.
 --             Near is what a guard must look at: a name that resembles, a plate one misreading away, a number without its
---             country's code. Names are compared across scripts: Иван Петров and Ivan Petrov are one name; and by their sound,
---             since who writes one in Latin letters does so in several ways: Iwan Petroff resembles both.
+--             country's code or one digit off. Names are compared across scripts: Иван Петров and Ivan Petrov are one name; and by
+--             their sound, since who writes one in Latin letters does so in several ways: Iwan Petroff resembles both. What cannot
+--             be seen does not count, and letters of two scripts in one word count as what they look like.
 
 select app.define_permission('blacklist.read', 'community', 'See the blacklist', '{
   site/superadmin, site/staff, organization/owner, organization/admin, organization/editor, community/admin, community/manager, community/guard}');
@@ -34,7 +35,9 @@ as $$
 begin
   -- Cyrillic as passports of Bulgaria write it, which is near to how its neighbours do; Greek by ISO 843. Then one letter a sound that clerks spell in two ways.
   return nullif(btrim(replace(replace(replace(replace(replace(replace(replace(replace(replace(replace(replace(translate(
-    app.search_text(name),
+    -- Invisible characters part no name: joiners of Arabic and Indic scripts do, among their own letters.
+    app.search_text(case when name ~ '^[ -~]*$' then name else regexp_replace(name,
+      '[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\U000e0000-\U000e0fff]|[\u200c\u200d](?=[A-Za-z\u00c0-\u052f])', '', 'g') end),
     'абвгдезийклмнопрстуфхъьыэіїєґјљњћђαβγδεζηικλμνξοπρσςτυφωў',
     'abvgdeziyklmnoprstufha' || 'yyeiiegj' || 'lnhd' || 'avgdeziiklmnxoprsstyfou'),
     'ж', 'zh'), 'ц', 'ts'), 'ч', 'ch'), 'щ', 'sht'), 'ш', 'sh'), 'ю', 'yu'), 'я', 'ya'), 'θ', 'th'), 'χ', 'ch'), 'ψ', 'ps'), 'џ', 'dzh')), '');
@@ -43,6 +46,50 @@ $$;
 
 comment on function app.name_key(text) is
   'By what names are compared: small letters without accents (app.search_text), Cyrillic and Greek ones as Latin. Null if nothing remains.';
+
+create function app.name_readings(name text)
+returns text[]
+language plpgsql
+immutable
+strict
+parallel safe
+set search_path = ''
+as $$
+declare
+  readings text[] := array[app.name_key(name)];
+  spelt text;
+  latin text := '';
+  cyrillic text := '';
+  word text;
+  -- Small letters, of which the capitals alone may look alike: В and B, Н and H. The last six pass for Latin letters, and no Latin ones for them.
+  of_cyrillic constant text := 'авекмнорстухіјѕһԁԛԝӏ';
+  as_latin constant text := 'abekmhopctyxijshdqwl';
+  both_ways constant text := left(as_latin, 14);
+  of_greek constant text := 'αβεζηικμνορτυχ';
+  greek_as_latin constant text := 'abezhikmvoptyx';
+begin
+  if name ~ '^[ -~]*$' or name !~ '[A-Za-z]' or name !~ '[\u0370-\u052f]' then
+    return readings;
+  end if;
+  spelt := lower(normalize(regexp_replace(normalize(name, nfkd), '[\u0300-\u036f]+', '', 'g'), nfc) collate pg_catalog.pg_c_utf8);
+  foreach word in array regexp_split_to_array(spelt, '\s+') loop
+    if word !~ '[a-z]' or word !~ '[\u0370-\u052f]' then
+      latin := latin || ' ' || word;
+      cyrillic := cyrillic || ' ' || word;
+    else
+      -- A letter that the other script has nothing like tells what the word is meant to be; without one it is read both ways.
+      latin := latin || ' ' || case when translate(word, of_cyrillic, '') ~ '[\u0400-\u052f]' then translate(word, both_ways, of_cyrillic)
+        else translate(word, of_cyrillic || of_greek, as_latin || greek_as_latin) end;
+      cyrillic := cyrillic || ' ' || case when translate(word, both_ways, '') ~ '[a-z]' or word ~ '[\u0370-\u03ff]' then translate(word, of_cyrillic || of_greek, as_latin || greek_as_latin)
+        else translate(word, both_ways, of_cyrillic) end;
+    end if;
+  end loop;
+  return array(select distinct r from unnest(readings || app.name_key(latin) || app.name_key(cyrillic)) r where r is not null);
+end;
+$$;
+
+comment on function app.name_readings(text) is
+  'The keys (app.name_key) of all that a name may be meant to read: one, unless a word of it mixes Latin letters with Cyrillic or Greek ones that look alike, as nobody writes who is not to be found.';
 
 create function app.name_sound(name_key text)
 returns text
@@ -85,7 +132,7 @@ $$;
 
 comment on function app.phone_tail(text) is 'The last nine digits of a number (seven at least), which are the same with and without its country''s code. Null for a shorter one.';
 
-grant execute on function app.name_key(text), app.name_sound(text), app.phone_tail(text) to authenticated, service_role, vicinia_maintenance;
+grant execute on function app.name_key(text), app.name_readings(text), app.name_sound(text), app.phone_tail(text) to authenticated, service_role, vicinia_maintenance;
 
 -- Entries ------------------------------------------------------------------------------------------------------------
 
@@ -225,8 +272,8 @@ stable
 set search_path = ''
 as $$
 declare
-  name text;
-  sound text;
+  names text[];
+  sounds text[];
   document text;
   tail text;
   number text;
@@ -236,8 +283,8 @@ begin
   if not app.has_blacklist(community, moment) then
     return;
   end if;
-  name := app.name_key(full_name);
-  sound := app.name_sound(name);
+  names := app.name_readings(full_name);
+  sounds := array(select app.name_sound(n) from unnest(names) n);
   document := app.normalized_plate(left(document_number, 40));
   tail := app.phone_tail(phone);
   number := app.phone_digits(phone);
@@ -255,12 +302,14 @@ begin
       select e.id, app.phone_digits(e.phone) is not distinct from number and number is not null, 'phone', 1, e.starts_at, e.ends_at, e.lifted_at, e.deleted_at
       from public.blacklist_entries e
       where e.community_id = community and e.phone_key = tail
-        and (number is null or app.phone_digits(e.phone) is null or app.phone_digits(e.phone) = number)
+        -- Another country's number is another's; one digit too many or too few (+359 0888 …) is a slip.
+        and (number is null or app.phone_digits(e.phone) is null or extensions.levenshtein_less_equal(app.phone_digits(e.phone), number, 1) <= 1)
       union all
       -- A namesake whose document is another one is not taken for the person.
-      select e.id, e.name_key = name and (document is null or e.document_key is null or e.document_key = document), 'name', s.similarity, e.starts_at, e.ends_at, e.lifted_at, e.deleted_at
-      from public.blacklist_entries e
-      cross join lateral (select greatest(extensions.similarity(e.name_key, name), extensions.similarity(e.name_sound, sound)) as similarity) s
+      select e.id, e.name_key = n.name and (document is null or e.document_key is null or e.document_key = document), 'name', s.similarity, e.starts_at, e.ends_at, e.lifted_at, e.deleted_at
+      from unnest(names, sounds) n (name, sound)
+      cross join public.blacklist_entries e
+      cross join lateral (select greatest(extensions.similarity(e.name_key, n.name), extensions.similarity(e.name_sound, n.sound)) as similarity) s
       where e.community_id = community and e.lifted_at is null and e.deleted_at is null and s.similarity >= threshold
       union all
       select e.id, false, 'plate', (1 - 1.0 / length(wanted))::real, e.starts_at, e.ends_at, e.lifted_at, e.deleted_at

@@ -25,8 +25,6 @@ declare
 begin
   if point.open_hours is not null and not (method = 'guard' and caller.is_attended) and not app.is_open_at(point, moment) then
     return 'closed';
-  elsif method in ('app', 'intercom') and caller.resident_id is not null and not caller.is_attended and not point.is_open_to_residents then
-    return 'not_open_to_residents';
   elsif subject.reason is not null then
     return subject.reason;
   elsif subject.invitation_id is not null then
@@ -215,6 +213,10 @@ declare
   acts text;
   locked text;
 begin
+  -- No attempt without its line. What verify-pass and SQL ask needs no look at its text.
+  if strpos(current_query(), 'pgrst_source') > 0 then
+    perform app.require_whole_answer();
+  end if;
   -- What nearly every question looks like needs no closer look.
   if access_point is null or method is null or (credential is null) = (method in ('qr', 'card', 'code', 'plate')) or direction = 'both' or length(nonce) not between 1 and 64
     or nonce ~ '[^ -~]' or btrim(nonce) = '' or octet_length(credential) > 256 or num_nonnulls(scanned_at, visit, invitation, guest, resident, note) > 0 or method in ('guard', 'intercom')
@@ -281,7 +283,9 @@ begin
   answer.log_direction := coalesce(direction, caller.direction, nullif(point.direction, 'both'), 'in');
   problem := coalesce(problem, case
     when point.status <> 'in_service' then 'out_of_service'
-    when answer.log_direction <> nullif(point.direction, 'both') or answer.log_direction <> caller.direction then 'wrong_direction' end);
+    when answer.log_direction <> nullif(point.direction, 'both') or answer.log_direction <> caller.direction then 'wrong_direction'
+    -- Out too: from where they ask nobody sees, and whoever is inside has a door that is theirs.
+    when method in ('app', 'intercom') and caller.resident_id is not null and not caller.is_attended and not point.is_open_to_residents then 'not_open_to_residents' end);
   if problem is null then
     -- What gates are asked most is written out: a card of somebody who has a home, at a reader, which is told no name; and a visitor's pass.
     if method = 'card' and not caller.is_told then
@@ -349,10 +353,19 @@ begin
   if problem is null and answer.log_direction = 'in' then
     -- Visitors by all that is known of them, residents' vehicles by their plates. Residents themselves are held, not listed.
     if num_nonnulls(subject.visit_id, subject.invitation_id, subject.vehicle_id) > 0 and app.has_blacklist(point.community_id, moment) then
-      select b.entry_id, b.matched, case when b.is_exact then 'blacklisted' when b.entry_id = acknowledged_entry and caller.is_attended then null else 'blacklist_near' end
+      -- A guard is asked about the nearest first: who has looked at one has looked at those that are nearer, and not at the others.
+      with matches as materialized (
+        select m.*
+        from app.blacklist_match(point.community_id, case when passed_by is null then subject.full_name end, subject.document_number, subject.phone, subject.plate, moment) m
+      )
+      select b.entry_id, b.matched, case when b.is_exact then 'blacklisted' when b.is_looked_at then null else 'blacklist_near' end
       into answer.blacklist_entry_id, answer.blacklist_match, problem
-      from app.blacklist_match(point.community_id, case when passed_by is null then subject.full_name end, subject.document_number, subject.phone, subject.plate, moment) b
-      order by b.is_exact desc, (b.entry_id = acknowledged_entry) is true desc, b.similarity desc, b.entry_id
+      from (
+        select m.*, caller.is_attended and exists (
+            select from matches a where a.entry_id = acknowledged_entry and (m.similarity, a.entry_id) >= (a.similarity, m.entry_id)) as is_looked_at
+        from matches m
+      ) b
+      order by b.is_exact desc, b.is_looked_at, (b.entry_id = acknowledged_entry) is true desc, b.similarity desc, b.entry_id
       limit 1;
     end if;
     if problem is null and point.has_anti_passback and subject_id is not null then
@@ -445,23 +458,21 @@ comment on function app.decide_access(uuid, public.access_method, text, public.a
 create function public.decide_access(
   access_point_id uuid, method public.access_method, credential text default null, direction public.access_direction default null, nonce text default null,
   scanned_at timestamptz default null, visit_id uuid default null, invitation_id uuid default null, guest_id uuid default null, resident_id uuid default null,
-  photo_file_id uuid default null, acknowledged_entry_id uuid default null, note text default null
-)
-returns table (
-  outcome public.access_outcome, reason text, log_id uuid, logged_at timestamptz, log_direction public.access_direction, detail text,
-  subject_kind text, subject_name text, subject_unit text, subject_unit_id uuid, subject_visit_id uuid, subject_invitation_id uuid, subject_pass_id uuid,
-  subject_resident_id uuid, subject_vehicle_id uuid, subject_card_id uuid, blacklist_entry_id uuid, blacklist_match text, is_repeated boolean
+  photo_file_id uuid default null, acknowledged_entry_id uuid default null, note text default null,
+  out outcome public.access_outcome, out reason text, out log_id uuid, out logged_at timestamptz, out log_direction public.access_direction, out detail text,
+  out subject_kind text, out subject_name text, out subject_unit text, out subject_unit_id uuid, out subject_visit_id uuid, out subject_invitation_id uuid,
+  out subject_pass_id uuid, out subject_resident_id uuid, out subject_vehicle_id uuid, out subject_card_id uuid, out blacklist_entry_id uuid, out blacklist_match text,
+  out is_repeated boolean
 )
 language plpgsql
 volatile
-rows 1
 set search_path = ''
 as $$
 begin
-  return query
-    select d.*
-    from app.decide_access(
-      access_point_id, method, credential, direction, nonce, scanned_at, visit_id, invitation_id, guest_id, resident_id, photo_file_id, acknowledged_entry_id, note) d;
+  select d.* into outcome, reason, log_id, logged_at, log_direction, detail, subject_kind, subject_name, subject_unit, subject_unit_id, subject_visit_id, subject_invitation_id,
+    subject_pass_id, subject_resident_id, subject_vehicle_id, subject_card_id, blacklist_entry_id, blacklist_match, is_repeated
+  from app.decide_access(
+    access_point_id, method, credential, direction, nonce, scanned_at, visit_id, invitation_id, guest_id, resident_id, photo_file_id, acknowledged_entry_id, note) d;
 end;
 $$;
 
@@ -475,7 +486,7 @@ nothing is used up or logged twice, for a day. photo_file_id: a file of the purp
 acknowledged_entry_id: the entry of the blacklist that the guard has looked at, after the answer blacklist_near named it.
 The subject (name, unit, ids) and the entry are told to users who decide and to tablets, to residents about themselves.
 detail: why the point is out of service, what holds somebody.
-Errors, which leave no line: malformed_request (400), device_unknown (401), permission_denied (403), access_point_not_found, visit_not_found, invitation_not_found,
+Errors, which leave no line: malformed_request, whole_answer_required (400), post_required (405), device_unknown (401), permission_denied (403), access_point_not_found, visit_not_found, invitation_not_found,
 resident_not_found, file_not_found (404).$$;
 
 grant execute on function
