@@ -13,6 +13,9 @@ export const clientOf = (caller: Caller): Client =>
 /** A client that acts as nobody: for what whoever holds a link may do. */
 export const anybody = (): Client => clientWith("SUPABASE_ANON_KEY");
 
+/** A client that acts as a device at a gate: as nobody, with the device's key. */
+export const ofDevice = (key: string): Client => clientWith("SUPABASE_ANON_KEY", { "x-device-key": key });
+
 /** A client with the secret key, which no policy concerns: for what no user may do. */
 export const administrator = (): Client => clientWith("SUPABASE_SERVICE_ROLE_KEY");
 

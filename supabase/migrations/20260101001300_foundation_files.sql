@@ -283,6 +283,44 @@ grant select, insert, update on public.files to service_role;
 
 -- Registering --------------------------------------------------------------------------------------------------------
 
+create function app.add_file(community uuid, rules public.file_purposes, file_name text, content_type text, size bigint, sha256 text, owner uuid, open_uploads bigint)
+returns table (file_id uuid, bucket text, path text)
+language plpgsql
+volatile
+set search_path = ''
+as $$
+declare
+  most_open constant integer := 50;
+  told_type constant text := lower(btrim(split_part(add_file.content_type, ';', 1)));
+  refused text;
+begin
+  perform app.require_feature('files.upload', community);
+  if not exists (select from public.communities c where c.id = community and c.deleted_at is null) then
+    perform app.fail(404, 'community_not_found', 'There is no live community with this id.');
+  elsif file_name is null or add_file.size is null then
+    perform app.fail(422, 'invalid_value', 'A file has a name and a size in bytes.');
+  elsif told_type is null or told_type <> all (rules.content_types) then
+    perform app.fail(415, 'content_type_refused', format('%s is not taken for %s.', coalesce(nullif(told_type, ''), 'A file without a type'), rules.key),
+      format('Taken are: %s.', array_to_string(rules.content_types, ', ')));
+  elsif add_file.size > rules.max_bytes then
+    perform app.fail(413, 'file_too_large', format('%s bytes are more than the %s that are taken for %s.', add_file.size, rules.max_bytes, rules.key));
+  elsif open_uploads >= most_open then
+    perform app.fail(429, 'too_many_uploads', format('%s files are registered already and await their upload.', most_open), 'Upload or remove them first.');
+  end if;
+
+  return query
+    insert into public.files as f (name, community_id, purpose, bucket, content_type, size, sha256, owner_id)
+    values (file_name, community, rules.key, rules.bucket, told_type, add_file.size, lower(add_file.sha256), owner)
+    returning f.id, f.bucket, f.path;
+exception when check_violation then
+  get stacked diagnostics refused = constraint_name;
+  perform app.fail_check('files', refused);
+end;
+$$;
+
+comment on function app.add_file(uuid, public.file_purposes, text, text, bigint, text, uuid, bigint) is
+  'Writes the row of a file that is about to be uploaded, if its purpose takes it. Whether who asks may, the caller of this has found out; open_uploads: how many of theirs wait already. Not executable by API roles.';
+
 create function app.register_file(community uuid, purpose text, file_name text, content_type text, size bigint, sha256 text)
 returns table (file_id uuid, bucket text, path text)
 language plpgsql
@@ -291,10 +329,7 @@ security definer -- API roles may not write the register
 set search_path = ''
 as $$
 declare
-  most_open constant integer := 50;
   rules public.file_purposes;
-  told_type constant text := lower(btrim(split_part(register_file.content_type, ';', 1)));
-  refused text;
 begin
   perform app.require('communities.read', community);
   select p.* into rules from public.file_purposes p where p.key = register_file.purpose and p.deleted_at is null;
@@ -302,30 +337,11 @@ begin
     perform app.fail(422, 'unknown_purpose', format('There is no purpose %s of files.', coalesce(quote_literal(register_file.purpose), 'without a key')), 'The table file_purposes lists them.');
   end if;
   perform app.require(rules.upload_permission, community);
-  perform app.require_feature('files.upload', community);
-  if not exists (select from public.communities c where c.id = community and c.deleted_at is null) then
-    perform app.fail(404, 'community_not_found', 'There is no live community with this id.');
-  elsif file_name is null or register_file.size is null then
-    perform app.fail(422, 'invalid_value', 'A file has a name and a size in bytes.');
-  elsif told_type is null or told_type <> all (rules.content_types) then
-    perform app.fail(415, 'content_type_refused', format('%s is not taken for %s.', coalesce(nullif(told_type, ''), 'A file without a type'), rules.key),
-      format('Taken are: %s.', array_to_string(rules.content_types, ', ')));
-  elsif register_file.size > rules.max_bytes then
-    perform app.fail(413, 'file_too_large', format('%s bytes are more than the %s that are taken for %s.', register_file.size, rules.max_bytes, rules.key));
-  elsif auth.uid() is not null and (
-    select count(*) >= most_open from public.files f
-    where f.owner_id = auth.uid() and f.status = 'registered' and f.deleted_at is null and f.created_at > now() - interval '1 day')
-  then
-    perform app.fail(429, 'too_many_uploads', format('%s files are registered already and await their upload.', most_open), 'Upload or remove them first.');
-  end if;
-
   return query
-    insert into public.files as f (name, community_id, purpose, bucket, content_type, size, sha256, owner_id)
-    values (file_name, community, rules.key, rules.bucket, told_type, register_file.size, lower(register_file.sha256), auth.uid())
-    returning f.id, f.bucket, f.path;
-exception when check_violation then
-  get stacked diagnostics refused = constraint_name;
-  perform app.fail_check('files', refused);
+    select a.file_id, a.bucket, a.path
+    from app.add_file(community, rules, register_file.file_name, register_file.content_type, register_file.size, register_file.sha256, auth.uid(), (
+      select count(*) from public.files f
+      where f.owner_id = auth.uid() and f.status = 'registered' and f.deleted_at is null and f.created_at > now() - interval '1 day')) a;
 end;
 $$;
 

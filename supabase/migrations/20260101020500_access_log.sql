@@ -1,10 +1,10 @@
 -- Access control: the access log, and who is inside.
 --
 -- Purpose     Every attempt to pass a gate, granted or denied: where, how, who, decided by whom, and why. Who came in and has not left.
--- Tables      audit.access_log (monthly partitions and a default one), private.access_answers, private.presences
+-- Tables      audit.access_log (monthly partitions and a default one), private.device_photos, private.access_answers, private.presences
 -- Types       app.access_answer
 -- Views       public.access_log
--- RPCs        reset_presence
+-- RPCs        reset_presence, register_device_photo
 -- Invariants  Append-only: UPDATE, DELETE and TRUNCATE are refused for everybody, the owner included, each partition by itself. Only
 --             app.decide_access writes (a later topic). One line an attempt: a repeated question (nonce) is answered from
 --             access_answers and writes none. Residents see their own comings and goings and their unit's visitors, guards
@@ -230,6 +230,70 @@ comment on function app.access_files_with_me() is
 select app.define_file_purpose('access.photo', 'vicinia-gates', 'What a guard photographed at the gate: a face, a plate, a parcel', '{image/png,image/jpeg,image/webp}', 5242880,
   'access.decide', 'access_log.read', read_permission => 'access_log.read', readable_files => 'app.access_files_with_me',
   kept_for => interval '30 days', removed_after => interval '90 days');
+
+create table private.device_photos (
+  file_id uuid not null,
+  community_id uuid not null,
+  device_id uuid not null,
+  constraint device_photos_pkey primary key (file_id),
+  constraint device_photos_file_fkey foreign key (community_id, file_id) references public.files (community_id, id) on delete cascade,
+  constraint device_photos_device_fkey foreign key (community_id, device_id) references public.access_devices (community_id, id) on delete cascade
+);
+
+create index device_photos_file_idx on private.device_photos (community_id, file_id);
+create index device_photos_device_idx on private.device_photos (community_id, device_id);
+
+comment on table private.device_photos is 'Which device registered a photograph: files have owners, and a device is no user. It may name its own in a question, and nobody else''s.';
+comment on column private.device_photos.file_id is 'The file, of the purpose access.photo.';
+comment on column private.device_photos.community_id is 'The community.';
+comment on column private.device_photos.device_id is 'The device.';
+
+alter table private.device_photos enable row level security;
+create policy device_photos_select on private.device_photos for select to authenticated using (false);
+
+create function app.register_device_photo(content_type text, size bigint, sha256 text)
+returns table (file_id uuid, bucket text, path text)
+language plpgsql
+volatile
+security definer -- a device reads and writes no table
+set search_path = ''
+as $$
+declare
+  device constant public.access_devices := app.calling_device();
+  rules public.file_purposes;
+begin
+  if device.id is null then
+    perform app.fail(401, 'device_unknown', 'The header x-device-key holds no live key of a device.');
+  elsif device.kind not in ('camera', 'tablet', 'intercom') then
+    perform app.fail(403, 'permission_denied', format('A %s takes no photographs.', device.kind));
+  end if;
+  perform app.act_as_device(device.id);
+  -- Of many at once none passes the limit unseen.
+  perform pg_advisory_xact_lock(hashtextextended('photos of ' || device.id, 0));
+  select p.* into rules from public.file_purposes p where p.key = 'access.photo';
+  select a.* into file_id, bucket, path
+  from app.add_file(device.community_id, rules, 'Gate', register_device_photo.content_type, register_device_photo.size, register_device_photo.sha256, null, (
+    select count(*) from private.device_photos d join public.files f on f.id = d.file_id
+    where d.community_id = device.community_id and d.device_id = device.id and f.status = 'registered' and f.deleted_at is null and f.created_at > now() - interval '1 day')) a;
+  insert into private.device_photos (file_id, community_id, device_id) values (register_device_photo.file_id, device.community_id, device.id);
+  return next;
+end;
+$$;
+
+comment on function app.register_device_photo(text, bigint, text) is 'What public.register_device_photo does. Definer: a device reads and writes no table.';
+
+create function public.register_device_photo(content_type text, size bigint, sha256 text default null)
+returns table (file_id uuid, bucket text, path text)
+language sql
+volatile
+set search_path = ''
+as $$ select * from app.register_device_photo(content_type, size, sha256) $$;
+
+comment on function public.register_device_photo(text, bigint, text) is
+  'For a camera, a tablet or an intercom, with its key in x-device-key: announces a photograph (purpose access.photo), which decide_access then takes as photo_file_id from that device. The edge function gate-photo '
+  'calls it and answers where to upload. Errors: device_unknown, permission_denied, feature_disabled, invalid_value, content_type_refused (415), file_too_large (413), too_many_uploads (429).';
+
+grant execute on function app.register_device_photo(text, bigint, text), public.register_device_photo(text, bigint, text) to anon, authenticated, service_role;
 
 -- Answers ------------------------------------------------------------------------------------------------------------
 

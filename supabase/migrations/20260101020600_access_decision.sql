@@ -260,7 +260,8 @@ begin
   if photo_file is not null then
     perform from public.files f
     where f.id = photo_file and f.community_id = point.community_id and f.purpose = 'access.photo' and f.status in ('registered', 'stored') and f.deleted_at is null
-      and (f.owner_id = caller.user_id or (caller.user_id is null and caller.device_id is null));
+      and (f.owner_id = caller.user_id or (caller.user_id is null and caller.device_id is null)
+        or (caller.device_id is not null and exists (select from private.device_photos d where d.file_id = f.id and d.device_id = caller.device_id)));
     if not found then
       perform app.fail(404, 'file_not_found', 'There is no file of the purpose access.photo with this id that you registered.');
     end if;

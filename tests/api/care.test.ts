@@ -172,6 +172,24 @@ describe('what is medical', () => {
     expect([status, error?.code]).toEqual([405, '25006']);
   });
 
+  test('is not read past the log by a filter or a cast of the answer', async () => {
+    const reads = async () => (await stack.sql<{ n: number }>(`select count(*)::integer as n from audit.log where action like 'MEDICAL_R%'`))[0]!.n;
+    const before = await reads();
+    const { access_token } = (await tenant.auth.getSession()).data.session!;
+    const ask = (query: string) =>
+      fetch(`${stack.url}/rest/v1/rpc/read_medical${query}`, {
+        method: 'POST',
+        headers: { apikey: stack.keys.publishable, authorization: `Bearer ${access_token}`, 'content-type': 'application/json', accept: 'application/vnd.pgrst.object+json' },
+        body: JSON.stringify({ resident_id: resident['Elena Dimova'] }),
+      });
+    for (const query of ['?select=medical_conditions::int', '?outcome=eq.refused', '?medical_conditions=like.Epi*']) {
+      const response = await ask(query);
+      expect([query, response.status, ((await response.json()) as { message: string }).message]).toEqual([query, 400, 'whole_answer_required']);
+    }
+    expect(await reads()).toBe(before);
+    expect([(await ask('?offset=1')).status, await reads()]).toEqual([200, before + 1]);
+  });
+
   test('written by many at once under a key that is rotated meanwhile, opens', async () => {
     await Promise.all([
       ...Array.from({ length: 6 }, (_, index) => tenant.rpc('set_medical', { resident_id: resident['Elena Dimova'], medical_conditions: `Version ${index}`, accessibility_needs: null }).throwOnError()),

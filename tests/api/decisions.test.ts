@@ -272,3 +272,74 @@ async function residentOf(email: string): Promise<string> {
   const [row] = await stack.sql<{ id: string }>('select r.id from public.residents r join auth.users u on u.id = r.user_id where u.email = $1 and r.community_id = $2', [email, home]);
   return row!.id;
 }
+
+// PostgREST rolls back what it cannot make of an answer what the address asks for, and the caller writes the address.
+describe('no attempt is taken back by what is asked of its answer', () => {
+  type Told = { status: number; body: { message?: string; outcome?: string; reason?: string } | null };
+  const single = { accept: 'application/vnd.pgrst.object+json' };
+  const raw = async (headers: Record<string, string>, question: Record<string, unknown>, query = ''): Promise<Told> => {
+    const response = await fetch(`${stack.url}/rest/v1/rpc/decide_access${query}`, {
+      method: 'POST',
+      headers: { apikey: stack.keys.publishable, 'content-type': 'application/json', ...headers },
+      body: JSON.stringify({ access_point_id: gates[0], ...question }),
+    });
+    return { status: response.status, body: (await response.json()) as Told['body'] };
+  };
+  const as = async (client: SupabaseClient) => ({ authorization: `Bearer ${(await client.auth.getSession()).data.session!.access_token}` });
+  const lines = async (): Promise<number> => (await stack.sql<{ n: number }>(`select count(*)::integer as n from audit.access_log`))[0]!.n;
+
+  test('a filter or a cast, whose failure would tell the answer and take the line along, is refused before anything is looked at', async () => {
+    const credential = await issue(await invite({ visitor_name: 'Peeked At' }));
+    const before = await lines();
+    for (const query of ['?select=subject_name::int', '?select=outcome,reason::int', '?select=%22_postgrest_t%22:reason::int', '?outcome=eq.denied', '?outcome=eq.granted', '?and=(outcome.eq.granted,reason.like.x)', '?or=(reason.is.null)']) {
+      const told = await raw({ ...(await as(guard)), ...single }, { method: 'qr', credential }, query);
+      expect([query, told.status, told.body?.message]).toEqual([query, 400, 'whole_answer_required']);
+    }
+    expect(await lines()).toBe(before);
+    expect(told(await decide(guard, { access_point_id: gates[0], method: 'qr', credential }))).toBe('granted admitted');
+  });
+
+  test('columns are chosen freely, and a row that is skipped was decided all the same', async () => {
+    const credential = await issue(await invite({ visitor_name: 'Chosen' }));
+    const before = await lines();
+    expect(await raw(await as(guard), { method: 'qr', credential }, '?select=outcome,why:reason')).toEqual({ status: 200, body: { outcome: 'granted', why: 'admitted' } });
+    expect(await raw({ ...(await as(guard)), ...single }, { method: 'qr', credential }, '?offset=1')).toEqual({ status: 200, body: null });
+    expect(await lines()).toBe(before + 2);
+  });
+
+  test('a GET, which cannot write, tells nothing of the answer', async () => {
+    const credential = await issue(await invite({ visitor_name: 'Got' }));
+    const got = async (shown: string) => {
+      const query = new URLSearchParams({ access_point_id: gates[0]!, method: 'qr', credential: shown });
+      const response = await fetch(`${stack.url}/rest/v1/rpc/decide_access?${query}`, { headers: { apikey: stack.keys.publishable, ...(await as(guard)) } });
+      return { status: response.status, text: await response.text() };
+    };
+    const [good, bad] = [await got(credential), await got(`${credential.slice(0, -4)}AAAA`)];
+    expect(good).toEqual(bad);
+    expect([good.status, (JSON.parse(good.text) as { message: string }).message]).toEqual([405, 'post_required']);
+  });
+
+  test('a wrong code counts, whatever is asked of the answer', async () => {
+    const { data } = await manager.rpc('enroll_device', { access_point_id: gates[0], name: 'Keypad', kind: 'reader' }).single<{ device_key: string }>().throwOnError();
+    const key = { 'x-device-key': data.device_key };
+    for (const [query, headers] of [['?outcome=eq.granted', single], ['?select=reason::int', {}], ['?offset=1', single], ['', { accept: 'text/csv' }]] as [string, Record<string, string>][]) {
+      for (let n = 0; n < 5; n++) await raw({ ...key, ...headers, ...(query === '' && { accept: 'application/json' }) }, { method: 'code', credential: `00000${n}` }, query);
+    }
+    expect((await raw(key, { method: 'code', credential: '000009' })).body).toMatchObject({ outcome: 'denied', reason: 'code_locked' });
+  });
+});
+
+test('a guard is asked about every near match, from the nearest on, and lets in once all were looked at', async () => {
+  const enter = async (full_name: string) =>
+    ((await manager.rpc('add_blacklist_entry', { community_id: home, reason: 'Broke the lamp', full_name }).single<{ entry_id: string }>().throwOnError()).data).entry_id;
+  const [near, nearer] = [await enter('Radoslav Listetovich'), await enter('Radoslav Listetov')];
+  const credential = await issue(await invite({ visitor_name: 'Radoslav Listeto' }));
+  const question = { access_point_id: gates[0], method: 'qr', credential };
+  const asked = async (more: Record<string, unknown>) => {
+    const { data } = await guard.rpc('decide_access', { ...question, ...more }).single<Answer & { blacklist_entry_id: string }>().throwOnError();
+    return [told(data), data.blacklist_entry_id];
+  };
+  expect(await asked({})).toEqual(['denied blacklist_near', nearer]);
+  expect(await asked({ acknowledged_entry_id: nearer })).toEqual(['denied blacklist_near', near]);
+  expect(await asked({ acknowledged_entry_id: near })).toEqual(['granted acknowledged', near]);
+});

@@ -501,6 +501,8 @@ as $$
     -- And decide at their own.
     ('app.decide_access(uuid,public.access_method,text,public.access_direction,text,timestamp with time zone,uuid,uuid,uuid,uuid,uuid,uuid,text)'),
     ('public.decide_access(uuid,public.access_method,text,public.access_direction,text,timestamp with time zone,uuid,uuid,uuid,uuid,uuid,uuid,text)'),
+    -- Cameras announce what they are about to upload.
+    ('app.register_device_photo(text,bigint,text)'), ('public.register_device_photo(text,bigint,text)'),
     -- And ask for what they need to verify passes without a line.
     ('app.pass_public_keys(uuid)'), ('public.pass_public_keys(uuid)'), ('app.revoked_offline_passes(uuid)'), ('public.revoked_offline_passes(uuid)'),
     -- A visitor has a link and no account.

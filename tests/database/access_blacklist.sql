@@ -1,7 +1,7 @@
 -- The blacklist: who matches it, exactly or nearly, who keeps it, and when it forgets.
 
 begin;
-select plan(74);
+select plan(81);
 
 select tests.create_community('Alder', time_zone => 'Europe/Sofia'), tests.create_community('Cedar', time_zone => 'Europe/Sofia');
 select tests.create_supabase_user(u) from unnest('{manager,guard,owner,foreign,fired}'::text[]) u;
@@ -21,6 +21,7 @@ select is(app.name_key(n.written), n.key, n.written || ' is compared as ' || n.k
 from (values ('Иван Петров', 'ivan petrov'), ('  IVAN   Petrov', 'ivan petrov'), ('Щерьо Цветков', 'shteryo tsvetkov'), ('Θωμάς', 'thomas'), ('José Ñandú', 'jose nandu')) n (written, key);
 select is(app.name_sound(app.name_key(n.written)), n.sound, n.written || ' sounds like ' || n.sound)
 from (values ('Димитър Великов', 'dimitar velikov'), ('Dimitar Welikoff', 'dimitar velikov'), ('Iuliia Iordanova', 'iulia iordanova'), ('Юлия Йорданова', 'iulia iordanova'), ('Gueorgui Philipoff', 'georgi filipov'), ('Xenia Offer', 'ksenia ofer')) n (written, sound);
+select is(app.name_readings('Реtkо Mapков'), '{"petko markov","retko markov","petko mapkob"}'::text[], 'a word whose letters all look like those of the other script is read both ways');
 select is(app.phone_tail(p.written), p.tail, p.written || ' ends in ' || coalesce(p.tail, 'nothing'))
 from (values ('+359 88 555 0102', '885550102'), ('088/555-0102', '885550102'), ('112', null)) p (written, tail);
 
@@ -52,6 +53,12 @@ from (values
   ('Ivan Petrov', 'BG 999999', null, null, 'near name', 'a namesake with a document of their own is looked at'),
   ('Maria Koleva', null, null, null, 'nobody', 'another name'),
   ('Giorgos Papadopoulos', null, null, null, 'near name', 'Greek in Latin letters'),
+  ('Ivаn Реtrоv', null, null, null, 'exact name', 'Cyrillic letters in a Latin name, which look the same'),
+  ('Ивaн Пeтpoв', null, null, null, 'exact name', 'Latin letters in a Cyrillic one'),
+  ('Iνan Ρεtrον', null, null, null, 'exact name', 'Greek letters in a Latin one'),
+  (U&'Iv\200Ban Pet\2060r\00ADov', null, null, null, 'exact name', 'characters that nobody sees'),
+  (null, null, '+359 088 555 0102', null, 'near phone', 'the zero of the trunk after the country''s code'),
+  (null, null, U&'\FF10\FF18\FF18 \FF15\FF15\FF15 \FF10\FF11\FF10\FF12', null, 'near phone', 'full-width digits'),
   (null, 'bg123456', null, null, 'exact document', 'the document, however it is written'),
   (null, 'BG 123-457', null, null, 'nobody', 'another document'),
   (null, null, '00359885550102', null, 'exact phone', 'the telephone, however it is written'),

@@ -1,7 +1,7 @@
 -- The decision at the gate: every reason it can give, what it writes, and what it leaves alone.
 
 begin;
-select plan(153);
+select plan(156);
 
 -- Two communities, a booth with a gate, a barrier with anti-passback, a staff door; a flat that is let, one that is not.
 select tests.create_community('Alder', time_zone => 'Europe/Sofia'), tests.create_community('Cedar', time_zone => 'Europe/Sofia');
@@ -251,6 +251,8 @@ select tests.authenticate_as('foreign guard');
 select is(pg_temp.decide('Cedar gate', 'qr', pg_temp.pass('Vera Visitor')), 'denied wrong_community', 'a pass opens nothing in another community');
 select tests.authenticate_as('tenant');
 select is(pg_temp.decide('Staff door', 'app'), 'denied not_open_to_residents', 'residents do not open a staff door from the app');
+select is(pg_temp.decide('Staff door', 'app', direction => 'out'), 'denied not_open_to_residents', 'nor by saying that they go out');
+select is(pg_temp.decide('Staff door', 'intercom', direction => 'out'), 'denied not_open_to_residents', 'nor by the intercom');
 
 -- One use, one answer ---------------------------------------------------------------------------------------------------
 
@@ -311,6 +313,13 @@ select results_eq($$select d.reason, d.blacklist_entry_id, d.blacklist_match fro
   $$values ('blacklist_near', tests.kept('entry')::uuid, 'name')$$, 'a near match names the entry to the guard');
 select is(pg_temp.decide('Gate', 'qr', pg_temp.pass('Petar Listed'), acknowledged => tests.kept('entry')::uuid), 'denied blacklisted', 'no guard lets in who is on the list');
 select is(pg_temp.decide('Gate', 'qr', pg_temp.pass('Petar Listet'), acknowledged => tests.id('another entry')), 'denied blacklist_near', 'another entry is not the one to be looked at');
+select tests.authenticate_as('manager');
+select tests.keep('farther', e.entry_id) from public.add_blacklist_entry(tests.id('Alder'), 'Broke the lamp', 'Petar Listetovich') e;
+select tests.authenticate_as('guard');
+select results_eq($$select d.reason, d.blacklist_entry_id from public.decide_access(tests.id('Gate'), 'qr', pg_temp.pass('Petar Listet'), acknowledged_entry_id => tests.kept('entry')::uuid) d$$,
+  $$values ('blacklist_near', tests.kept('farther')::uuid)$$, 'who has looked at the nearest has not looked at the next, and is asked about it');
+select tests.authenticate_as('manager');
+select public.lift_blacklist_entry(tests.kept('farther')::uuid, 'Paid for it');
 select pg_temp.as_device('reader');
 select is((select concat_ws(', ', d.reason, d.subject_name, d.blacklist_entry_id) from public.decide_access(tests.id('Gate'), 'qr', pg_temp.pass('Petar Listet'), acknowledged_entry_id => tests.kept('entry')::uuid) d),
   'blacklist_near', 'a device looks at nobody, and a reader on the wall is told no names');

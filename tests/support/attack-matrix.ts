@@ -1688,6 +1688,7 @@ export const functions: Record<string, FunctionRules | FunctionRules[]> = {
   },
   // For devices, and no user is one.
   device_check_in: { call: nobody, args: () => ({}) },
+  register_device_photo: { call: nobody, args: () => ({ content_type: 'image/jpeg', size: 4 }) },
   set_guard_user: { call: inCommunity('guards.manage'), args: (place) => ({ guard_id: idOf(`${place} guard`), user_id: null }) },
   set_guard_status: { call: inCommunity('guards.manage'), args: (place) => ({ guard_id: idOf(`${place} guard`), status: 'left', reason: 'Attack' }) },
   plan_shift: {
