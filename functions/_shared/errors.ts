@@ -30,8 +30,8 @@ export type DatabaseError = {
   hint?: string | null | undefined;
 };
 
-/** A value that is none of its type: malformed, no day, out of range, a text with U+0000. */
-const noValue = ["22P02", "22007", "22008", "22003", "22P05"];
+/** A value that is none of its type: malformed, no day, no time zone, out of range, a text with U+0000. */
+const noValue = ["22P02", "22007", "22008", "22009", "22003", "22P05"];
 
 /**
  * What the database refused, as an error for the client. Its tokens (errcode PTxyz), refusals (42501) and values that it

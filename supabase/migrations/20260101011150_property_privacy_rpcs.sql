@@ -145,6 +145,7 @@ declare
   asked public.residents;
   who app.person;
 begin
+  perform app.require_whole_answer();
   if resident is null then
     if caller is null then
       perform app.fail(401, 'account_unknown', 'Whoever exports their own data is signed in; for a resident, name the resident.');
@@ -184,7 +185,7 @@ as $$ select app.export_personal_data(resident_id) $$;
 comment on function public.export_personal_data(uuid) is
   'A copy of everything that is known of a person: the caller in all communities, or a resident in theirs (with privacy.manage, or as that resident). '
   '{"format", "exported_at", "subject", "data": [{"table", "about", "columns": {"<column>": what it is}, "rows": [{}]}]}; what tells of somebody else is left out. The audit log keeps that it was handed out (PERSONAL_DATA_EXPORTED). '
-  'Errors: account_unknown, permission_denied, resident_not_found, resident_merged.';
+  'Errors: account_unknown, permission_denied, resident_not_found, resident_merged, whole_answer_required, post_required.';
 
 -- Erasing ------------------------------------------------------------------------------------------------------------
 

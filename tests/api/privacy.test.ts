@@ -45,6 +45,25 @@ test('a signed-in owner gets a copy of their own data, and no name of a neighbou
   expect(others.filter(({ full_name, email }) => (full_name !== self?.full_name && told.includes(full_name)) || (email !== null && told.includes(email)))).toEqual([]);
 });
 
+test('nobody gets a copy past the audit log: no filter, no cast of the answer', async () => {
+  const manager = await stack.client('manager@demo.example');
+  const { access_token } = (await manager.auth.getSession()).data.session!;
+  const resident_id = await newResident('Copied In Secret');
+  const copies = async () => (await stack.sql<{ n: number }>(`select count(*)::integer as n from audit.log where action = 'PERSONAL_DATA_EXPORTED'`))[0]!.n;
+  const before = await copies();
+  for (const query of ['?select=pgrst_scalar:pgrst_scalar->>data::int', '?pgrst_scalar->>format=eq.x', '?and=(pgrst_scalar->>format.neq.x)']) {
+    const response = await fetch(`${stack.url}/rest/v1/rpc/export_personal_data${query}`, {
+      method: 'POST',
+      headers: { apikey: stack.keys.publishable, authorization: `Bearer ${access_token}`, 'content-type': 'application/json' },
+      body: JSON.stringify({ resident_id }),
+    });
+    const told = await response.text();
+    expect([query, response.status, (JSON.parse(told) as { message: string }).message]).toEqual([query, 400, 'whole_answer_required']);
+    expect(told).not.toContain('Copied In Secret');
+  }
+  expect(await copies()).toBe(before);
+});
+
 test('a resident with years of rows is exported within the time that a request has', async () => {
   const id = await newResident('Long Standing');
   const text = await newText('years');
