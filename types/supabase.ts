@@ -7358,27 +7358,13 @@ export type Database = {
           scanned_at?: string
           visit_id?: string
         }
-        Returns: {
-          blacklist_entry_id: string
-          blacklist_match: string
-          detail: string
-          is_repeated: boolean
-          log_direction: Database["public"]["Enums"]["access_direction"]
-          log_id: string
-          logged_at: string
-          outcome: Database["public"]["Enums"]["access_outcome"]
-          reason: string
-          subject_card_id: string
-          subject_invitation_id: string
-          subject_kind: string
-          subject_name: string
-          subject_pass_id: string
-          subject_resident_id: string
-          subject_unit: string
-          subject_unit_id: string
-          subject_vehicle_id: string
-          subject_visit_id: string
-        }[]
+        Returns: Database["public"]["CompositeTypes"]["access_answer"]
+        SetofOptions: {
+          from: "*"
+          to: "access_answer"
+          isOneToOne: true
+          isSetofReturn: false
+        }
       }
       device_check_in: {
         Args: Record<PropertyKey, never>
@@ -8148,12 +8134,13 @@ export type Database = {
       }
       read_medical: {
         Args: { reason?: string; resident_id: string }
-        Returns: {
-          accessibility_needs: string
-          alert_id: string
-          medical_conditions: string
-          outcome: string
-        }[]
+        Returns: Database["public"]["CompositeTypes"]["medical_answer"]
+        SetofOptions: {
+          from: "*"
+          to: "medical_answer"
+          isOneToOne: true
+          isSetofReturn: false
+        }
       }
       receivables_aging: {
         Args: { community_id: string; fund_id?: string; on_day?: string }
@@ -8221,6 +8208,14 @@ export type Database = {
           veterinarian?: string
         }
         Returns: string
+      }
+      register_device_photo: {
+        Args: { content_type: string; sha256?: string; size: number }
+        Returns: {
+          bucket: string
+          file_id: string
+          path: string
+        }[]
       }
       register_file: {
         Args: {
@@ -9152,7 +9147,33 @@ export type Database = {
       visitor_invitation_status: "active" | "cancelled"
     }
     CompositeTypes: {
-      [_ in never]: never
+      access_answer: {
+        outcome: Database["public"]["Enums"]["access_outcome"] | null
+        reason: string | null
+        log_id: string | null
+        logged_at: string | null
+        log_direction: Database["public"]["Enums"]["access_direction"] | null
+        detail: string | null
+        subject_kind: string | null
+        subject_name: string | null
+        subject_unit: string | null
+        subject_unit_id: string | null
+        subject_visit_id: string | null
+        subject_invitation_id: string | null
+        subject_pass_id: string | null
+        subject_resident_id: string | null
+        subject_vehicle_id: string | null
+        subject_card_id: string | null
+        blacklist_entry_id: string | null
+        blacklist_match: string | null
+        is_repeated: boolean | null
+      }
+      medical_answer: {
+        outcome: string | null
+        medical_conditions: string | null
+        accessibility_needs: string | null
+        alert_id: string | null
+      }
     }
   }
 }

@@ -44,7 +44,7 @@ $$;
 
 comment on function app.require_whole_answer() is
   'Begins an RPC that is not to be asked without a trace (a line of a log, a count of wrong guesses). Callers tell PostgREST in the address what to make of an answer, and where that fails all is rolled back: '
-  '?select=reason::int tells the answer in its error and leaves nothing. 400 whole_answer_required; by GET 405 post_required. Such an RPC returns one row by its OUT parameters and no set, '
+  '?select=reason::int tells the answer in its error and leaves nothing. 400 whole_answer_required; by GET 405 post_required. Such an RPC returns one value of a composite type and no set, '
   'or one that is skipped (?offset=1) is an error too. Elsewhere than behind PostgREST it does nothing. Not executable by API roles.';
 
 create function app.fail_check(table_name text, constraint_name text)

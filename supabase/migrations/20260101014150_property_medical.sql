@@ -390,7 +390,12 @@ comment on function public.set_medical(uuid, text, text) is
   'Stores, encrypted, what the caller tells responders about their health and needs, or a guardian about a minor''s, in place of what was there; two nulls take it away. Holders of emergency.manage write it, and never read it, for residents without an account. '
   'Errors: permission_denied, resident_not_found, invalid_value.';
 
-create function app.read_medical(resident uuid, reason text, out outcome text, out medical_conditions text, out accessibility_needs text, out alert_id uuid)
+create type public.medical_answer as (outcome text, medical_conditions text, accessibility_needs text, alert_id uuid);
+
+comment on type public.medical_answer is 'What read_medical answers; its comment says what the fields are.';
+
+create function app.read_medical(resident uuid, reason text)
+returns public.medical_answer
 language plpgsql
 volatile
 security definer -- no API role reads records and keys
@@ -401,34 +406,35 @@ declare
   person public.residents;
   record private.medical_records;
   told jsonb;
+  answer public.medical_answer;
 begin
   perform app.require_whole_answer();
   select re.* into person from public.residents re where re.id = resident and re.deleted_at is null;
-  alert_id := case when caller is not null then app.emergency_of(person, caller) end;
-  outcome := case when person.user_id = caller or person.id in (select app.my_wards()) or alert_id is not null then 'granted' else 'refused' end;
-  perform app.record_action(case outcome when 'granted' then 'MEDICAL_READ' else 'MEDICAL_REFUSED' end,
-    person.community_id, null, 'public.residents', resident, left(reason, 500), jsonb_strip_nulls(jsonb_build_object('alert_id', alert_id)));
-  if outcome = 'granted' then
+  answer.alert_id := case when caller is not null then app.emergency_of(person, caller) end;
+  answer.outcome := case when person.user_id = caller or person.id in (select app.my_wards()) or answer.alert_id is not null then 'granted' else 'refused' end;
+  perform app.record_action(case answer.outcome when 'granted' then 'MEDICAL_READ' else 'MEDICAL_REFUSED' end,
+    person.community_id, null, 'public.residents', resident, left(reason, 500), jsonb_strip_nulls(jsonb_build_object('alert_id', answer.alert_id)));
+  if answer.outcome = 'granted' then
     select m.* into record from private.medical_records m where m.community_id = person.community_id and m.resident_id = person.id;
     if record.id is not null then
       told := app.decrypt_medical(record);
-      medical_conditions := told ->> 'medical_conditions';
-      accessibility_needs := told ->> 'accessibility_needs';
+      answer.medical_conditions := told ->> 'medical_conditions';
+      answer.accessibility_needs := told ->> 'accessibility_needs';
     end if;
   end if;
+  return answer;
 end;
 $$;
 
 comment on function app.read_medical(uuid, text) is
   'What public.read_medical does. A refusal is answered and not raised: what raises leaves no log. Definer: no API role reads records and keys.';
 
-create function public.read_medical(
-  resident_id uuid, reason text default null, out outcome text, out medical_conditions text, out accessibility_needs text, out alert_id uuid
-)
+create function public.read_medical(resident_id uuid, reason text default null)
+returns public.medical_answer
 language sql
 volatile
 set search_path = ''
-as $$ select * from app.read_medical(resident_id, reason) $$;
+as $$ select app.read_medical(resident_id, reason) $$;
 
 comment on function public.read_medical(uuid, text) is
   'What a resident told about their health and needs: for the person, a minor''s guardian, and the responders of an emergency alert while it runs. outcome is granted, or refused for anybody else (the management and the secret key too) and for a resident who does not exist. '

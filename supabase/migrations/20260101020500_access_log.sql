@@ -2,7 +2,7 @@
 --
 -- Purpose     Every attempt to pass a gate, granted or denied: where, how, who, decided by whom, and why. Who came in and has not left.
 -- Tables      audit.access_log (monthly partitions and a default one), private.device_photos, private.access_answers, private.presences
--- Types       app.access_answer
+-- Types       public.access_answer
 -- Views       public.access_log
 -- RPCs        reset_presence, register_device_photo
 -- Invariants  Append-only: UPDATE, DELETE and TRUNCATE are refused for everybody, the owner included, each partition by itself. Only
@@ -297,20 +297,20 @@ grant execute on function app.register_device_photo(text, bigint, text), public.
 
 -- Answers ------------------------------------------------------------------------------------------------------------
 
-create type app.access_answer as (
+create type public.access_answer as (
   outcome public.access_outcome, reason text, log_id uuid, logged_at timestamptz, log_direction public.access_direction, detail text,
   subject_kind text, subject_name text, subject_unit text, subject_unit_id uuid, subject_visit_id uuid, subject_invitation_id uuid, subject_pass_id uuid,
   subject_resident_id uuid, subject_vehicle_id uuid, subject_card_id uuid, blacklist_entry_id uuid, blacklist_match text, is_repeated boolean
 );
 
-comment on type app.access_answer is 'What decide_access answers; its comment says what the fields are.';
+comment on type public.access_answer is 'What decide_access answers; its comment says what the fields are.';
 
 create table private.access_answers (
   community_id uuid not null,
   scope_id uuid not null,
   nonce text not null,
   question bytea not null,
-  answer app.access_answer not null,
+  answer public.access_answer not null,
   created_at timestamptz not null default now(),
   constraint access_answers_pkey primary key (community_id, scope_id, nonce)
 );

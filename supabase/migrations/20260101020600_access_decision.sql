@@ -136,8 +136,8 @@ $$;
 
 comment on function app.is_visitor_inside(uuid, uuid, uuid) is 'Whether whoever comes by an invitation (and guest) came in and has not left. Not executable by API roles.';
 
-create function app.tell_answer(answer app.access_answer, point public.access_points, subject app.access_subject)
-returns app.access_answer
+create function app.tell_answer(answer public.access_answer, point public.access_points, subject app.access_subject)
+returns public.access_answer
 language plpgsql
 stable
 set search_path = ''
@@ -169,14 +169,14 @@ begin
 end;
 $$;
 
-comment on function app.tell_answer(app.access_answer, public.access_points, app.access_subject) is
+comment on function app.tell_answer(public.access_answer, public.access_points, app.access_subject) is
   'The answer with whom it was about, for who may be told: a reader on the wall, and whoever finds a card, learns whether it opens. Not executable by API roles.';
 
 create function app.decide_access(
   access_point uuid, method public.access_method, credential text, direction public.access_direction, nonce text, scanned_at timestamptz,
   visit uuid, invitation uuid, guest uuid, resident uuid, photo_file uuid, acknowledged_entry uuid, note text
 )
-returns app.access_answer
+returns public.access_answer
 language plpgsql
 volatile
 security definer -- reads what a device may not, writes the log, uses up passes
@@ -197,7 +197,7 @@ declare
   point public.access_points;
   caller app.access_caller;
   subject app.access_subject;
-  answer app.access_answer;
+  answer public.access_answer;
   kept private.access_answers;
   subject_id uuid;
   shown record;
@@ -459,26 +459,21 @@ comment on function app.decide_access(uuid, public.access_method, text, public.a
 create function public.decide_access(
   access_point_id uuid, method public.access_method, credential text default null, direction public.access_direction default null, nonce text default null,
   scanned_at timestamptz default null, visit_id uuid default null, invitation_id uuid default null, guest_id uuid default null, resident_id uuid default null,
-  photo_file_id uuid default null, acknowledged_entry_id uuid default null, note text default null,
-  out outcome public.access_outcome, out reason text, out log_id uuid, out logged_at timestamptz, out log_direction public.access_direction, out detail text,
-  out subject_kind text, out subject_name text, out subject_unit text, out subject_unit_id uuid, out subject_visit_id uuid, out subject_invitation_id uuid,
-  out subject_pass_id uuid, out subject_resident_id uuid, out subject_vehicle_id uuid, out subject_card_id uuid, out blacklist_entry_id uuid, out blacklist_match text,
-  out is_repeated boolean
+  photo_file_id uuid default null, acknowledged_entry_id uuid default null, note text default null
 )
+returns public.access_answer
 language plpgsql
 volatile
 set search_path = ''
 as $$
 begin
-  select d.* into outcome, reason, log_id, logged_at, log_direction, detail, subject_kind, subject_name, subject_unit, subject_unit_id, subject_visit_id, subject_invitation_id,
-    subject_pass_id, subject_resident_id, subject_vehicle_id, subject_card_id, blacklist_entry_id, blacklist_match, is_repeated
-  from app.decide_access(
-    access_point_id, method, credential, direction, nonce, scanned_at, visit_id, invitation_id, guest_id, resident_id, photo_file_id, acknowledged_entry_id, note) d;
+  return app.decide_access(
+    access_point_id, method, credential, direction, nonce, scanned_at, visit_id, invitation_id, guest_id, resident_id, photo_file_id, acknowledged_entry_id, note);
 end;
 $$;
 
 comment on function public.decide_access(uuid, public.access_method, text, public.access_direction, text, timestamptz, uuid, uuid, uuid, uuid, uuid, uuid, text) is
-$$The decision at a gate: one row, granted or denied with a reason (docs/decisions.md lists them), and one line in the access log.
+$$The decision at a gate: one answer, granted or denied with a reason (docs/decisions.md lists them), and one line in the access log.
 
 By a device of the point (header x-device-key), by a user who holds access.decide, and for themselves, with the method app, by residents where they live.
 qr, card, code and plate take a credential; guard takes visit_id, invitation_id (and guest_id), resident_id or a note; app takes nothing; intercom takes visit_id, or nothing from a resident.

@@ -143,7 +143,7 @@ select is((select count(*) from audit.access_log l where l.plate is not null and
 select is(to_regclass('audit.access_log_y2020m02'), null, 'a month that is over goes as a whole');
 select throws_ok('delete from audit.access_log', 'PT409', 'append_only', 'after which the log is closed again');
 insert into private.access_answers (community_id, scope_id, nonce, question, answer, created_at) values
-  (tests.id('Alder'), tests.id('guard'), 'yesterday', '\x00', jsonb_populate_record(null::app.access_answer, '{"reason": "left"}'), now() - interval '25 hours'), (tests.id('Alder'), tests.id('guard'), 'today', '\x00', jsonb_populate_record(null::app.access_answer, '{"reason": "left"}'), now());
+  (tests.id('Alder'), tests.id('guard'), 'yesterday', '\x00', jsonb_populate_record(null::public.access_answer, '{"reason": "left"}'), now() - interval '25 hours'), (tests.id('Alder'), tests.id('guard'), 'today', '\x00', jsonb_populate_record(null::public.access_answer, '{"reason": "left"}'), now());
 select lives_ok('select app.job_access_answers()', 'answers');
 select is((select string_agg(a.nonce, ', ') from private.access_answers a where a.community_id = tests.id('Alder')), 'today', 'are kept for a day');
 update public.occupancies set ends_on = current_date - 1 where resident_id = tests.id('Tenant');
