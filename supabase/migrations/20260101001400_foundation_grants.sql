@@ -255,9 +255,13 @@ begin
   delete from public.role_permissions rp where rp.role_id = change_role.role and rp.permission_key <> all (permissions);
   insert into public.role_permissions (role_id, permission_key) select change_role.role, p from unnest(permissions) p on conflict do nothing;
   return role;
-exception when check_violation then
-  get stacked diagnostics refused = constraint_name;
-  perform app.fail_check('roles', refused);
+exception
+  when check_violation then
+    get stacked diagnostics refused = constraint_name;
+    perform app.fail_check('roles', refused);
+  when not_null_violation then
+    get stacked diagnostics refused = column_name;
+    perform app.fail(422, 'invalid_value', format('The value of %s is missing.', refused));
 end;
 $$;
 
@@ -287,6 +291,8 @@ as $$
 begin
   if role_id is null then
     perform app.fail(404, 'role_not_found', 'There is no custom role with this id.', 'System roles do not change.');
+  elsif permissions is null then
+    perform app.fail(422, 'invalid_value', 'The permissions of a role are a list; an empty one takes all of them.');
   end if;
   perform app.change_role(role_id, null, null, null, null, permissions, null, null);
 end;
@@ -294,7 +300,7 @@ $$;
 
 comment on function public.set_role_permissions(uuid, text[]) is
   'Makes these the permissions of a custom role, for everybody who holds it, on their next statement. Takes roles.manage and every permission added or taken. '
-  'Errors: role_not_found, permission_denied, role_above_own, permission_unknown, permission_level, last_administrator.';
+  'Errors: role_not_found, permission_denied, role_above_own, permission_unknown, permission_level, last_administrator, invalid_value.';
 
 -- Single permissions and restrictions --------------------------------------------------------------------------------
 

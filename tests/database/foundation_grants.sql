@@ -1,6 +1,6 @@
 -- Custom roles, single permissions, restrictions, the last administrator, and the explanation of access.
 begin;
-select plan(64);
+select plan(67);
 
 select tests.create_organization('Domus');
 select tests.create_organization('Rival');
@@ -44,6 +44,10 @@ select throws_ok($$select public.create_role('spy', 'Spy', '{units.read}')$$, 'P
 select throws_ok(
   format($$select public.create_role('Spy!', 'Spy', '{units.read}', organization_id => %L)$$, tests.id('Domus')),
   'PT422', 'invalid_value', 'a key has its form');
+select throws_ok(
+  format($$select public.create_role(%s, '{units.read}', organization_id => %L)$$, named, tests.id('Domus')), 'PT422', 'invalid_value', 'a role has a key and a name: ' || named)
+from unnest(array[$$null, 'Nameless'$$, $$'nameless', null$$]) named;
+select throws_ok(format('select public.set_role_permissions(%L, null)', tests.kept('concierge')), 'PT422', 'invalid_value', 'and permissions, be they none');
 
 select tests.authenticate_as('rival boss');
 select lives_ok(
