@@ -413,9 +413,13 @@ begin
     perform app.fail(409, 'slug_taken', format('Another organization is called %s.', slug), 'Choose another slug.');
   end if;
   return made;
-exception when check_violation then
-  get stacked diagnostics refused = constraint_name;
-  perform app.fail_check('organizations', refused);
+exception
+  when check_violation then
+    get stacked diagnostics refused = constraint_name;
+    perform app.fail_check('organizations', refused);
+  when not_null_violation then
+    get stacked diagnostics refused = column_name;
+    perform app.fail(422, 'invalid_value', format('The value of %s is missing.', refused));
 end;
 $$;
 
@@ -461,9 +465,13 @@ begin
     perform app.fail(409, 'slug_taken', format('Another community is called %s.', slug), 'Choose another slug.');
   end if;
   return made;
-exception when check_violation then
-  get stacked diagnostics refused = constraint_name;
-  perform app.fail_check('communities', refused);
+exception
+  when check_violation then
+    get stacked diagnostics refused = constraint_name;
+    perform app.fail_check('communities', refused);
+  when not_null_violation then
+    get stacked diagnostics refused = column_name;
+    perform app.fail(422, 'invalid_value', format('The value of %s is missing.', refused));
 end;
 $$;
 

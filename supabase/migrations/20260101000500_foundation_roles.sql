@@ -286,7 +286,7 @@ begin
       and (value -> 'hours') - '{from,to,days}'::text[] = '{}'
       and not exists (select from jsonb_array_elements_text(coalesce(value #> '{hours,days}', '[]')) d where d::integer not between 1 and 7)))
     and (not value ? 'amounts' or (jsonb_typeof(value -> 'amounts') = 'object'
-      and not exists (select from jsonb_each_text(value -> 'amounts') a where a.value::numeric is null or a.value::numeric < 0)));
+      and not exists (select from jsonb_each_text(value -> 'amounts') a where a.value::numeric is null or not (a.value::numeric >= 0 and a.value::numeric < 'Infinity'))));
 exception when others then
   return false;
 end;
@@ -475,6 +475,61 @@ $$;
 comment on function app.permissions_in(uuid, uuid) is
   'The permissions the caller holds in a community, in an organization (community null), or on the site (both null). Definer: reads roles.';
 
+create function app.limits_of(permission text, community uuid)
+returns setof jsonb
+language plpgsql
+stable
+security definer -- reads the caller's roles and grants, regardless of who may list them
+set search_path = ''
+as $$
+begin
+  return query
+    select coalesce(m.restriction, '{}')
+    from public.communities c
+    join public.memberships m on m.community_id = c.id or m.organization_id = c.organization_id or m.level = 'site'
+    join public.roles r on r.id = m.role_id and r.deleted_at is null
+    join public.role_permissions rp on rp.role_id = m.role_id and rp.permission_key = limits_of.permission
+    join public.permissions p on p.key = rp.permission_key
+    where c.id = limits_of.community and m.user_id = (select app.user_id()) and m.deleted_at is null and m.starts_at <= now() and (m.ends_at is null or m.ends_at > now())
+      and (m.restriction is null
+        or app.restriction_holds_now(m.restriction, c.time_zone) and (p.is_kept_when_restricted or not m.restriction ?| '{buildings,units}'))
+    union all
+    select '{}'::jsonb
+    from public.communities c
+    join public.user_permissions up on up.community_id = c.id or up.organization_id = c.organization_id
+    where c.id = limits_of.community and up.user_id = (select app.user_id()) and up.permission_key = limits_of.permission and up.deleted_at is null
+      and up.starts_at <= now() and (up.ends_at is null or up.ends_at > now());
+end;
+$$;
+
+comment on function app.limits_of(text, uuid) is
+  'The limits within which the caller holds a permission for a whole community now, one row for each role and grant that gives it: {} where there are none, no row where it is not held. '
+  'Definer: reads memberships and single permissions; not executable by API roles.';
+
+create function app.permissions_to_give(organization uuid, community uuid)
+returns setof text
+language plpgsql
+stable
+security definer -- reads the caller's limits
+set search_path = ''
+as $$
+begin
+  return query
+    select h.key
+    from app.permissions_in(organization, community) h (key)
+    where not exists (
+        select from public.memberships m
+        where m.user_id = (select app.user_id()) and m.community_id = community and m.restriction is not null and m.deleted_at is null)
+      or exists (
+        select from app.limits_of(h.key, community) l (limits)
+        where not l.limits ? 'hours' and l.limits -> 'amounts' -> h.key is null);
+end;
+$$;
+
+comment on function app.permissions_to_give(uuid, uuid) is
+  'What the caller may give or take in a community or an organization: the permissions held there, but not those that are held within hours or up to an amount alone, as whoever is given them would hold them without. '
+  'Definer: reads memberships; not executable by API roles.';
+
 create function app.check_role_within(role uuid, organization uuid, community uuid)
 returns void
 language plpgsql
@@ -483,12 +538,12 @@ security definer -- reads role_permissions regardless of who may list them
 set search_path = ''
 as $$
 declare
-  held constant text[] := array(select app.permissions_in(organization, community));
+  held constant text[] := array(select app.permissions_to_give(organization, community));
   lacking text;
 begin
   if app.is_trusted() then
     return;
-  elsif not 'memberships.manage' = any (held) then
+  elsif not 'memberships.manage' = any (held) and 'memberships.manage' not in (select app.permissions_in(organization, community)) then
     perform app.refuse('memberships.manage', organization, community);
   end if;
   select rp.permission_key into lacking
@@ -498,13 +553,13 @@ begin
   order by 1
   limit 1;
   if lacking is not null then
-    perform app.fail(403, 'role_above_own', format('The role holds %s, which you do not hold here.', lacking), 'Nobody gives or takes more than they have.');
+    perform app.fail(403, 'role_above_own', format('The role holds %s, which you do not hold here, or only within limits.', lacking), 'Nobody gives or takes more than they have.');
   end if;
 end;
 $$;
 
 comment on function app.check_role_within(uuid, uuid, uuid) is
-  'Refuses to let the caller give or take a role that holds more than the caller holds in the same place (403 permission_denied, role_above_own). Definer: reads role_permissions.';
+  'Refuses to let the caller give or take a role that holds more than the caller holds in the same place without limits (403 permission_denied, role_above_own). Definer: reads role_permissions.';
 
 create function app.grant_role(subject uuid, role text, organization uuid, community uuid, starts_at timestamptz, ends_at timestamptz)
 returns uuid

@@ -198,7 +198,7 @@ return (
 comment on function app.verified_phone(uuid) is
   'The telephone number, in digits, that Auth has verified as the user''s; null when it has verified none. Definer: reads auth.users. Not executable by API roles.';
 
-create function app.permissions_of(subject uuid, organization uuid, community uuid)
+create function app.permissions_of(subject uuid, organization uuid, community uuid, to_give boolean default false)
 returns text[]
 language plpgsql
 volatile
@@ -210,14 +210,14 @@ declare
 begin
   -- Asks the same helpers as if the user had sent this request, with claims that say nothing and so are not believed.
   perform set_config('request.jwt.claims', jsonb_build_object('sub', subject, 'role', 'authenticated', 'aal', 'aal2', 'on_behalf', true)::text, true);
-  held := array(select app.permissions_in(organization, community));
+  held := case when to_give then array(select app.permissions_to_give(organization, community)) else array(select app.permissions_in(organization, community)) end;
   perform set_config('request.jwt.claims', coalesce(claims, ''), true);
   return held;
 end;
 $$;
 
-comment on function app.permissions_of(uuid, uuid, uuid) is
-  'The permissions that another user holds in an organization or a community now. Not executable by API roles.';
+comment on function app.permissions_of(uuid, uuid, uuid, boolean) is
+  'The permissions that another user holds in an organization or a community now, or (to_give) may give there. Not executable by API roles.';
 
 create function app.may_give_role(giver uuid, role uuid, organization uuid, community uuid)
 returns boolean
@@ -226,7 +226,7 @@ volatile
 set search_path = ''
 as $$
 declare
-  held constant text[] := app.permissions_of(giver, organization, community);
+  held constant text[] := app.permissions_of(giver, organization, community, to_give => true);
 begin
   return 'memberships.manage' = any (held) and not exists (
     select

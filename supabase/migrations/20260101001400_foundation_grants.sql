@@ -4,8 +4,9 @@
 -- Tables      user_permissions
 -- RPCs        create_role, set_role_permissions, grant_permission, revoke_permission, restrict_role, explain_access
 -- Invariants  Nobody builds, widens or hands out more than they hold in the same place. A restricted membership never
---             reaches beyond its limits: it gives nothing community-wide but what survives a restriction. A community that
---             had an administrator always has one.
+--             reaches beyond its limits: it gives nothing community-wide but what survives a restriction, and what is held
+--             within hours or up to an amount is not handed on, as it would be held without. A community that had an
+--             administrator always has one.
 
 select app.define_permission('roles.manage', 'community', 'Build custom roles', '{
   site/superadmin, organization/owner, organization/admin, community/admin}');
@@ -227,10 +228,10 @@ begin
     perform app.fail(422, 'invalid_scope', 'A custom role belongs to one organization or to one community.');
   end if;
 
-  held := array(select app.permissions_in(organization, community));
-  if not app.is_trusted() and not 'roles.manage' = any (held) then
+  if not app.is_trusted() and 'roles.manage' not in (select app.permissions_in(organization, community)) then
     perform app.refuse('roles.manage', organization, community);
   end if;
+  held := array(select app.permissions_to_give(organization, community));
 
   -- What is added or taken away must be the caller's to give.
   changed := array(
@@ -243,7 +244,7 @@ begin
   end if;
   select p into beyond from unnest(changed) p where not app.is_trusted() and p <> all (held) order by p limit 1;
   if beyond is not null then
-    perform app.fail(403, 'role_above_own', format('You do not hold %s here.', beyond), 'Nobody gives or takes more than they have.');
+    perform app.fail(403, 'role_above_own', format('You do not hold %s here, or only within limits.', beyond), 'Nobody gives or takes more than they have.');
   end if;
 
   if role is null then
@@ -254,9 +255,13 @@ begin
   delete from public.role_permissions rp where rp.role_id = change_role.role and rp.permission_key <> all (permissions);
   insert into public.role_permissions (role_id, permission_key) select change_role.role, p from unnest(permissions) p on conflict do nothing;
   return role;
-exception when check_violation then
-  get stacked diagnostics refused = constraint_name;
-  perform app.fail_check('roles', refused);
+exception
+  when check_violation then
+    get stacked diagnostics refused = constraint_name;
+    perform app.fail_check('roles', refused);
+  when not_null_violation then
+    get stacked diagnostics refused = column_name;
+    perform app.fail(422, 'invalid_value', format('The value of %s is missing.', refused));
 end;
 $$;
 
@@ -286,6 +291,8 @@ as $$
 begin
   if role_id is null then
     perform app.fail(404, 'role_not_found', 'There is no custom role with this id.', 'System roles do not change.');
+  elsif permissions is null then
+    perform app.fail(422, 'invalid_value', 'The permissions of a role are a list; an empty one takes all of them.');
   end if;
   perform app.change_role(role_id, null, null, null, null, permissions, null, null);
 end;
@@ -293,7 +300,7 @@ $$;
 
 comment on function public.set_role_permissions(uuid, text[]) is
   'Makes these the permissions of a custom role, for everybody who holds it, on their next statement. Takes roles.manage and every permission added or taken. '
-  'Errors: role_not_found, permission_denied, role_above_own, permission_unknown, permission_level.';
+  'Errors: role_not_found, permission_denied, role_above_own, permission_unknown, permission_level, last_administrator, invalid_value.';
 
 -- Single permissions and restrictions --------------------------------------------------------------------------------
 
@@ -309,17 +316,16 @@ security definer -- API roles may not write user_permissions
 set search_path = ''
 as $$
 declare
-  held constant text[] := array(select app.permissions_in(organization, community));
   refused text;
   made uuid;
   action_before constant text := app.set_action('PERMISSION_GRANTED');
 begin
   if num_nonnulls(organization, community) <> 1 then
     perform app.fail(422, 'invalid_scope', 'A permission is given in one organization or in one community.');
-  elsif not app.is_trusted() and not 'memberships.manage' = any (held) then
+  elsif not app.is_trusted() and 'memberships.manage' not in (select app.permissions_in(organization, community)) then
     perform app.refuse('memberships.manage', organization, community);
-  elsif not app.is_trusted() and permission is not null and permission <> all (held) then
-    perform app.fail(403, 'role_above_own', format('You do not hold %s here.', permission), 'Nobody gives or takes more than they have.');
+  elsif not app.is_trusted() and permission not in (select app.permissions_to_give(organization, community)) then
+    perform app.fail(403, 'role_above_own', format('You do not hold %s here, or only within limits.', permission), 'Nobody gives or takes more than they have.');
   elsif not exists (select from public.permissions p where p.key = permission) then
     perform app.fail(422, 'permission_unknown', format('There is no permission %s.', permission));
   elsif ends_at <= now() then
@@ -453,34 +459,15 @@ security definer -- reads the caller's limits
 set search_path = ''
 as $$
 begin
-  if not app.is_trusted() and app.needs_assurance(permission, community) then
+  if app.is_trusted() then
+    return null;
+  elsif app.needs_assurance(permission, community) then
     return 0;
   end if;
-  -- Without limits wherever an unrestricted role or a single grant holds the permission.
-  if app.is_trusted() or exists (
-    select
-    from public.memberships m
-    join public.role_permissions rp on rp.role_id = m.role_id
-    where m.user_id = (select app.user_id()) and rp.permission_key = permission and m.restriction -> 'amounts' -> permission is null
-      and m.deleted_at is null and m.starts_at <= now() and (m.ends_at is null or m.ends_at > now())
-      and (m.community_id = community or m.level = 'site'
-        or m.organization_id = (select c.organization_id from public.communities c where c.id = community))
-  ) or exists (
-    select from public.user_permissions up
-    where up.user_id = (select app.user_id()) and up.permission_key = permission and up.deleted_at is null
-      and up.starts_at <= now() and (up.ends_at is null or up.ends_at > now())
-      and (up.community_id = community or up.organization_id = (select c.organization_id from public.communities c where c.id = community))
-  ) then
-    return null;
-  end if;
+  -- Without one where any role or grant says nothing of amounts for it.
   return (
-    select coalesce(max((m.restriction #>> array['amounts', permission])::numeric), 0)
-    from public.memberships m
-    join public.role_permissions rp on rp.role_id = m.role_id
-    join public.communities c on c.id = m.community_id
-    where m.user_id = (select app.user_id()) and m.community_id = community and rp.permission_key = permission
-      and m.deleted_at is null and m.starts_at <= now() and (m.ends_at is null or m.ends_at > now())
-      and app.restriction_holds_now(m.restriction, c.time_zone));
+    select case when count(*) = 0 then 0 when bool_and(coalesce(l.limits -> 'amounts' ? permission, false)) then max((l.limits #>> array['amounts', permission])::numeric) end
+    from app.limits_of(permission, community) l (limits));
 end;
 $$;
 
@@ -488,6 +475,30 @@ comment on function app.amount_limit(text, uuid) is
   'The largest amount for which the caller may use the permission in the community at once; null: any, 0: none. Definer: reads memberships.';
 
 -- The last administrator ---------------------------------------------------------------------------------------------
+
+create function app.check_administrator(community uuid, besides uuid, at timestamptz)
+returns void
+language plpgsql
+volatile
+set search_path = ''
+as $$
+begin
+  if not exists (
+    select
+    from public.memberships m
+    join public.role_permissions rp on rp.role_id = m.role_id and rp.permission_key = 'memberships.manage'
+    join public.roles r on r.id = m.role_id and r.deleted_at is null
+    join public.profiles p on p.id = m.user_id and p.status = 'active'
+    where m.community_id = check_administrator.community and m.id is distinct from besides and m.restriction is null and m.deleted_at is null
+      and m.starts_at <= now() and (m.ends_at is null or m.ends_at > check_administrator.at))
+  then
+    perform app.fail(409, 'last_administrator', 'The community would be left without anybody who may grant roles.', 'Grant such a role to somebody else first.');
+  end if;
+end;
+$$;
+
+comment on function app.check_administrator(uuid, uuid, timestamptz) is
+  'Refuses (409 last_administrator) unless the role of somebody in a community, other than by the membership besides, holds memberships.manage at a moment. Not executable by API roles.';
 
 create function app.tg_memberships__last_administrator()
 returns trigger
@@ -498,22 +509,11 @@ as $$
 begin
   -- One change of administrators at a time: two who remove each other are two who ask for this row.
   perform from public.communities c where c.id = old.community_id and c.deleted_at is null for no key update;
-  if not found then
-    -- The community itself is archived, and its memberships with it.
-    return new;
-  end if;
-  if exists (
-    select from public.role_permissions rp where rp.role_id = old.role_id and rp.permission_key = 'memberships.manage'
-  ) and not exists (
-    select
-    from public.memberships m
-    join public.role_permissions rp on rp.role_id = m.role_id and rp.permission_key = 'memberships.manage'
-    join public.roles r on r.id = m.role_id and r.deleted_at is null
-    join public.profiles p on p.id = m.user_id and p.status = 'active'
-    where m.community_id = old.community_id and m.id <> old.id and m.restriction is null and m.deleted_at is null
-      and m.starts_at <= now() and (m.ends_at is null or m.ends_at > coalesce(new.ends_at, now()))
-  ) then
-    perform app.fail(409, 'last_administrator', 'The community would be left without anybody who may grant roles.', 'Grant such a role to somebody else first.');
+  -- Where there is none the community itself is archived, and its memberships with it.
+  if found and exists (
+    select from public.role_permissions rp where rp.role_id = old.role_id and rp.permission_key = 'memberships.manage')
+  then
+    perform app.check_administrator(old.community_id, old.id, coalesce(new.ends_at, now()));
   end if;
   return new;
 end;
@@ -531,6 +531,39 @@ create trigger _300_last_administrator before update of ends_at, deleted_at, res
     )
   )
   execute function app.tg_memberships__last_administrator();
+
+create function app.tg_role_permissions__last_administrator()
+returns trigger
+language plpgsql
+security definer -- counts administrators the caller may be unable to see
+set search_path = ''
+as $$
+declare
+  community uuid;
+begin
+  -- In the order of their ids: whoever ends a membership asks for one of these rows.
+  for community in
+    select c.id
+    from public.communities c
+    where c.deleted_at is null and c.id in (
+      select m.community_id
+      from public.memberships m
+      where m.role_id = old.role_id and m.restriction is null and m.deleted_at is null
+        and m.starts_at <= now() and (m.ends_at is null or m.ends_at > now()))
+    order by c.id
+    for no key update
+  loop
+    perform app.check_administrator(community, null, now());
+  end loop;
+  return null;
+end;
+$$;
+
+comment on function app.tg_role_permissions__last_administrator() is
+  'AFTER memberships.manage is taken from a role: in every community where somebody holds the role, somebody who may grant roles must remain (409 last_administrator). Definer: counts other people''s memberships.';
+
+create trigger _300_last_administrator after delete on public.role_permissions for each row
+  when (old.permission_key = 'memberships.manage') execute function app.tg_role_permissions__last_administrator();
 
 -- Why, or why not ----------------------------------------------------------------------------------------------------
 

@@ -386,9 +386,10 @@ declare
   refused_table text;
   refused text;
 begin
-  if home is null or (not is_manager and (host is null or by_host <> host or address is not null)) then
-    perform app.fail(403, 'permission_denied', case when host is not null and address is not null
-      then 'An e-mail address links an account: the management enters it.'
+  if home is null or (not is_manager and (host is null or by_host <> host or num_nonnulls(address, app.phone_digits(telephone)) > 0)) then
+    perform app.fail(403, 'permission_denied', case
+      when host is not null and address is not null then 'An e-mail address links an account: the management enters it.'
+      when host is not null and app.phone_digits(telephone) is not null then 'A telephone number with its country''s code links an account: the management enters it.'
       else 'This takes household.manage_own in this unit, for the own household, or residents.manage.' end);
   end if;
   perform from public.units u where u.id = household for no key update;
@@ -449,7 +450,7 @@ as $$ select app.add_household_member(unit_id, full_name, role, starts_on, ends_
 comment on function public.add_household_member(uuid, text, public.occupancy_role, date, date, date, text, text, uuid) is
   'Enters a member of a household: family, authorized or guest, from starts_on (today) to ends_on (authorized and guests: security.authorization_period by default). '
   'Owners and tenants (household.manage_own) for themselves, within general.household_size and that period; with residents.manage for host_id. Whoever is not of age gets the host as guardian. '
-  'email, by the management alone, links an account. Returns the occupancy''s id. '
+  'email, and phone with its country''s code, by the management alone: they link an account. Returns the occupancy''s id. '
   'Errors: permission_denied, invalid_value, invalid_period, unit_is_let, household_full, host_not_here, resident_not_found.';
 
 create function app.end_household_member(ended uuid, last_on date)

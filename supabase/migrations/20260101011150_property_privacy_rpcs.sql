@@ -6,7 +6,8 @@
 --             Nobody who owns or occupies a unit, or whose data is held, is erased. Erasing happens wholly or not at all, and the audit
 --             log forgets with the tables. Of two records of one person that are merged nothing is lost, a suspension neither; the
 --             duplicate points to the other.
---             A resident is locked first, then the rest in one order, so that erasures and merges that cross wait for each other.
+--             A resident is locked first (by a merge after the units and occupancies of both), then the rest in one order, so that erasures
+--             and merges that cross wait for each other.
 
 select app.define_action('PERSONAL_DATA_EXPORTED', 'Everything about a person was handed out.');
 select app.define_action('PERSON_ERASED', 'A resident was erased.');
@@ -514,6 +515,12 @@ begin
   perform app.require('residents.manage', community), app.require('residents.archive', community);
   why := app.checked_reason(reason);
   perform app.require_read_committed();
+  -- Units and occupancies before people, as whoever sells, lets or ends a stay takes them: those two would wait for each other otherwise.
+  perform from public.units u
+  where u.community_id = community and u.id in (
+    select o.unit_id from public.occupancies o where o.community_id = community and o.resident_id in (keep, duplicate) and o.deleted_at is null)
+  order by u.id for no key update;
+  perform from public.occupancies o where o.community_id = community and o.resident_id in (keep, duplicate) and o.deleted_at is null order by o.id for update;
   -- Both in id order: merges that cross wait here, and then find one of the two merged. Whoever writes a row of either is waited for.
   perform from public.residents r where r.id in (keep, duplicate) and r.community_id = community order by r.id for update;
   select r.* into kept from public.residents r where r.id = keep;

@@ -81,7 +81,7 @@ declare
   present public.vehicles;
 begin
   present := app.changeable_vehicle(vehicle, is_visible);
-  if cardinality(files) > 10 or array_position(files, null) is not null or files is null then
+  if files is null or cardinality(files) > 10 or array_ndims(files) > 1 or array_position(files, null) is not null then
     perform app.fail(422, 'invalid_value', 'A vehicle has at most ten photos, in the order in which they are given.');
   elsif exists (
     select from unnest(files) given

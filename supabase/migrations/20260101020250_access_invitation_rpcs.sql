@@ -41,7 +41,7 @@ volatile
 set search_path = ''
 as $$
 begin
-  if cardinality(points) > 200 or array_position(points, null) is not null then
+  if cardinality(points) > 200 or array_ndims(points) > 1 or array_position(points, null) is not null then
     perform app.fail(422, 'invalid_value', 'access_point_ids are at most 200 ids; none: through all.');
   elsif exists (
     select from unnest(points) p

@@ -146,3 +146,31 @@ test('merges that cross end in one record, with everything of both', async () =>
     expect(kept?.n).toBe(3);
   }
 });
+
+test('who merges two residents waits for whoever is ending the stay of one, and is waited for by nobody then', async () => {
+  const [unit] = await stack.sql<{ id: string }>(`insert into public.units (community_id, number) values ($1, 'Merge 1') returning id`, [communityId]);
+  const [kept, duplicate] = [await newResident('Stays Twice'), await newResident('Stays Twice')];
+  const [stay] = await stack.sql<{ id: string }>(
+    `insert into public.occupancies (community_id, unit_id, resident_id, role, starts_on) values ($1, $2, $3, 'tenant', current_date - 9) returning id`,
+    [communityId, unit?.id, duplicate],
+  );
+  await withClient(stack.adminUrl, (ending) =>
+    withClient(stack.adminUrl, async (merging) => {
+      await ending.query('begin');
+      // What a sale, a move or the end of a lease holds before it comes to the stays and then to the people.
+      await ending.query('select from public.units where id = $1 for no key update', [unit?.id]);
+      const { rows } = await merging.query<{ pid: number }>('select pg_backend_pid() as pid');
+      const outcome = merging
+        .query(`select public.merge_residents($1, $2, 'Entered twice')`, [kept, duplicate])
+        .then(() => 'merged', (error: Error) => error.message);
+      for (let isWaiting = false; !isWaiting; ) {
+        [{ isWaiting }] = (await stack.sql('select cardinality(pg_blocking_pids($1)) > 0 as "isWaiting"', [rows[0]?.pid])) as [{ isWaiting: boolean }];
+      }
+      await ending.query('update public.occupancies set ends_on = current_date - 1 where id = $1', [stay?.id]);
+      await ending.query('commit');
+      expect(await outcome).toBe('merged');
+    }),
+  );
+  const after = await stack.sql('select resident_id, ends_on is not null as "isOver" from public.occupancies where id = $1', [stay?.id]);
+  expect(after).toEqual([{ resident_id: kept, isOver: true }]);
+});

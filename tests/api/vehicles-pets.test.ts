@@ -128,6 +128,8 @@ describe('photos', () => {
     expect(seen).toEqual([1, 0, 1, 1, 0]);
 
     const document = await upload(tenant, 'vehicle.photo');
+    const nested = await owner.rpc('set_vehicle_photos', { vehicle_id: vehicle, file_ids: [[photo]] });
+    expect([nested.status, nested.error?.message]).toEqual([422, 'invalid_value']);
     const other = await owner.rpc('set_vehicle_photos', { vehicle_id: vehicle, file_ids: [photo, document] });
     expect([other.status, other.error?.message]).toEqual([404, 'file_not_found']);
     const own = await tenant.rpc('set_vehicle_photos', { vehicle_id: vehicle, file_ids: [document] });

@@ -1,7 +1,7 @@
 -- Invitations of visitors: what each kind needs, whom they depend on, who sees them, when they count.
 
 begin;
-select plan(105);
+select plan(106);
 
 select tests.create_community('Alder'), tests.create_community('Cedar'), tests.create_community('Sofia', time_zone => 'Europe/Sofia');
 select tests.create_unit('1', 'Alder'), tests.create_unit('2', 'Alder'), tests.create_unit('9', 'Cedar'), tests.create_unit('5', 'Sofia');
@@ -77,6 +77,7 @@ select throws_ok(call, 'PT422', token, sentence) from (values
 ) c (call, token, sentence);
 select throws_ok($$select public.invite_visitor('single', now() + interval '1 day', unit_id => tests.id('1'), visitor_name => 'Vera', access_point_ids => array[tests.id('far gate')])$$, 'PT404', 'access_point_not_found',
   'a gate of another community lets nobody in here');
+select throws_ok($$select public.invite_visitor('single', now() + interval '1 day', unit_id => tests.id('1'), visitor_name => 'Vera', access_point_ids => array[[tests.id('gate')]])$$, 'PT422', 'invalid_value', 'nor through a list of lists');
 select throws_ok($$select public.invite_visitor('event', now() + interval '1 day', unit_id => tests.id('1'), title => 'Fair', guest_limit => 101)$$, 'PT409', 'too_many_guests', 'a unit has so many guests and no more');
 select throws_ok($$select pg_temp.invite('2', 'Vera')$$, 'PT403', 'permission_denied', 'nobody invites to a neighbour''s unit');
 select throws_ok($$select public.invite_visitor('single', now() + interval '1 day', community_id => tests.id('Alder'), visitor_name => 'Vera')$$, 'PT403', 'permission_denied', 'nor to the community');

@@ -1,6 +1,6 @@
 -- Custom roles, single permissions, restrictions, the last administrator, and the explanation of access.
 begin;
-select plan(44);
+select plan(67);
 
 select tests.create_organization('Domus');
 select tests.create_organization('Rival');
@@ -44,6 +44,10 @@ select throws_ok($$select public.create_role('spy', 'Spy', '{units.read}')$$, 'P
 select throws_ok(
   format($$select public.create_role('Spy!', 'Spy', '{units.read}', organization_id => %L)$$, tests.id('Domus')),
   'PT422', 'invalid_value', 'a key has its form');
+select throws_ok(
+  format($$select public.create_role(%s, '{units.read}', organization_id => %L)$$, named, tests.id('Domus')), 'PT422', 'invalid_value', 'a role has a key and a name: ' || named)
+from unnest(array[$$null, 'Nameless'$$, $$'nameless', null$$]) named;
+select throws_ok(format('select public.set_role_permissions(%L, null)', tests.kept('concierge')), 'PT422', 'invalid_value', 'and permissions, be they none');
 
 select tests.authenticate_as('rival boss');
 select lives_ok(
@@ -144,6 +148,68 @@ select throws_ok(
 select tests.authenticate_as('guard');
 select throws_ok(format($$select public.restrict_role(%L, null)$$, tests.kept('guarding')), 'PT404', 'membership_not_found', 'nobody lifts the own limits');
 
+-- What is held within limits is not handed on ------------------------------------------------------------------------
+
+select tests.as_studio();
+select tests.create_supabase_user(name) from unnest(array['capped', 'friend', 'nightly']) name;
+select tests.authenticate_as('admin');
+select tests.keep('capped', public.grant_role(tests.id('capped'), 'manager', community_id => tests.id('North')));
+select public.restrict_role(tests.kept('capped')::uuid, '{"amounts": {"expenses.approve": 100}}');
+select throws_ok(
+  format($$select public.restrict_role(%L, '{"amounts": {"expenses.approve": "%s"}}')$$, tests.kept('capped'), amount),
+  'PT422', 'invalid_restriction', 'an amount is a number, not ' || amount)
+from unnest('{NaN,Infinity,-1}'::text[]) amount;
+select tests.keep('boundless', public.create_role('boundless', 'Boundless', '{communities.read, expenses.approve}', community_id => tests.id('North')));
+
+select tests.authenticate_as('capped');
+select throws_ok(
+  format($$select public.grant_permission(%L, 'expenses.approve', 'More for me', community_id => %L)$$, tests.id('capped'), tests.id('North')),
+  'PT403', 'role_above_own', 'whoever may approve up to an amount does not give themselves the permission without one');
+select throws_ok(
+  format($$select public.grant_role(%L, %L, community_id => %L)$$, tests.id(who), role, tests.id('North')),
+  'PT403', 'role_above_own', format('nor the role %s to %s', role, who))
+from (values ('capped', 'boundless'), ('friend', 'boundless'), ('friend', 'manager')) t (who, role);
+select throws_ok(
+  format($$select public.invite_member('friend@elsewhere.example', 'manager', community_id => %L)$$, tests.id('North')),
+  'PT403', 'role_above_own', 'nor to whom they invite');
+select is(app.amount_limit('expenses.approve', tests.id('North')), 100::numeric, 'and the limit is as before');
+select lives_ok(
+  format($$select public.grant_role(%L, 'guard', community_id => %L)$$, tests.id('friend'), tests.id('North')),
+  'what the limits do not speak of may be given');
+
+select tests.authenticate_as('admin');
+select tests.keep('nightly', public.grant_role(tests.id('nightly'), 'manager', community_id => tests.id('North')));
+select tests.authenticate_as('nightly');
+select tests.keep('invitation', (select i.id from public.invite_member('helper@elsewhere.example', 'technician', community_id => tests.id('North')) i));
+select tests.authenticate_as('admin');
+select public.restrict_role(tests.kept('nightly')::uuid, jsonb_build_object('hours', jsonb_build_object(
+  'from', to_char(now() at time zone 'UTC' - interval '2 hours', 'HH24:MI'), 'to', to_char(now() at time zone 'UTC' + interval '3 hours', 'HH24:MI'))));
+select tests.authenticate_as('nightly');
+select ok(app.can('memberships.manage', tests.id('North')), 'within the hours of a role its permissions are held');
+select throws_ok(
+  format($$select public.grant_permission(%L, 'units.manage', 'At all hours', community_id => %L)$$, tests.id('nightly'), tests.id('North')),
+  'PT403', 'role_above_own', 'but not given, as they would be held at all hours');
+select tests.as_studio();
+select ok(not app.invitation_stands(i), 'nor does an invitation from before stand') from public.invitations i where i.id = tests.kept('invitation')::uuid;
+
+-- Another role that holds the permission elsewhere, or at another hour, lifts no limit.
+select public.grant_role(tests.id('capped'), 'boundless', community_id => tests.id('North'));
+select tests.keep('second', (select m.id from public.memberships m where m.user_id = tests.id('capped') and m.role_id = tests.kept('boundless')::uuid));
+select public.restrict_role(tests.kept('second')::uuid, jsonb_build_object('hours', jsonb_build_object(
+  'from', to_char(now() at time zone 'UTC' + interval '2 hours', 'HH24:MI'), 'to', to_char(now() at time zone 'UTC' + interval '3 hours', 'HH24:MI'))));
+select tests.authenticate_as('capped');
+select is(app.amount_limit('expenses.approve', tests.id('North')), 100::numeric, 'a role that is not held at this hour lifts no limit');
+select tests.as_studio();
+select public.restrict_role(tests.kept('second')::uuid, jsonb_build_object('buildings', jsonb_build_array(tests.id('Annex'))));
+select tests.authenticate_as('capped');
+select is(app.amount_limit('expenses.approve', tests.id('North')), 100::numeric, 'nor does one of another building');
+select tests.as_studio();
+select public.restrict_role(tests.kept('second')::uuid, null);
+select tests.authenticate_as('capped');
+select is(app.amount_limit('expenses.approve', tests.id('North')), null, 'one without limits does');
+select tests.as_studio();
+select public.revoke_role(m.id) from public.memberships m where m.user_id in (tests.id('capped'), tests.id('friend'), tests.id('nightly'));
+
 -- The last administrator ---------------------------------------------------------------------------------------------
 
 select tests.as_studio();
@@ -155,6 +221,19 @@ select throws_ok(format('select public.revoke_role(%L)', tests.kept('admin_membe
 select tests.authenticate_as('boss');
 select throws_ok(format('select public.revoke_role(%L)', tests.kept('admin_membership')), 'PT409', 'last_administrator', 'nor be removed');
 select ok(tests.id('North') in (select app.communities_with('memberships.manage')), 'and is still there');
+
+-- Nor is the permission taken from the role by which the last one holds it.
+select tests.as_studio();
+select tests.keep('chair', public.create_role('chair', 'Chair', '{communities.read, memberships.manage}', community_id => tests.id('North')));
+select public.grant_role(tests.id('admin'), 'chair', community_id => tests.id('North'));
+select lives_ok(format($$select public.set_role_permissions(%L, '{communities.read}')$$, tests.kept('chair')), 'a role loses memberships.manage while others hold it');
+select public.set_role_permissions(tests.kept('chair')::uuid, '{communities.read, memberships.manage}');
+select lives_ok(format('select public.revoke_role(%L)', tests.kept('admin_membership')), 'an administrator by a custom role is one');
+select throws_ok(
+  format($$select public.set_role_permissions(%L, '{communities.read}')$$, tests.kept('chair')),
+  'PT409', 'last_administrator', 'the role of the last one does not lose it');
+select is(
+  (select count(*) from public.role_permissions rp where rp.role_id = tests.kept('chair')::uuid), 2::bigint, 'and holds what it held');
 
 -- Why ----------------------------------------------------------------------------------------------------------------
 

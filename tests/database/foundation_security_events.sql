@@ -1,7 +1,7 @@
 -- Security events: what happened to an account, told to its user and the site, kept as it was written.
 
 begin;
-select plan(34);
+select plan(35);
 
 select tests.create_supabase_user(u) from unnest(array['ana', 'ben', 'root']) u;
 select tests.grant_role('root', 'superadmin');
@@ -83,6 +83,7 @@ select throws_ok($$insert into audit.security_events (kind, user_id) values ('si
 select throws_ok($$select * from public.auth_log(tests.id('root'))$$, 'PT403', 'permission_denied', 'nor reads what Auth wrote of others');
 select throws_ok('select * from public.auth_log()', 'PT403', 'permission_denied', 'or of everybody');
 select lives_ok($$select * from public.auth_log(tests.id('ana'))$$, 'but the own');
+select throws_ok($$select * from public.auth_log(tests.id('ana'), most => -1)$$, 'PT422', 'invalid_value', 'not less than nothing of it');
 select tests.authenticate_as('root');
 select ok((select count(distinct e.user_id) from public.security_events e) >= 2, 'an administrator of the site sees everybody''s');
 select tests.as_studio();

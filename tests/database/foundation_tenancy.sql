@@ -1,7 +1,7 @@
 -- Profiles, organizations and communities: every user has a profile, every community an organization, slugs are taken once.
 
 begin;
-select plan(37);
+select plan(45);
 
 select tests.create_organization('North'), tests.create_organization('South');
 select tests.create_supabase_user(u) from unnest(array['superadmin', 'staff', 'org admin', 'manager', 'somebody']) u;
@@ -62,10 +62,17 @@ select is((select name from public.organizations where id = tests.kept('organiza
 select throws_ok($$select public.create_organization('West again', 'west-test', 'BG')$$, 'PT409', 'slug_taken', 'a slug is taken once');
 select throws_ok($$select public.create_organization('West', 'not a slug', 'BG')$$, 'PT422', 'invalid_value', 'a slug has the form of one');
 select throws_ok($$select public.create_organization('West', 'west-2', 'Bulgaria')$$, 'PT422', 'invalid_value', 'a country is a code of two letters');
+select throws_ok(format('select public.create_organization(%s)', arguments), 'PT422', 'invalid_value', 'an organization has a name, a slug and a country: ' || arguments)
+from unnest(array[$$null, 'west-3', 'BG'$$, $$'West', null, 'BG'$$, $$'West', 'west-3', null$$]) arguments;
 
 select tests.authenticate_as('org admin');
 select throws_ok($$select public.create_organization('Mine', 'mine-test', 'BG')$$, 'PT403', 'permission_denied', 'who administers one organization makes no other');
 select tests.keep('community', public.create_community(tests.id('North'), 'Dogwood', 'dogwood-test', 'BG', 'EUR', 'Europe/Sofia'));
+select throws_ok(
+  format('select public.create_community(tests.id(''North''), %s)', arguments), 'PT422', 'invalid_value', 'a community has a name, a slug, a country, a currency and a time zone: ' || arguments)
+from unnest(array[
+  $$null, 'dog-2', 'BG', 'EUR', 'Europe/Sofia'$$, $$'Dog', null, 'BG', 'EUR', 'Europe/Sofia'$$, $$'Dog', 'dog-2', null, 'EUR', 'Europe/Sofia'$$,
+  $$'Dog', 'dog-2', 'BG', null, 'Europe/Sofia'$$, $$'Dog', 'dog-2', 'BG', 'EUR', null$$]) arguments;
 select is((select row(name, locale, ideal_parts_total)::text from public.communities where id = tests.kept('community')::uuid), row('Dogwood', 'en', 100.000000)::text,
   'but makes communities in it, and sees them at once');
 select throws_ok($$select public.create_community(tests.id('South'), 'Elm', 'elm-test', 'BG', 'EUR', 'UTC')$$, 'PT403', 'permission_denied', 'and in no other organization');

@@ -1,7 +1,7 @@
 -- Who comes by somebody goes with them: family, authorized persons, guests; minors; leases; moves.
 
 begin;
-select plan(84);
+select plan(87);
 
 select tests.create_community('Alder', time_zone => 'Europe/Sofia'), tests.create_community('Cedar');
 select tests.create_unit(u, 'Alder') from unnest(array['1', '2', '3', '4']) u;
@@ -47,6 +47,11 @@ select throws_ok($$select public.add_household_member(tests.id('1'), 'X', 'tenan
 select throws_ok($$select public.add_household_member(tests.id('2'), 'X')$$, 'PT403', 'permission_denied', 'and puts nobody into the neighbour''s unit');
 select throws_ok($$select public.add_household_member(tests.id('1'), 'X', host_id => tests.id('Olga'))$$, 'PT403', 'permission_denied', 'nor speaks for another');
 select throws_ok($$select public.add_household_member(tests.id('1'), 'X', email => 'x@mail.example')$$, 'PT403', 'permission_denied', 'nor enters an address that would link an account');
+select throws_ok(
+  format($$select public.add_household_member(tests.id('1'), 'X', phone => %L)$$, number), 'PT403', 'permission_denied', 'nor a number that would: ' || number)
+from unnest('{+359 88 555 0177,00359885550177}'::text[]) number;
+select lives_ok($$select public.add_household_member(tests.id('1'), 'Theo''s Brother', phone => '088 555 0177')$$, 'one without the country''s code could be anybody''s and is entered');
+select public.end_household_member(pg_temp.occupancy('Theo''s Brother'));
 select tests.authenticate_as('olga');
 select throws_ok($$select public.add_household_member(tests.id('1'), 'X')$$, 'PT409', 'unit_is_let', 'an owner puts nobody into a flat that is let');
 select lives_ok($$select public.add_household_member(tests.id('1'), 'Olga''s Agent', 'authorized')$$, 'but may have an agent');
