@@ -348,7 +348,7 @@ begin
   where c.oid = parent;
 
   -- Two installs or two jobs at once make each partition once.
-  perform pg_catalog.pg_advisory_xact_lock(parent::oid::bigint);
+  execute format('lock table %s in share update exclusive mode', parent);
 
   for month in -1 .. months_ahead loop
     first_day := case when month >= 0 then (date_trunc('month', now() at time zone 'UTC') + make_interval(months => month))::date end;

@@ -4,7 +4,8 @@
 -- Tables      audit.erased_entries, private.audit_salt
 -- Invariants  What is erased is values: changes and note of entries, address and agent of origins. An entry keeps the hash of what it
 --             told, so that the chain of seals (a later topic) stays whole. Every erasure leaves an entry of its own that says
---             who, why, how many, and the hash of what was left: an entry that was altered cannot pass for an erased one.
+--             who, why, how many, and the hash of what was left: an entry that was altered passes for an erased one only where the log
+--             tells of an erasure that left it so.
 --             No hash can be read back by trying values: all are made with a salt that no API role reads.
 
 create table private.audit_salt (

@@ -135,9 +135,13 @@ declare
   seal audit.seals;
   sealed bigint := 0;
 begin
-  if not pg_try_advisory_xact_lock('audit.seals'::regclass::oid::bigint) then
+  -- A lock of the table, which nobody else may take. An advisory lock could be held by whoever has a login of the database.
+  begin
+    lock table audit.seals in exclusive mode nowait;
+  exception when lock_not_available then
     return 0;
-  elsif lower_end <> coalesce((select s.to_transaction from audit.seals s order by s.number desc limit 1), 0) then
+  end;
+  if lower_end <> coalesce((select s.to_transaction from audit.seals s order by s.number desc limit 1), 0) then
     -- Another sealed between our first look and our lock.
     return 0;
   elsif upper_end < lower_end then
@@ -331,6 +335,7 @@ begin
     'head', case when head.number is not null then jsonb_build_object('number', head.number, 'hash', encode(head.hash, 'hex'), 'sealed_at', head.sealed_at) end,
     'sealed_entries', (select coalesce(sum(s.entries), 0) from audit.seals s where s.dropped_because is null and s.month_on >= coalesce(first_month, '-infinity')),
     'unsealed_entries', (select count(*) from audit.log l where l.transaction_id::text::bigint >= coalesce(head.to_transaction, 0)),
+    'unsealed_since', (select min(l.recorded_at) from audit.log l where l.transaction_id::text::bigint >= coalesce(head.to_transaction, 0)),
     'erased_entries', (select count(distinct e.entry_id) from audit.erased_entries e),
     'dropped_months', (
       select coalesce(jsonb_agg(jsonb_build_object('month', to_char(s.month_on, 'YYYY-MM'), 'entries', s.entries, 'reason', s.dropped_because) order by s.month_on), '[]')
@@ -349,7 +354,7 @@ as $$ select app.verify_audit(expected_head, since) $$;
 
 comment on function public.verify_audit(text, date) is
   'Follows the chain of seals and compares every entry with its seal; takes audit.read on the site. {"ok", "first_broken": number of the first seal that does not hold, '
-  '"problems": [{"seal", "problem", "detail"}] (the first 100), "problem_count", "head": {"number", "hash", "sealed_at"}, "sealed_entries", "unsealed_entries", "erased_entries", "dropped_months": [{"month", "entries", "reason"}]}. '
+  '"problems": [{"seal", "problem", "detail"}] (the first 100), "problem_count", "head": {"number", "hash", "sealed_at"}, "sealed_entries", "unsealed_entries", "unsealed_since": when the oldest of them began, "erased_entries", "dropped_months": [{"month", "entries", "reason"}]}. '
   'Problems: altered, missing, added, month_missing (entries); seal_missing, seal_altered, link_broken (seals); erasure_unrecorded, origin_altered; head_unknown. '
   'expected_head: a head told before, which must still be in the chain; since: entries of earlier months are not read. Errors: permission_denied, invalid_value.';
 
@@ -378,7 +383,7 @@ begin
     perform app.fail(422, 'invalid_value', 'A month is dropped after it is over.');
   end if;
 
-  perform pg_advisory_xact_lock('audit.seals'::regclass::oid::bigint);
+  lock table audit.seals in exclusive mode;
   perform app.seal_audit();
   if exists (select from audit.seals s where s.dropped_because is not null and s.month_on = first_day) then
     perform app.fail(409, 'audit_month_dropped', 'This month was dropped already.');

@@ -9,6 +9,7 @@
 --             app.database_logins: neither `set role` nor `set request.jwt.claims` changes it. It is over when the row is gone
 --             or its day has come, in open sessions too.
 --             Neither role executes an RPC, reads auth, private or audit, or writes what decides who may do what.
+--             Neither makes objects, temporary ones included.
 --             Its changes are in the audit log as login:<name>.
 --
 -- Tables come to both roles by app.track, views by a grant beside them. docs/database-roles.md lists every GRANT and REVOKE.
@@ -35,6 +36,26 @@ $$;
 
 grant usage on schema public to vicinia_reporting, vicinia_maintenance;
 grant usage on schema app to vicinia_reporting, vicinia_maintenance;
+
+create function app.close_temporary_schema()
+returns void
+language plpgsql
+volatile
+set search_path = ''
+as $$
+begin
+  if has_database_privilege('public', current_database(), 'temporary') then
+    execute format('revoke temporary on database %I from public', current_database());
+    execute format('grant temporary on database %I to anon, authenticated, service_role', current_database());
+  end if;
+end;
+$$;
+
+comment on function app.close_temporary_schema() is
+  'Lets nobody but the owner of the database and the roles of the API, which have no SQL of their own, make temporary objects. Names of types are looked up among those first, whatever the search_path: with a type of its own called text '
+  'a login would run what it likes in every definer function that says text, as the owner. Called where logins are made too, because a copy of a database does not have its privileges.';
+
+select app.close_temporary_schema();
 
 -- The logins ---------------------------------------------------------------------------------------------------------
 
@@ -68,6 +89,25 @@ comment on column app.database_logins.made_at is 'When it was made.';
 
 alter table app.database_logins enable row level security;
 create policy database_logins_select on app.database_logins for select to authenticated using (false);
+
+create function app.tg_database_logins__until()
+returns trigger
+language plpgsql
+set search_path = ''
+as $$
+begin
+  -- A role that another has made is that other's to change.
+  if exists (select from pg_catalog.pg_roles r where r.rolname = new.name and pg_has_role(r.oid, 'member with admin option')) then
+    execute format('alter role %I valid until %L', new.name, coalesce(new.ends_at, 'infinity'));
+  end if;
+  return null;
+end;
+$$;
+
+comment on function app.tg_database_logins__until() is 'AFTER UPDATE of ends_at: the password of the login is good until then, and no shorter.';
+
+create trigger _500_until after update of ends_at on app.database_logins for each row
+  when (old.ends_at is distinct from new.ends_at) execute function app.tg_database_logins__until();
 
 -- How far a login reaches --------------------------------------------------------------------------------------------
 
@@ -281,6 +321,12 @@ begin
     perform app.fail(404, 'organization_not_found', 'There is no organization with this id.');
   end if;
 
+  perform app.close_temporary_schema();
+  if has_database_privilege('vicinia_' || purpose, current_database(), 'temporary') then
+    perform app.fail(409, 'temporary_objects_open', 'Everybody may make temporary objects in this database: with these a login could act as its owner.',
+      format('As the owner of the database: revoke temporary on database %I from public', current_database()));
+  end if;
+
   insert into app.database_logins (name, purpose, organization_id, is_detailed, ends_at)
   values (login, purpose, organization, is_detailed, ends_at);
 
@@ -308,7 +354,7 @@ set search_path = ''
 as $$ select app.create_database_login(name, 'reporting', organization, is_detailed, ends_at, password) $$;
 
 comment on function app.create_reporting_login(text, uuid, timestamptz, boolean, text) is
-  'Makes a login that reads the rows of one organization, and returns its password, which is shown once. is_detailed: with addresses, telephone and identity numbers. For role postgres. Errors: invalid_value, invalid_period, login_taken, organization_not_found.';
+  'Makes a login that reads the rows of one organization, and returns its password, which is shown once. is_detailed: with addresses, telephone and identity numbers. For role postgres. Errors: invalid_value, invalid_period, login_taken, organization_not_found, temporary_objects_open.';
 
 create function app.create_maintenance_login(name text, organization uuid default null, ends_at timestamptz default null, password text default null)
 returns text
@@ -318,7 +364,7 @@ set search_path = ''
 as $$ select app.create_database_login(name, 'maintenance', organization, true, ends_at, password) $$;
 
 comment on function app.create_maintenance_login(text, uuid, timestamptz, text) is
-  'Makes a login that reads and writes the rows of communities, of one organization or (null) of all, and returns its password, which is shown once. For role postgres. Errors: invalid_value, invalid_period, login_taken, organization_not_found.';
+  'Makes a login that reads and writes the rows of communities, of one organization or (null) of all, and returns its password, which is shown once. For role postgres. Errors: invalid_value, invalid_period, login_taken, organization_not_found, temporary_objects_open.';
 
 create function app.drop_database_login(login text)
 returns void
@@ -331,14 +377,25 @@ begin
   if not found then
     perform app.fail(404, 'login_not_found', 'There is no database login of this name.', 'select name from app.database_logins');
   end if;
-  if exists (select from pg_catalog.pg_roles r where r.rolname = login) then
-    execute format('drop role %I', login);
+  if not exists (select from pg_catalog.pg_roles r where r.rolname = login) then
+    return;
   end if;
+  execute format('alter role %I nologin password null', login);
+  -- A role that owns something cannot be dropped, and any may own large objects and default privileges, in other databases of the cluster too.
+  begin
+    execute format('grant %I to %I with inherit true', login, current_user);
+    execute format('drop owned by %I', login);
+    execute format('drop role %I', login);
+  exception when dependent_objects_still_exist then
+    execute format('revoke %s from %I', (
+      select string_agg(quote_ident(g.rolname), ', ') from pg_catalog.pg_roles g where g.rolname in ('vicinia_reporting', 'vicinia_maintenance')), login);
+    raise warning 'login % is ended; its role stays, because it owns something in another database', login;
+  end;
 end;
 $$;
 
 comment on function app.drop_database_login(text) is
-  'Ends a login: it cannot connect any more, and what it has open sees nothing from the next statement on. For role postgres. Errors: login_not_found.';
+  'Ends a login: it cannot connect any more, and what it has open sees nothing from the next statement on. What it has made goes along; with something in another database the role stays, without login and rights. For role postgres. Errors: login_not_found.';
 
 -- What the database spends its time on -------------------------------------------------------------------------------
 
