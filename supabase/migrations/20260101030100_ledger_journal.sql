@@ -123,13 +123,16 @@ set search_path = ''
 as $$
 begin
   return query
+    with mine as materialized (select s as id from app.my_subaccounts() s)
     select e.id
     from (
       select p.journal_entry_id, count(*) as many
       from (
-        select p.id, p.journal_entry_id from app.my_subaccounts() mine join public.postings p on p.debit_subaccount_id = mine
+        select p.id, p.journal_entry_id from mine m join public.postings p on p.debit_subaccount_id = m.id
+        where p.credit_subaccount_id is null or p.credit_subaccount_id in (select o.id from mine o)
         union
-        select p.id, p.journal_entry_id from app.my_subaccounts() mine join public.postings p on p.credit_subaccount_id = mine
+        select p.id, p.journal_entry_id from mine m join public.postings p on p.credit_subaccount_id = m.id
+        where p.debit_subaccount_id is null or p.debit_subaccount_id in (select o.id from mine o)
       ) p
       group by p.journal_entry_id
     ) p

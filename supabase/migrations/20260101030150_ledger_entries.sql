@@ -213,7 +213,7 @@ begin
       case when l.debit_unit_id is not null then app.subaccount_for(community, a.fund_id, a.purpose, l.debit_unit_id, l.debit_resident_id) else l.debit_subaccount_id end,
       l.credit_account_id,
       case when l.credit_unit_id is not null then app.subaccount_for(community, c.fund_id, c.purpose, l.credit_unit_id, l.credit_resident_id) else l.credit_subaccount_id end,
-      l.amount, nullif(btrim(l.memo), ''))::app.posting_line order by l.n)
+      trim_scale(l.amount), nullif(btrim(l.memo), ''))::app.posting_line order by l.n)
   into lines
   from rows from (jsonb_to_recordset(postings) as (
     debit_account_id uuid, debit_subaccount_id uuid, debit_unit_id uuid, debit_resident_id uuid,
@@ -344,7 +344,7 @@ set search_path = ''
 as $$
 declare
   home constant uuid := (select f.community_id from public.funds f where f.id = from_fund);
-  asked constant bytea := sha256(convert_to(row('transfer', from_fund, to_fund, amount, effective_on, description, from_account, to_account)::text, 'UTF8'));
+  asked constant bytea := sha256(convert_to(row('transfer', from_fund, to_fund, trim_scale(amount), effective_on, description, from_account, to_account)::text, 'UTF8'));
   paying uuid;
   paid uuid;
   owed numeric;

@@ -47,7 +47,7 @@ create table public.allocation_inputs (
   constraint allocation_inputs_pkey primary key (id),
   constraint allocation_inputs_unit_fkey foreign key (community_id, unit_id) references public.units (community_id, id) on delete restrict,
   constraint allocation_inputs_measure_check check (app.is_measure(measure)),
-  constraint allocation_inputs_ends_on_check check (ends_on >= starts_on and isfinite(starts_on) and isfinite(ends_on)),
+  constraint allocation_inputs_ends_on_check check (starts_on >= date '1900-01-01' and ends_on between starts_on and date '2999-12-31'),
   constraint allocation_inputs_quantity_check check (quantity >= 0 and quantity < 'Infinity'),
   constraint allocation_inputs_source_check check (source ~ '^[a-z][a-z0-9]*(_[a-z0-9]+)*$' and length(source) <= 60),
   constraint allocation_inputs_note_check check (length(btrim(note)) between 1 and 1000),
@@ -108,6 +108,8 @@ declare
   many integer;
   changed integer;
 begin
+  -- Who enters the same measure at the same time waits, and finds what was entered.
+  perform pg_advisory_xact_lock(hashtextextended(community || measure, 7312));
   if cardinality(unit_ids) <> (select count(distinct u) from unnest(unit_ids) u) then
     perform app.fail(422, 'invalid_value', 'A unit is told twice.');
   elsif exists (

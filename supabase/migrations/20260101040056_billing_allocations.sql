@@ -219,8 +219,8 @@ begin
     perform app.fail(409, 'allocation_key_inactive', format('The key “%s” is inactive.', present.name));
   elsif places is null then
     perform app.fail(409, 'books_not_open', 'This community has no books yet.', 'Open them with open_books.');
-  elsif num_nonnulls(total, rate) <> 1 or rate <= 0 or rate in ('NaN', 'Infinity') then
-    perform app.fail(422, 'invalid_amount', 'Either a total is shared out, or a rate above zero is taken for each 1 of weight.');
+  elsif num_nonnulls(total, rate) <> 1 or rate <= 0 or rate >= 1e15 or abs(total) >= 1e15 then
+    perform app.fail(422, 'invalid_amount', 'Either a total is shared out, or a rate above zero is taken for each 1 of weight; either is less than 10^15.');
   end if;
   -- Places count the units of the key, from 1.
   select array_agg(w.unit_id order by w.place), array_agg(w.weight order by w.place), array_agg(w.inputs order by w.place) into units, weights, told

@@ -45,7 +45,7 @@ create table public.charges (
   constraint charges_pkey primary key (id, community_id),
   constraint charges_description_check check (description <> '' and length(description) <= 500),
   constraint charges_ends_on_check check (ends_on >= starts_on),
-  constraint charges_due_on_check check (due_on >= charged_on),
+  constraint charges_due_on_check check (due_on between charged_on and date '2999-12-31'),
   constraint charges_amount_check check (amount > 0)
 );
 
@@ -185,7 +185,7 @@ comment on type app.charge_line is 'One charge for app.post_charges: resident_id
 
 create function app.post_charges(
   community uuid, fund uuid, income_account uuid, source public.charge_source, charged_on date, due_on date, description text, lines app.charge_line[],
-  document_kind text default null, document_id uuid default null, idempotency_key text default null
+  document_kind text default null, document_id uuid default null, idempotency_key text default null, asked bytea default null
 )
 returns uuid
 language plpgsql
@@ -199,7 +199,7 @@ declare
   receivable constant uuid := app.account_for(community, fund, 'receivable');
   entry constant uuid := extensions.uuidv7();
   content constant bytea := case when idempotency_key is not null
-    then sha256(convert_to(row(fund, income_account, source, charged_on, due_on, description, lines, document_kind, document_id)::text, 'UTF8')) end;
+    then coalesce(asked, sha256(convert_to(row(fund, income_account, source, charged_on, due_on, description, lines, document_kind, document_id)::text, 'UTF8'))) end;
   places constant smallint := (select l.decimals from public.ledgers l where l.community_id = community);
   series constant text := left(extensions.uuidv7()::text, 28);
   common constant text := btrim(description);
@@ -269,8 +269,8 @@ exception when check_violation or foreign_key_violation then
 end;
 $$;
 
-comment on function app.post_charges(uuid, uuid, uuid, public.charge_source, date, date, text, app.charge_line[], text, uuid, text) is
-  'Charges units: one entry of kind charge, and for each line a posting (the receivable of unit and person against the income account) and the charge with its id. Returns the entry''s id; with an idempotency key that was used for the same, that entry''s. '
+comment on function app.post_charges(uuid, uuid, uuid, public.charge_source, date, date, text, app.charge_line[], text, uuid, text, bytea) is
+  'Charges units: one entry of kind charge, and for each line a posting (the receivable of unit and person against the income account) and the charge with its id. Returns the entry''s id; with an idempotency key that was used for the same (asked: its hash, where it is not all of this that was asked for), that entry''s. '
   'Asks for no permission: callers do. Errors: account_missing, invalid_amount, idempotency_conflict, charge_mismatch, and those of the journal (period_closed …). Definer: writes the journal and charges, which nobody else writes.';
 
 create function app.reverse_charges(entry uuid, effective_on date, reason text)
@@ -303,7 +303,7 @@ comment on function app.reverse_charges(uuid, date, text) is
   'Errors: entry_not_found, charge_reversed, charge_adjusted, and those of the journal. Definer: writes the journal, and looks at adjustments whoever may see them.';
 
 grant execute on function
-  app.post_charges(uuid, uuid, uuid, public.charge_source, date, date, text, app.charge_line[], text, uuid, text), app.reverse_charges(uuid, date, text)
+  app.post_charges(uuid, uuid, uuid, public.charge_source, date, date, text, app.charge_line[], text, uuid, text, bytea), app.reverse_charges(uuid, date, text)
 to service_role;
 
 -- One by hand --------------------------------------------------------------------------------------------------------
@@ -321,6 +321,8 @@ as $$
 declare
   home constant uuid := (select u.community_id from public.units u where u.id = charged and u.deleted_at is null);
   places constant smallint := (select l.decimals from public.ledgers l where l.community_id = home);
+  -- What was asked for, and not what follows from it: tomorrow, or after a sale, the same request is still the same.
+  asked constant bytea := sha256(convert_to(row(charged, fund, trim_scale(charge_unit.amount), description, charge_unit.charged_on, charge_unit.due_on, resident, account)::text, 'UTF8'));
   on_day date;
   due date;
   income uuid;
@@ -338,17 +340,26 @@ begin
     perform app.fail(422, 'account_refused', 'What is charged is credited to an account of income of the same fund.');
   elsif not coalesce(charge_unit.amount > 0 and charge_unit.amount < 1e15 and charge_unit.amount = round(charge_unit.amount, places), false) then
     perform app.fail(422, 'invalid_amount', 'A charge is of an amount above zero that has no more decimals than the currency.');
+  elsif length(charge_unit.idempotency_key) not between 1 and 200 then
+    perform app.fail(422, 'invalid_value', 'The value of idempotency_key is not valid.', '1 to 200 characters.');
+  elsif not charge_unit.charged_on between date '1900-01-01' and date '2999-12-31' then
+    perform app.fail(422, 'invalid_value', 'The value of charged_on is not valid.');
   end if;
-  on_day := coalesce(charge_unit.charged_on, app.today_in(home));
-  due := coalesce(charge_unit.due_on, on_day);
-  income := coalesce(account, app.account_for(home, fund, 'other_income'));
-  if resident is not null then
-    lines := array[row(charged, resident, charge_unit.amount, on_day, on_day, null, null)::app.charge_line];
-  else
-    select array_agg(row(s.unit_id, s.resident_id, s.amount, on_day, on_day, null, null)::app.charge_line order by s.amount desc, s.resident_id) into lines
-    from app.split_liable(home, on_day, on_day, 'payer', true, places, array[charged], array[charge_unit.amount]) s;
+  -- Before anything is found out: a repeated request is answered even if another pays for the unit meanwhile.
+  select app.same_request(e.id, e.request_hash, asked) into entry
+  from public.journal_entries e where e.community_id = home and e.idempotency_key = charge_unit.idempotency_key;
+  if entry is null then
+    on_day := coalesce(charge_unit.charged_on, app.today_in(home));
+    due := coalesce(charge_unit.due_on, on_day);
+    income := coalesce(account, app.account_for(home, fund, 'other_income'));
+    if resident is not null then
+      lines := array[row(charged, resident, charge_unit.amount, on_day, on_day, null, null)::app.charge_line];
+    else
+      select array_agg(row(s.unit_id, s.resident_id, s.amount, on_day, on_day, null, null)::app.charge_line order by s.amount desc, s.resident_id) into lines
+      from app.split_liable(home, on_day, on_day, 'payer', true, places, array[charged], array[charge_unit.amount]) s;
+    end if;
+    entry := app.post_charges(home, fund, income, 'other', on_day, due, description, lines, idempotency_key => charge_unit.idempotency_key, asked => asked);
   end if;
-  entry := app.post_charges(home, fund, income, 'other', on_day, due, description, lines, idempotency_key => charge_unit.idempotency_key);
   return query
     select c.id, s.resident_id, c.amount
     from public.charges c join public.subaccounts s on s.community_id = c.community_id and s.id = c.subaccount_id

@@ -47,7 +47,7 @@ create table public.fees (
   constraint fees_amount_check check (amount > 0 and amount < 1e15 and amount = round(amount, case basis when 'total' then decimals else 8 end)),
   constraint fees_recurrence_check check ((recurrence is not null) = (kind = 'regular') and app.is_recurrence(recurrence)),
   constraint fees_first_on_check check (first_on between date '1990-01-01' and date '2200-01-01'),
-  constraint fees_last_on_check check (last_on >= first_on),
+  constraint fees_last_on_check check (last_on between first_on and date '2999-12-31'),
   constraint fees_due_days_check check (due_days between 0 and 366)
 );
 
@@ -116,7 +116,8 @@ create table public.fee_instalments (
   constraint fee_instalments_charged_on_key unique nulls not distinct (fee_id, charged_on, deleted_at),
   constraint fee_instalments_fee_fkey foreign key (community_id, fee_id) references public.fees (community_id, id) on delete restrict,
   constraint fee_instalments_number_check check (number between 1 and 600),
-  constraint fee_instalments_due_on_check check (due_on >= charged_on),
+  constraint fee_instalments_charged_on_check check (charged_on >= date '1990-01-01'),
+  constraint fee_instalments_due_on_check check (due_on between charged_on and date '2999-12-31'),
   constraint fee_instalments_amount_check check (amount > 0 and amount < 1e15),
   constraint fee_instalments_percent_check check (percent > 0 and percent <= 100 and (percent is null) = (amount is not null))
 );
@@ -258,7 +259,7 @@ begin
   select f.* into asked from public.fees f where f.id = fee_id;
   if asked.id is null then
     perform app.fail(404, 'fee_not_found', 'There is no fee with this id.');
-  elsif from_day is null or to_day is null or to_day - from_day not between 0 and 4000 then
+  elsif (isfinite(from_day) and isfinite(to_day) and to_day - from_day between 0 and 4000) is not true then
     perform app.fail(422, 'invalid_period', 'From a day to a day, at most ten years.');
   end if;
   return query select p.starts_on, p.ends_on, p.due_on, p.number from app.fee_periods(asked, from_day, to_day) p;

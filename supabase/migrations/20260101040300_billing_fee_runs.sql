@@ -39,6 +39,7 @@ create table public.fee_runs (
   constraint fee_runs_reversal_fkey foreign key (community_id, reversal_entry_id) references public.journal_entries (community_id, id) on delete restrict,
   constraint fee_runs_ends_on_check check (ends_on >= starts_on),
   constraint fee_runs_charge_count_check check (charge_count >= 0 and (charge_count > 0) = (journal_entry_id is not null)),
+  constraint fee_runs_deleted_at_check check (deleted_at is null),
   constraint fee_runs_total_check check (total >= 0 and (total > 0) = (charge_count > 0)),
   constraint fee_runs_reversal_check check (
     (status = 'reversed') = (reversal_reason is not null) and (reversal_entry_id is not null) = (status = 'reversed' and journal_entry_id is not null)),
@@ -187,6 +188,23 @@ as $$ select l.* from unnest(app.fee_run_lines(fee, from_day, to_day, instalment
 
 comment on function app.fee_run_rows(public.fees, date, date, uuid, uuid) is 'app.fee_run_lines, as rows.';
 
+create function app.check_fee_day(day date)
+returns void
+language plpgsql
+stable
+set search_path = ''
+as $$
+begin
+  if day < date '1900-01-01' or day = 'infinity' then
+    perform app.fail(422, 'fee_not_due', 'No fee is charged on that day or before.');
+  elsif day > current_date + 400 then
+    perform app.fail(422, 'too_far_ahead', 'A fee is charged at most 400 days ahead.');
+  end if;
+end;
+$$;
+
+comment on function app.check_fee_day(date) is 'Refuses to charge, or to look at, what begins further ahead than an entry is dated (422 too_far_ahead), and days on which no fee has begun (422 fee_not_due). Not executable by API roles.';
+
 create function app.require_fee_period(fee public.fees, day date)
 returns table (starts_on date, ends_on date, due_on date, instalment_id uuid, number integer)
 language plpgsql
@@ -194,6 +212,7 @@ stable
 set search_path = ''
 as $$
 begin
+  perform app.check_fee_day(day);
   return query select p.* from app.fee_period(fee, day) p;
   if not found then
     perform app.fail(422, 'fee_not_due', format('%s is not charged on %s or before.', fee.name, coalesce(day::text, 'no day')), format('It begins on %s.', fee.first_on));
@@ -201,7 +220,7 @@ begin
 end;
 $$;
 
-comment on function app.require_fee_period(public.fees, date) is 'The period that a run of a day charges: the last that begins on it or before. Errors: fee_not_due.';
+comment on function app.require_fee_period(public.fees, date) is 'The period that a run of a day charges: the last that begins on it or before. Errors: fee_not_due, too_far_ahead.';
 
 create function app.preview_fee_run(fee uuid, day date, is_visible boolean)
 returns table (unit_id uuid, unit text, resident_id uuid, full_name text, starts_on date, ends_on date, due_on date, amount numeric)
@@ -244,7 +263,7 @@ as $$ select * from app.preview_fee_run(fee_id, day, app.sees_row('fees', fee_id
 
 comment on function public.preview_fee_run(uuid, date) is
   'The charges that run_fee would post on the same day, row by row: unit, who owes it (null: nobody is known), for which days, until when to be paid, how much. Writes nothing. Takes fees.run. '
-  'Errors: fee_not_found, permission_denied, fee_not_due, and those of the allocation (allocation_input_missing, shares_not_whole, allocation_no_weight, formula_not_evaluated …).';
+  'Errors: fee_not_found, permission_denied, fee_not_due, too_far_ahead, and those of the allocation (allocation_input_missing, shares_not_whole, allocation_no_weight, formula_not_evaluated …).';
 
 -- Running ------------------------------------------------------------------------------------------------------------
 
@@ -331,7 +350,7 @@ as $$ select app.run_fee(fee_id, day, charged_on, app.sees_row('fees', fee_id)) 
 comment on function public.run_fee(uuid, date, date) is
   'Charges a fee for the last of its periods that begins on a day (today by default) or before, all units in one transaction, and returns the run''s id; if it was charged already, that run''s. '
   'charged_on: the day in the books, the first of the period by default. Event: fee.charged. Takes fees.run. '
-  'Errors: fee_not_found, permission_denied, fee_not_due, fee_inactive, fee_period_charged, isolation_refused, those of the allocation (allocation_key_inactive, allocation_input_missing, shares_not_whole, allocation_no_weight, formula_not_evaluated …) '
+  'Errors: fee_not_found, permission_denied, fee_not_due, too_far_ahead, fee_inactive, fee_period_charged, isolation_refused, those of the allocation (allocation_key_inactive, allocation_input_missing, shares_not_whole, allocation_no_weight, formula_not_evaluated …) '
   'and of the journal (period_closed, before_books, account_inactive …).';
 
 create function app.due_fee_periods(community uuid, day date)
@@ -364,6 +383,7 @@ declare
   run uuid;
 begin
   perform app.require('fees.run', community);
+  perform app.check_fee_day(day);
   for due in select d.fee_id, d.starts_on from app.due_fee_periods(community, coalesce(day, app.today_in(community))) d loop
     run := app.run_fee(due.fee_id, due.starts_on, null, true);
     return query select r.fee_id, r.id, r.starts_on, r.ends_on, r.charge_count, r.total from public.fee_runs r where r.id = run;
@@ -496,9 +516,14 @@ as $$
   left join public.subaccounts s on s.id = c.subaccount_id
   where (p.journal_entry_id, p.fund_id, p.decimals, p.effective_on, p.debit_subaccount_id, p.amount, s.unit_id)
     is distinct from (c.journal_entry_id, c.fund_id, c.decimals, c.charged_on, c.subaccount_id, c.amount, c.unit_id)
+  union all
+  select c.journal_entry_id, c.id, null, c.subaccount_id, format('A charge of %s is explained by an allocation that is not of its unit, or by none that there is.', c.amount)
+  from (select x.* from public.charges x where x.community_id = community and x.allocation_line_id is not null) c
+  full join (select l.id, l.unit_id from public.allocation_lines l where l.community_id = community) l on l.id = c.allocation_line_id
+  where c.id is not null and l.unit_id is distinct from c.unit_id
 $$;
 
-comment on function app.check_charges(uuid) is 'For verify_ledger: charges and the postings of entries of charges agree, one to one.';
+comment on function app.check_charges(uuid) is 'For verify_ledger: charges and the postings of entries of charges agree, one to one, and charges with the lines of allocations that explain them.';
 
 create function app.check_fee_runs(community uuid)
 returns table (entry_id uuid, posting_id uuid, account_id uuid, subaccount_id uuid, detail text)
@@ -514,14 +539,21 @@ as $$
   ) s
   where r.community_id = community and (s.many, s.total) is distinct from (r.charge_count::bigint, r.total)
   union all
+  select r.journal_entry_id, null, null, null, format('The run %s of %s says that it was charged on %s, to be paid by %s, and its charges say otherwise.', r.id, r.starts_on, r.charged_on, r.due_on)
+  from public.fee_runs r
+  where r.community_id = community and exists (
+    select from public.charges c
+    where c.community_id = r.community_id and c.journal_entry_id = r.journal_entry_id
+      and ((c.charged_on, c.due_on, c.source) <> (r.charged_on, r.due_on, 'fee') or c.starts_on < r.starts_on or c.ends_on > r.ends_on))
+  union all
   select r.journal_entry_id, null, null, null, format('The run %s is %s, and its entry is %s.', r.id, r.status, case when v.id is null then 'not reversed' else 'reversed' end)
   from public.fee_runs r
   left join public.journal_entries v on v.community_id = r.community_id and v.reverses_id = r.journal_entry_id
   where r.community_id = community and r.journal_entry_id is not null and (r.reversal_entry_id is distinct from v.id or (r.status = 'reversed') <> (v.id is not null))
 $$;
 
-comment on function app.check_fee_runs(uuid) is 'For verify_ledger: the charges of a run make up its number and total, and a run is reversed exactly when its entry is.';
+comment on function app.check_fee_runs(uuid) is 'For verify_ledger: the charges of a run make up its number and total, on its days, and a run is reversed exactly when its entry is.';
 
 select app.define_ledger_check('charge_mismatch', 'app.check_charges', 'Every posting of an entry of charges has its charge, with the same amount, account, fund and day, and every charge its posting.');
-select app.define_ledger_check('fee_run_mismatch', 'app.check_fee_runs', 'The charges of a run of a fee make up its number and total, and it is reversed exactly when its entry is.');
+select app.define_ledger_check('fee_run_mismatch', 'app.check_fee_runs', 'The charges of a run of a fee make up its number and total, on its days, and it is reversed exactly when its entry is.');
 select app.define_ledger_document('fee_run', 'public.fee_runs', '{journal_entry_id,reversal_entry_id}');

@@ -42,6 +42,7 @@ create table public.adjustments (
   constraint adjustments_charge_fkey foreign key (charge_id, community_id) references public.charges (id, community_id) on delete restrict,
   constraint adjustments_journal_entry_fkey foreign key (community_id, journal_entry_id) references public.journal_entries (community_id, id) on delete restrict,
   constraint adjustments_reversal_entry_fkey foreign key (community_id, reversal_entry_id) references public.journal_entries (community_id, id) on delete restrict,
+  constraint adjustments_deleted_at_check check (deleted_at is null),
   constraint adjustments_number_check check (number > 0),
   constraint adjustments_amount_check check (amount > 0 and amount = round(amount, decimals)),
   constraint adjustments_reason_check check (length(btrim(reason)) between 3 and 1000),
@@ -159,6 +160,60 @@ comment on function app.tg_adjustments__within_charge() is
   'Definer: locks and adds up what the writer may be unable to see.';
 
 create trigger _400_within_charge after insert on public.adjustments for each row execute function app.tg_adjustments__within_charge();
+
+create function app.adjustment_differs(adjustment public.adjustments)
+returns text
+language sql
+stable
+security definer -- compares with charges and the journal, whoever may see them
+set search_path = ''
+return (
+  select case
+    when c.id is null then 'no charge'
+    when p.id is null then 'no posting'
+    when (e.kind, e.document_kind, e.document_id) is distinct from ('adjustment'::public.entry_kind, 'adjustment'::text, adjustment.id) then 'its entry is of another document, or of another kind'
+    when p.amount <> adjustment.amount or e.posting_count <> 1 then format('%s in the document, %s in the ledger', adjustment.amount, e.total)
+    when e.effective_on <> adjustment.effective_on then format('%s in the document, %s in the ledger', adjustment.effective_on, e.effective_on)
+    when p.credit_subaccount_id is distinct from c.subaccount_id then 'credits another account than the charge''s'
+    when case adjustment.kind when 'credit_note' then p.debit_account_id <> o.credit_account_id when 'waiver' then d.purpose <> 'waiver_expense' else d.purpose <> 'bad_debt_expense' end
+      then 'debits another account than one of its kind'
+    when r.id is distinct from adjustment.reversal_entry_id then 'its reversal is another entry'
+  end
+  from (select) x
+  left join public.charges c on c.community_id = adjustment.community_id and c.id = adjustment.charge_id
+  left join public.postings o on o.community_id = adjustment.community_id and o.id = adjustment.charge_id
+  left join public.journal_entries e on e.community_id = adjustment.community_id and e.id = adjustment.journal_entry_id
+  left join public.postings p on p.community_id = adjustment.community_id and p.journal_entry_id = adjustment.journal_entry_id
+  left join public.accounts d on d.id = p.debit_account_id
+  left join public.journal_entries r on r.community_id = adjustment.community_id and r.reverses_id = adjustment.journal_entry_id
+  order by p.id
+  limit 1);
+
+comment on function app.adjustment_differs(public.adjustments) is
+  'What an adjustment says and its charge or its entries do not; null: they agree. Not executable by API roles. Definer: compares with charges and the journal, whoever may see them.';
+
+create function app.tg_adjustments__agrees()
+returns trigger
+language plpgsql
+security definer -- compares with charges and the journal, whoever may see them
+set search_path = ''
+as $$
+declare
+  wrong constant text := app.adjustment_differs(new);
+begin
+  if wrong is not null then
+    perform app.fail(422, 'adjustment_mismatch', format('The adjustment is not what its charge and its entries say: %s.', wrong), 'adjust_charge and reverse_adjustment post and name both.');
+  end if;
+  return null;
+end;
+$$;
+
+comment on function app.tg_adjustments__agrees() is
+  'AFTER INSERT, and when it is taken back: an adjustment names the entry that it posted, of its amount and day, between the charge''s account and one of its kind, and the entry that took it back (422 adjustment_mismatch), whoever writes. '
+  'Definer: compares with charges and the journal, whoever may see them.';
+
+create trigger _500_agrees after insert on public.adjustments for each row execute function app.tg_adjustments__agrees();
+create trigger _500_agrees_reversed after update of status, reversal_entry_id on public.adjustments for each row execute function app.tg_adjustments__agrees();
 
 -- What was taken back has no step left (app.state_machine), and nothing else changes.
 create trigger _010_frozen_content
@@ -351,20 +406,14 @@ language sql
 stable
 set search_path = ''
 as $$
-  select a.journal_entry_id, p.id, null::uuid, c.subaccount_id, format('%s %s: %s', a.kind, a.number, x.problem)
+  select a.journal_entry_id, null::uuid, null::uuid, c.subaccount_id, format('%s %s: %s', a.kind, a.number, x.problem)
   from public.adjustments a
   left join public.charges c on c.community_id = a.community_id and c.id = a.charge_id
-  left join public.postings p on p.community_id = a.community_id and p.journal_entry_id = a.journal_entry_id
-  left join public.journal_entries r on r.community_id = a.community_id and r.reverses_id = a.journal_entry_id
   cross join lateral (
-    select 'no charge' where c.id is null
-    union all select 'no posting' where p.id is null
-    union all select format('%s in the document, %s in the ledger', a.amount, p.amount) where p.amount <> a.amount
-    union all select 'credits another account than the charge''s' where p.credit_subaccount_id is distinct from c.subaccount_id
-    union all select 'its reversal is another entry' where r.id is distinct from a.reversal_entry_id
+    select app.adjustment_differs(a)
     union all select format('%s was charged and more is adjusted', c.amount) where app.charge_open(a.community_id, a.charge_id) < 0
   ) x (problem)
-  where a.community_id = check_adjustments.community
+  where a.community_id = check_adjustments.community and x.problem is not null
 $$;
 
 comment on function app.check_adjustments(uuid) is 'Adjustments that their charge or the ledger does not bear out.';

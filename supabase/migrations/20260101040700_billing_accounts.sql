@@ -117,6 +117,9 @@ as $$
 declare
   all_of_them constant boolean := app.is_trusted() or app.can('ledger.read', community);
 begin
+  if not day between date '1900-01-01' and date '2200-01-01' then
+    perform app.fail(422, 'invalid_period', 'on_day: no day of the books.');
+  end if;
   return query
     with recursive accounts as (
       select s.id, s.community_id, s.unit_id, s.resident_id, s.fund_id, s.account_id
@@ -219,6 +222,6 @@ $$;
 comment on function public.receivables_aging(uuid, date, uuid) is
   'What is owed in a community as of a day (today, where none is named), by how many days past its due day; one row for each account that is not settled, of all funds or one. Adjustments and reversals lower what they are about, '
   'everything else the oldest debt first. Accounts of two records of one person that were merged count as one, as old as they are. paid_ahead is below 0: what was paid and nothing is owed for. The columns come to balance, and the balances of a fund to its control account. '
-  'Shows what the caller may see: the own accounts, or all with ledger.read.';
+  'Shows what the caller may see: the own accounts, or all with ledger.read. Errors: invalid_period.';
 
 grant execute on function public.account_statement(uuid, date, date), app.receivables_aging(uuid, date, uuid), public.receivables_aging(uuid, date, uuid) to authenticated, service_role;

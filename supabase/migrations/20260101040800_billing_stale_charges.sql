@@ -25,7 +25,7 @@ declare
   first_day constant date := coalesce(from_day, (last_day - interval '1 year')::date);
 begin
   perform app.require('charges.read', community);
-  if last_day < first_day or last_day - first_day > 3660 then
+  if not isfinite(first_day) or not isfinite(last_day) or last_day < first_day or last_day - first_day > 3660 then
     perform app.fail(422, 'invalid_period', 'The days are none, or more than ten years.');
   end if;
   return query

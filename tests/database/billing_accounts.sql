@@ -1,7 +1,7 @@
 -- The account of a unit's people: statements add up, ages come to balances, and nobody reads another's.
 
 begin;
-select plan(41);
+select plan(44);
 
 select setseed(0.4207);
 select tests.create_community('Alder'), tests.create_community('Cedar');
@@ -91,6 +91,8 @@ select is((select string_agg(concat_ws(' ', s.line_kind, trim_scale(s.debit), tr
   'opening 100 0 100, line 100 0 200, line 100 0 300, line 0 130 170, closing 170 0 170', 'opening and lines come to the closing');
 select is((select string_agg(concat_ws('/', s.entry_kind, s.description, s.due_on = current_date + 5), ', ') from public.account_statement(tests.kept('account')::uuid, current_date - 5, current_date - 3) s where s.line_kind = 'line'),
   'charge/Fee of day 5/t, payment/Bank transfer', 'each line says what it is');
+select throws_ok(format($$select * from public.receivables_aging(tests.id('Alder'), %L)$$, v.day), 'PT422', 'invalid_period', 'nothing is so and so old on ' || v.day)
+from (values ('infinity'), ('-infinity'), ('5874897-12-31')) v (day);
 select throws_ok($$select * from public.account_statement(tests.kept('account')::uuid, current_date, current_date - 1)$$, 'PT422', 'invalid_period', 'a period ends after it begins');
 select tests.as_studio();
 

@@ -1,7 +1,7 @@
 -- Credit notes, waivers and write-offs: never more than the charge, never without a reason, and never changed.
 
 begin;
-select plan(51);
+select plan(61);
 
 select tests.create_community('Alder'), tests.create_community('Cedar');
 select tests.create_unit('1', 'Alder'), tests.create_unit('2', 'Alder'), tests.create_unit('9', 'Cedar');
@@ -90,6 +90,26 @@ select throws_ok($$delete from public.adjustments where id = tests.kept('waiver'
 select throws_ok($$insert into public.adjustments (number, community_id, kind, charge_id, amount, decimals, effective_on, reason, journal_entry_id)
     select 99, a.community_id, 'waiver', a.charge_id, 1, 2, current_date, 'Too much', a.journal_entry_id from public.adjustments a where a.id = tests.kept('waiver')::uuid$$,
   'PT422', 'adjustment_exceeds', 'more than the charge is not stored, whoever writes');
+select throws_ok($$update public.adjustments set deleted_at = now() where id = tests.kept('waiver')::uuid$$, '23514', null, 'nobody archives one, so that its charge could be waived again');
+select is(app.charge_open(tests.id('Alder'), tests.kept('charge')::uuid), 0::numeric, 'it stands');
+select tests.keep('fifth', pg_temp.charge('2', 'Tom', 5, 30));
+select throws_ok(format($$insert into public.adjustments (id, number, community_id, kind, charge_id, amount, decimals, effective_on, reason, journal_entry_id)
+    select tests.id('forged'), 99, tests.id('Alder'), %s, tests.kept('fifth')::uuid, 5, 2, current_date, 'Forged', %s$$, v.kind, v.entry), 'PT422', 'adjustment_mismatch', v.what)
+from (values
+  ($$'waiver'$$, $$(select c.journal_entry_id from public.charges c where c.id = tests.kept('fifth')::uuid)$$, 'an adjustment names an entry that it posted'),
+  ($$'waiver'$$, $$app.post_entry(tests.id('Alder'), 'adjustment', current_date, 'x', array[row(tests.kept('fund')::uuid, app.account_for(tests.id('Alder'), tests.kept('fund')::uuid, 'waiver_expense'), null,
+      app.account_for(tests.id('Alder'), tests.kept('fund')::uuid, 'receivable'), app.subaccount_for(tests.id('Alder'), tests.kept('fund')::uuid, 'receivable', tests.id('2'), tests.id('Tom')), 4, null)::app.posting_line],
+      document_kind => 'adjustment', document_id => tests.id('forged'))$$, 'of its amount'),
+  ($$'write_off'$$, $$app.post_entry(tests.id('Alder'), 'adjustment', current_date, 'x', array[row(tests.kept('fund')::uuid, app.account_for(tests.id('Alder'), tests.kept('fund')::uuid, 'waiver_expense'), null,
+      app.account_for(tests.id('Alder'), tests.kept('fund')::uuid, 'receivable'), app.subaccount_for(tests.id('Alder'), tests.kept('fund')::uuid, 'receivable', tests.id('2'), tests.id('Tom')), 5, null)::app.posting_line],
+      document_kind => 'adjustment', document_id => tests.id('forged'))$$, 'between accounts of its kind'),
+  ($$'waiver'$$, $$app.post_entry(tests.id('Alder'), 'adjustment', current_date, 'x', array[row(tests.kept('fund')::uuid, app.account_for(tests.id('Alder'), tests.kept('fund')::uuid, 'waiver_expense'), null,
+      app.account_for(tests.id('Alder'), tests.kept('fund')::uuid, 'receivable'), app.subaccount_for(tests.id('Alder'), tests.kept('fund')::uuid, 'receivable', tests.id('1'), tests.id('Ana')), 5, null)::app.posting_line],
+      document_kind => 'adjustment', document_id => tests.id('forged'))$$, 'and lowers what its own charge says')
+) v (kind, entry, what);
+select throws_ok(format($$update public.adjustments set status = 'reversed', reversal_reason = 'Forged', reversal_entry_id = journal_entry_id where id = tests.kept('waiver')::uuid$$), 'PT422', 'adjustment_mismatch',
+  'nor is it called reversed by an entry that does not take it back');
+select is(app.charge_open(tests.id('Alder'), tests.kept('fifth')::uuid), 5::numeric, 'nothing came of it');
 select throws_ok(format($$select app.reverse_charges(%L, current_date, 'Wrong')$$, (select c.journal_entry_id from public.charges c where c.id = tests.kept('charge')::uuid)),
   'PT409', 'charge_adjusted', 'a charge that is adjusted is not taken back beside it');
 select tests.authenticate_as('accountant');
@@ -124,6 +144,18 @@ update public.adjustments set amount = 29 where id = tests.kept('credit')::uuid;
 set local session_replication_role = origin;
 select tests.authenticate_as('accountant');
 select matches((select string_agg(v.problem || ': ' || v.detail, '; ') from public.verify_ledger(tests.id('Alder')) v), 'adjustment_differs: credit_note 1: 29 in the document, 30', 'a document that was tampered with is found');
+select tests.as_studio();
+set local session_replication_role = replica;
+update public.adjustments set amount = 30, kind = 'waiver', number = 77 where id = tests.kept('credit')::uuid;
+set local session_replication_role = origin;
+select tests.authenticate_as('accountant');
+select matches((select string_agg(v.problem || ': ' || v.detail, '; ') from public.verify_ledger(tests.id('Alder')) v), 'adjustment_differs: waiver 77: debits another', 'so is one that became another kind');
+select tests.as_studio();
+set local session_replication_role = replica;
+update public.adjustments set kind = 'credit_note', number = 1, effective_on = effective_on + 1 where id = tests.kept('credit')::uuid;
+set local session_replication_role = origin;
+select tests.authenticate_as('accountant');
+select matches((select string_agg(v.problem || ': ' || v.detail, '; ') from public.verify_ledger(tests.id('Alder')) v), 'adjustment_differs: credit_note 1: .* in the document', 'or of another day');
 
 select * from finish();
 rollback;

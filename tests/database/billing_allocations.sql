@@ -1,7 +1,7 @@
 -- Allocations: exact, complete, unchangeable, and recomputed from themselves alone; told in words to whoever pays.
 
 begin;
-select plan(65);
+select plan(69);
 
 create function pg_temp.community(label text, currency text) returns void language plpgsql as $$
 begin
@@ -192,6 +192,8 @@ select is((select count(*) from public.allocations), 0::bigint, 'a tenant sees n
 select tests.authenticate_as('yew manager');
 select throws_ok(format($$select * from public.preview_allocation(%L, '2026-01-01', '2026-01-31', 100)$$, tests.kept('Alder_area')), 'PT404', 'allocation_key_not_found', 'another community''s manager finds no key to preview by');
 select tests.authenticate_as('accountant');
+select throws_ok(format($$select * from public.preview_allocation(%L, '2026-01-01', '2026-01-31', %s)$$, tests.kept('Alder_area'), v.amount), 'PT422', 'invalid_amount', 'nothing as large is shared out: ' || v.amount)
+from (values ('1e131071'), ('-1e15'), ('rate => 1e131071'), ('rate => 1e15')) v (amount);
 select is((select string_agg(unit_number || ' ' || amount, ', ' order by place) from public.preview_allocation(tests.kept('Alder_area')::uuid, '2026-01-01', '2026-01-31', -50.00)), '1 -13.23, 2 -16.67, 3 -20.10',
   'an accountant sees beforehand what would be allocated');
 

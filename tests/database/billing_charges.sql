@@ -1,7 +1,7 @@
 -- A charge is the document of one posting, and agrees with it whoever writes.
 
 begin;
-select plan(40);
+select plan(53);
 
 select tests.create_community('Alder');
 select tests.create_community('Birch');
@@ -53,6 +53,12 @@ select throws_ok($$select public.charge_unit(tests.id('1'), tests.kept('foreign'
 select throws_ok($$select public.charge_unit(tests.id('9'), tests.kept('foreign')::uuid, 5, 'x', '2026-02-10')$$, 'PT403', 'permission_denied', 'another community''s unit is not charged');
 select throws_ok($$select public.charge_unit(tests.id('1'), tests.kept('fund')::uuid, 5, 'x', '2026-02-10', resident_id => tests.id('Zoe'))$$, 'PT404', 'resident_not_found', 'another community''s resident is unknown');
 select throws_ok($$select public.charge_unit(tests.id('1'), tests.kept('fund')::uuid, 5, 'x', '2025-12-31')$$, 'PT422', 'before_books', 'nothing is charged before the books');
+select throws_ok(format($$select public.charge_unit(tests.id('1'), tests.kept('fund')::uuid, 5, 'x', %L)$$, v.day), 'PT422', v.token, 'nor on a day of no calendar: ' || v.day)
+from (values ('infinity', 'invalid_value'), ('-infinity', 'invalid_value'), ('5874897-12-31', 'invalid_value'), ('2999-12-31', 'too_far_ahead')) v (day, token);
+select throws_ok(format($$select public.charge_unit(tests.id('1'), tests.kept('fund')::uuid, 5, 'x', '2026-02-10', %L)$$, v.day), 'PT422', 'invalid_value', 'and it is due some day: ' || v.day)
+from (values ('infinity'), ('5874897-12-31'), ('-infinity')) v (day);
+select throws_ok(format($$select public.charge_unit(tests.id('1'), tests.kept('fund')::uuid, 5, 'x', '2026-02-10', idempotency_key => %L)$$, v.key), 'PT422', 'invalid_value', 'a key has 1 to 200 characters, not ' || length(v.key))
+from (values (''), (repeat('k', 201)), (repeat('k', 1000000))) v (key);
 select tests.authenticate_as('gus');
 select throws_ok($$select public.charge_unit(tests.id('1'), tests.kept('fund')::uuid, 5, 'x', '2026-02-10')$$, 'PT403', 'permission_denied', 'a guard charges nobody');
 select is(tests.seen('public.charges', 'description'), 'nothing', 'nor sees what others owe');
@@ -131,6 +137,21 @@ select is((select count(*) from public.charge_unit(tests.id('1'), tests.kept('fu
   'whoever asks again after the month was closed is answered as before');
 select throws_ok($$select public.charge_unit(tests.id('1'), tests.kept('fund')::uuid, 100.00, 'A lost key', '2026-02-10', '2026-02-20', idempotency_key => 'key 2')$$, 'PT409', 'period_closed',
   'and nobody charges anew');
+
+-- A repeated request after its unit was sold, on another day ------------------------------------------------------------
+
+select tests.keep('today', (select array_agg(c.charge_id order by c.charge_id) from public.charge_unit(tests.id('2'), tests.kept('fund')::uuid, 9, 'Paint', idempotency_key => 'key 3') c)::text);
+select tests.as_studio();
+-- Where it is another day already.
+update public.communities set time_zone = case when (now() at time zone 'Pacific/Kiritimati')::date <> app.today_in(id) then 'Pacific/Kiritimati' else 'Pacific/Pago_Pago' end where id = tests.id('Alder');
+update public.occupancies set ends_on = current_date - 5 where resident_id = tests.id('Bob');
+select tests.occupy('Ann', '2', 'owner', current_date - 4);
+select tests.authenticate_as('mia');
+select is(
+  (select array_agg(c.charge_id order by c.charge_id) from public.charge_unit(tests.id('2'), tests.kept('fund')::uuid, 9.00, 'Paint', idempotency_key => 'key 3') c)::text, tests.kept('today'),
+  'whoever asks again tomorrow, after the sale, and writes 9.00 for 9, is answered as before');
+select is((select string_agg(c.amount::text, ' ') from public.charges c where c.description = 'Paint'), '9.00', 'and has charged once');
+select throws_ok($$select public.charge_unit(tests.id('2'), tests.kept('fund')::uuid, 9, 'Varnish', idempotency_key => 'key 3')$$, 'PT409', 'idempotency_conflict', 'something else is another request');
 
 select * from finish();
 rollback;

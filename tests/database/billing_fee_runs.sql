@@ -1,7 +1,7 @@
 -- A run posts what its preview showed, once; the charge follows who was liable when, and nothing is lost.
 
 begin;
-select plan(46);
+select plan(55);
 
 select setseed(0.17);
 select tests.create_community('Alder');
@@ -85,6 +85,11 @@ select tests.as_studio();
 select is((select count(*)::text from public.journal_entries), tests.kept('entries'), 'and nothing is posted');
 select throws_ok($$select public.run_fee(tests.kept('fee')::uuid, '2025-12-31')$$, 'PT422', 'fee_not_due', 'before it begins there is nothing to charge');
 select throws_ok($$select public.run_fee(tests.kept('fee')::uuid, 'infinity')$$, 'PT422', 'fee_not_due', 'nor on a day that never comes');
+select throws_ok(format('select public.%s', v.call), 'PT422', v.token, format('no day is so far away that it is no answer: %s', v.call))
+from (values
+  ('run_fee(tests.kept(''fee'')::uuid, ''5874897-12-31'')', 'too_far_ahead'), ('run_fee(tests.kept(''fee'')::uuid, ''2999-12-31'', ''2026-01-20'')', 'too_far_ahead'),
+  ('run_fee(tests.kept(''fee'')::uuid, ''4713-01-01 BC'')', 'fee_not_due'), ('preview_fee_run(tests.kept(''fee'')::uuid, ''5874897-12-31'')', 'too_far_ahead'),
+  ('run_fees(tests.id(''Alder''), ''5874897-12-31'')', 'too_far_ahead'), ('run_fees(tests.id(''Alder''), ''4713-01-01 BC'')', 'fee_not_due')) v (call, token);
 update public.fees set recurrence = 'FREQ=MONTHLY;BYMONTHDAY=15' where id = tests.kept('fee')::uuid;
 select throws_ok($$select public.run_fee(tests.kept('fee')::uuid, '2026-01-20')$$, 'PT409', 'fee_period_charged', 'a rule that was changed charges no day twice');
 update public.fees set recurrence = 'FREQ=MONTHLY;BYMONTHDAY=1' where id = tests.kept('fee')::uuid;
@@ -202,6 +207,19 @@ update public.fee_runs set total = total + 1 where id = tests.kept('again')::uui
 delete from public.charges c using public.fee_runs r where r.id = tests.kept('again')::uuid and c.journal_entry_id = r.journal_entry_id and c.amount = 20.00;
 set local session_replication_role = origin;
 select is((select count(*) from app.check_fee_runs(tests.id('Alder'))) || ' ' || (select count(*) from app.check_charges(tests.id('Alder'))), '1 1', 'and what was tampered with is found');
+savepoint tampered;
+set local session_replication_role = replica;
+update public.charges c set due_on = c.due_on + 100 from public.fee_runs r where r.id = tests.kept('again')::uuid and c.journal_entry_id = r.journal_entry_id and c.amount <> 20.00;
+set local session_replication_role = origin;
+select is((select count(*) from app.check_fee_runs(tests.id('Alder'))), 2::bigint, 'so are charges that are due on another day than their run');
+rollback to savepoint tampered;
+set local session_replication_role = replica;
+update public.charges c set allocation_line_id = (select l.id from public.allocation_lines l where l.unit_id <> c.unit_id limit 1)
+from public.fee_runs r where r.id = tests.kept('again')::uuid and c.journal_entry_id = r.journal_entry_id;
+set local session_replication_role = origin;
+select is((select count(*) from app.check_charges(tests.id('Alder'))), 1 + (select count(*) from public.charges c join public.fee_runs r on r.id = tests.kept('again')::uuid and c.journal_entry_id = r.journal_entry_id),
+  'and charges that are explained by another unit''s line');
+select throws_ok($$update public.fee_runs set deleted_at = now() where id = tests.kept('again')::uuid$$, '23514', null, 'no run is archived');
 
 select * from finish();
 rollback;

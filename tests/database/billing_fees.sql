@@ -1,7 +1,7 @@
 -- A fee says all that charging it needs; its periods follow from its rule or its instalments.
 
 begin;
-select plan(42);
+select plan(53);
 
 select tests.create_community('Alder');
 select tests.create_community('Birch');
@@ -77,6 +77,14 @@ select is(app.recurrence_next('FREQ=YEARLY;UNTIL=20260101', '2026-01-01', '2026-
 update public.fees set last_on = '2026-03-31' where id = tests.kept('fee')::uuid;
 select is((select count(*) from public.fee_schedule(tests.kept('fee')::uuid, '2026-01-01', '2026-12-31')), 1::bigint, 'no period begins after the last day');
 select throws_ok($$select * from public.fee_schedule(tests.kept('fee')::uuid, '2026-01-01', '2066-12-31')$$, 'PT422', 'invalid_period', 'ten years are enough');
+select throws_ok(format($$select * from public.fee_schedule(tests.kept('fee')::uuid, %L, %L)$$, v.from_day, v.to_day), 'PT422', 'invalid_period', format('and begin and end: %s to %s', v.from_day, v.to_day))
+from (values ('-infinity', '2026-12-31'), ('2026-01-01', 'infinity'), ('infinity', 'infinity')) v (from_day, to_day);
+select throws_ok(format($$select public.create_fee(tests.id('Alder'), 'X', tests.kept('fund')::uuid, tests.kept('key')::uuid, 1, '2026-01-01', kind => 'special_assessment', instalments => '[%s]')$$, v.told),
+  'PT422', 'invalid_value', 'an instalment is charged, and due, on some day: ' || v.told)
+from (values ('{"due_on": "infinity", "charged_on": "2026-03-01", "amount": 1}'), ('{"due_on": "infinity", "amount": 1}'), ('{"due_on": "-infinity", "amount": 1}'),
+  ('{"due_on": "5874897-12-31", "charged_on": "2026-03-01", "amount": 1}'), ('{"due_on": "2026-03-01", "charged_on": "0044-03-15 BC", "amount": 1}')) v (told);
+select throws_ok(format($$select public.create_fee(tests.id('Alder'), 'X', tests.kept('fund')::uuid, tests.kept('key')::uuid, 1, '2026-01-01', kind => 'one_off', last_on => %L)$$, v.day), 'PT422', 'invalid_value', 'a fee does not last until ' || v.day)
+from (values ('infinity'), ('5874897-12-31'), ('2025-12-31')) v (day);
 
 -- Who may ------------------------------------------------------------------------------------------------------------
 

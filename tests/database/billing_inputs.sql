@@ -1,7 +1,7 @@
 -- Measured quantities: one for any day, whoever enters it; nobody writes over what the metering said.
 
 begin;
-select plan(26);
+select plan(28);
 
 select tests.create_community('Alder'), tests.create_community('Cedar');
 select tests.create_unit(u, 'Alder') from unnest(array['1', '2', '3']) u;
@@ -46,6 +46,8 @@ select is(pg_temp.enter('2026-03-01', '2026-03-31', pg_temp.told('1', '-1')), 'P
 select is(pg_temp.enter('2026-03-01', '2026-03-31', pg_temp.told('1', 'NaN')), 'PT422 invalid_value', 'nor no number');
 select is(pg_temp.enter('2026-03-31', '2026-03-01', pg_temp.told('1', '1')), 'PT422 invalid_value', 'no period ends before it begins');
 select is(pg_temp.enter('2026-03-01', 'infinity', pg_temp.told('1', '1')), 'PT422 invalid_value', 'nor never');
+select is(pg_temp.enter('2026-03-01', '5874897-12-31', pg_temp.told('1', '1')), 'PT422 invalid_value', 'nor on a day after which there is none');
+select is(pg_temp.enter('0044-03-15 BC', '2026-03-31', pg_temp.told('1', '1')), 'PT422 invalid_value', 'and none began in antiquity');
 select is(pg_temp.enter('2026-03-01', '2026-03-31', pg_temp.told('1', '1'), pg_temp.told('1', '2')), 'PT422 invalid_value', 'no unit is told twice');
 select is(pg_temp.enter('2026-03-01', '2026-03-31', pg_temp.told('1', '1'), pg_temp.told('cedar 1', '1')), 'PT404 unit_not_found', 'no unit is of another community');
 select is(pg_temp.enter('2026-03-01', '2026-03-31', '{"unit_id": "nonsense", "quantity": 1}'), 'PT422 invalid_value', 'an id is an id');

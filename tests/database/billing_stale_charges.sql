@@ -1,7 +1,7 @@
 -- What was charged before a sale was entered is named; nothing else is, and nothing is written.
 
 begin;
-select plan(33);
+select plan(36);
 
 select tests.create_community('Alder'), tests.create_community('Birch');
 select public.open_books(tests.id('Alder'), '2026-01-01');
@@ -41,6 +41,8 @@ select tests.authenticate_as('mia');
 select is(pg_temp.stale('2026-02-01', '2026-02-28'), '02 3 nobody 31.00 0.00, 02 3 Cid 0.00 31.00', 'whom nobody knew, and who is known now');
 select throws_ok($$select pg_temp.stale('2026-02-01', '2026-01-01')$$, 'PT422', 'invalid_period', 'days follow one another');
 select throws_ok($$select pg_temp.stale('2001-01-01', '2026-01-01')$$, 'PT422', 'invalid_period', 'and are ten years at most');
+select throws_ok(format($$select pg_temp.stale(%L, %L)$$, v.from_day, v.to_day), 'PT422', 'invalid_period', format('and begin and end: %s to %s', v.from_day, v.to_day))
+from (values ('-infinity', '2026-01-01'), ('2026-01-01', 'infinity'), ('infinity', 'infinity')) v (from_day, to_day);
 select tests.authenticate_as('ann');
 select throws_ok($$select pg_temp.stale()$$, 'PT403', 'permission_denied', 'a resident is told of nobody''s charges');
 select tests.authenticate_as('ben');

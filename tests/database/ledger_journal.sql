@@ -1,7 +1,7 @@
 -- The journal: every entry balances, is complete, is never changed, and is refused whole or stored whole.
 
 begin;
-select plan(135);
+select plan(139);
 
 select tests.create_community('Alder'), tests.create_community('Cedar');
 select tests.create_unit('1', 'Alder'), tests.create_unit('2', 'Alder'), tests.create_unit('9', 'Cedar');
@@ -194,6 +194,7 @@ select is(pg_temp.stored(), '5 entries, 6 postings, 2 accounts of 55.00', 'the b
 select tests.authenticate_as('accountant');
 select tests.keep('keyed', pg_temp.post(pg_temp.line('oper.bank', 'oper.other_income', '7'), key => 'k1'));
 select is(pg_temp.post(pg_temp.line('oper.bank', 'oper.other_income', '7'), key => 'k1'), tests.kept('keyed')::uuid, 'the same request is the same entry');
+select is(pg_temp.post(pg_temp.line('oper.bank', 'oper.other_income', '7.00'), key => 'k1'), tests.kept('keyed')::uuid, 'also where it writes 7.00 for 7');
 select throws_ok($$select pg_temp.post(pg_temp.line('oper.bank', 'oper.other_income', '8'), key => 'k1')$$, 'PT409', 'idempotency_conflict', 'another one with its key is refused');
 select throws_ok($$select pg_temp.post(pg_temp.line('oper.bank', 'oper.other_income', '8'), key => '')$$, 'PT422', 'invalid_value', 'a key is not empty');
 select lives_ok(format($$select tests.keep('reversal', public.reverse_journal_entry(%L, 'Typed twice', '2026-02-03'))$$, tests.kept('both')), 'an entry is taken back');
@@ -209,6 +210,15 @@ select tests.authenticate_as('tom');
 select throws_ok(format($$select public.reverse_journal_entry(%L, 'Why')$$, tests.kept('charge')), 'PT404', 'entry_not_found', 'to a neighbour it does not exist');
 select tests.as_studio();
 select tests.keep('document', app.post_entry(tests.id('Alder'), 'expense', '2026-02-05', 'Lamp', array[row(tests.kept('OPER')::uuid, pg_temp.acc('oper.expense'), null, pg_temp.acc('oper.payable'), null, 9, null)::app.posting_line], document_kind => 'lamp', document_id => tests.id('lamp')));
+select tests.keep('between', app.post_entry(tests.id('Alder'), 'manual', '2026-02-05', 'Tom broke the door', array[row(tests.kept('OPER')::uuid,
+  pg_temp.acc('oper.receivable'), app.subaccount_for(tests.id('Alder'), tests.kept('OPER')::uuid, 'receivable', tests.id('2'), tests.id('Tom')),
+  pg_temp.acc('oper.receivable'), app.subaccount_for(tests.id('Alder'), tests.kept('OPER')::uuid, 'receivable', tests.id('1'), tests.id('Ana')), 2, null)::app.posting_line]));
+select tests.authenticate_as('ana');
+select is((select count(*) from public.postings where journal_entry_id = tests.kept('between')::uuid) || ' ' || (select count(*) from public.journal_entries where id = tests.kept('between')::uuid), '1 0',
+  'what moves a debt to a neighbour shows whose it was the posting, and not what it says of the neighbour');
+select is((select count(*) from public.ledger_lines where journal_entry_id = tests.kept('between')::uuid and (unit_id is not null or resident_id is not null)), 1::bigint, 'nor who that is');
+select tests.as_studio();
+select app.reverse_entry(tests.kept('between')::uuid, '2026-02-05', 'It was not Tom');
 select tests.authenticate_as('accountant');
 select throws_ok(format($$select public.reverse_journal_entry(%L, 'Why')$$, tests.kept('document')), 'PT409', 'entry_has_document', 'a document''s entry is taken back through the document');
 
@@ -219,6 +229,7 @@ select lives_ok(format($$select public.transfer_between_funds(%L, %L, 130.5, '20
 select is(public.transfer_between_funds(tests.kept('RES')::uuid, tests.kept('OPER')::uuid, 130.5, '2026-02-11', 'Paid back, and more', idempotency_key => 'back'), (select id from public.journal_entries where idempotency_key = 'back'), 'once, however often it asks');
 select results_eq($$select f.code || ' ' || a.purpose, sum(coalesce(l.debit, -l.credit)) from public.ledger_lines l join public.accounts a on a.id = l.account_id and a.counter_fund_id is not null join public.funds f on f.id = a.fund_id group by 1 order by 1$$,
   $$values ('OPER due_from', 0.00), ('OPER due_to', -30.50), ('RES due_from', 30.50), ('RES due_to', 0.00)$$, 'what one claims the other owes');
+select is(public.transfer_between_funds(tests.kept('RES')::uuid, tests.kept('OPER')::uuid, 130.50, '2026-02-11', 'Paid back, and more', idempotency_key => 'back'), (select id from public.journal_entries where idempotency_key = 'back'), 'and however its amount is written');
 select throws_ok($$select pg_temp.post(pg_temp.line('oper.due_from', 'oper.bank', '5'))$$, 'PT422', 'interfund_unmatched', 'a claim without a debt is none');
 select throws_ok($$select pg_temp.post(pg_temp.line('oper.due_from', 'oper.bank', '5') || pg_temp.line('res.bank', 'res.due_to', '6'))$$, 'PT422', 'interfund_unmatched', 'nor is one of another amount');
 select throws_ok(format($$select public.transfer_between_funds(%L, %L, %s, '2026-02-10', 'X')$$, tests.kept('OPER'), tests.kept(v.fund), v.amount), 'PT422', v.token, v.amount || ' to ' || v.fund)
