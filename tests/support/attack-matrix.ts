@@ -790,6 +790,23 @@ export const matrix: Record<string, RelationRules> = {
       ends_on: '2026-01-01',
     }),
   },
+  expense_payments: {
+    belongsTo: 'communities',
+    select: inCommunity('expenses.read'),
+    target: (place) => ({ expense_id: idOf(`${place} paid expense`) }),
+    change: { amount: 1 },
+    row: (place) => ({
+      id: idOf('new'),
+      number: 99,
+      community_id: idOf(place),
+      expense_id: idOf(`${place} approved expense`),
+      amount: 1,
+      decimals: 2,
+      paid_on: '2026-01-01',
+      account_id: idOf(`${place} fund bank`),
+      journal_entry_id: idOf(`${place} entry`),
+    }),
+  },
   people_inside: {
     belongsTo: 'communities',
     key: ['subject_id'],
@@ -1782,7 +1799,7 @@ export const functions: Record<string, FunctionRules | FunctionRules[]> = {
   reopen_expense: { call: inCommunity('expenses.manage'), args: (place) => ({ expense_id: idOf(`${place} submitted expense`) }) },
   approve_expense: { call: inCommunity('expenses.approve'), args: (place) => ({ expense_id: idOf(`${place} submitted expense`) }) },
   reject_expense: { call: inCommunity('expenses.approve'), args: (place) => ({ expense_id: idOf(`${place} submitted expense`), reason: 'Attack' }) },
-  pay_expense: { call: inCommunity('expenses.pay'), args: (place) => ({ expense_id: idOf(`${place} approved expense`) }) },
+  pay_expense: { call: inCommunity('expenses.pay'), args: (place) => ({ expense_id: idOf(`${place} approved expense`), amount: 1 }) },
   reverse_expense_payment: { call: inCommunity('expenses.pay'), args: (place) => ({ expense_id: idOf(`${place} paid expense`), reason: 'Attack' }) },
   cancel_expense: { call: inCommunity('expenses.manage'), args: (place) => ({ expense_id: idOf(`${place} approved expense`), reason: 'Attack' }) },
   preview_expense_allocation: {
