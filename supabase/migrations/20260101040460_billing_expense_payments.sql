@@ -2,13 +2,14 @@
 --
 -- Purpose     A supplier is paid at once or in parts, each from an account of its own, on its own day; and a payment is taken back.
 -- Tables      expense_payments
--- RPCs        pay_expense, reverse_expense_payment
+-- RPCs        pay_expense, reverse_expense_payment, payables_aging
 -- Invariants  A payment is a document: it has a number of its community without gaps, a day, an amount, a bank or cash account of the
 --             expense's fund, and the one entry that it posted: debit what the approval credited to suppliers, credit that account. It
 --             never changes; it is taken back as a whole, by the reversal of its entry, for a reason. All that stand of an expense come to
 --             no more than it costs (422 payment_exceeds), and to its paid_amount, whoever writes: approved (nothing is paid), partly_paid
 --             and paid follow from that, and are written by the payments alone. So what is approved and not paid is what the fund's
---             account of payables owes suppliers. Whose membership goes up to an amount pays of one expense, with what was paid
+--             account of payables owes suppliers, whatever was entered there by hand apart: payables_aging reads both from the postings of
+--             those accounts, so that its columns come to them on any day. Whose membership goes up to an amount pays of one expense, with what was paid
 --             before, no more than that: parts go no further than the whole would.
 --
 -- Locks       The expense, then what the journal locks. Of two payments at once of which one fits, the other finds too little left.
@@ -404,6 +405,85 @@ grant execute on function
   app.pay_expense(uuid, date, uuid, text, numeric, text), public.pay_expense(uuid, date, uuid, text, numeric, text),
   app.reverse_expense_payment(uuid, text, date, uuid, text), public.reverse_expense_payment(uuid, text, date, uuid, text)
 to authenticated, service_role;
+
+-- What is owed, and how old it is ------------------------------------------------------------------------------------
+
+create function app.payables_aging(community uuid, day date, only_fund uuid)
+returns table (
+  supplier_name text, fund text, balance numeric, not_due numeric, days_1_30 numeric, days_31_60 numeric, days_61_90 numeric, days_over_90 numeric, paid_ahead numeric,
+  without_expense numeric, expenses bigint, payable_fund_id uuid
+)
+language plpgsql
+stable
+security definer -- counts whole books, having asked for the permissions
+set search_path = ''
+as $$
+begin
+  perform app.require_books(community, day, day, only_fund);
+  perform app.require('expenses.read', community);
+  return query
+    with moved as (
+      select a.fund_id, m.journal_entry_id, m.amount
+      from public.accounts a
+      cross join lateral (
+        select p.journal_entry_id, p.amount from public.postings p where p.credit_account_id = a.id and p.effective_on <= day
+        union all
+        select p.journal_entry_id, -p.amount from public.postings p where p.debit_account_id = a.id and p.effective_on <= day
+      ) m
+      where a.community_id = community and a.purpose = 'payable' and (only_fund is null or a.fund_id = only_fund)
+    ),
+    -- Of each expense, what its approval, its payments and their reversals leave; of no expense, what was entered by hand or at the opening.
+    items as (
+      select m.fund_id, coalesce(p.expense_id, case j.document_kind when 'expense' then j.document_id end) as expense_id, sum(m.amount) as amount
+      from moved m
+      join public.journal_entries j on j.id = m.journal_entry_id and j.community_id = community
+      left join public.expense_payments p on p.id = j.document_id and p.community_id = community and j.document_kind = 'expense_payment'
+      group by 1, 2
+    ),
+    aged as (
+      select i.fund_id, e.supplier_name, i.expense_id, i.amount, day - coalesce(e.due_on, e.incurred_on) as days
+      from items i
+      left join public.expenses e on e.id = i.expense_id and e.community_id = community
+      where i.amount <> 0
+    )
+    -- A supplier is one, however it is written; it is called as it was written last.
+    select (array_agg(g.supplier_name order by g.expense_id desc))[1], f.name, sum(g.amount),
+      coalesce(sum(g.amount) filter (where g.amount > 0 and g.days <= 0), 0),
+      coalesce(sum(g.amount) filter (where g.amount > 0 and g.days between 1 and 30), 0),
+      coalesce(sum(g.amount) filter (where g.amount > 0 and g.days between 31 and 60), 0),
+      coalesce(sum(g.amount) filter (where g.amount > 0 and g.days between 61 and 90), 0),
+      coalesce(sum(g.amount) filter (where g.amount > 0 and g.days > 90), 0),
+      coalesce(sum(g.amount) filter (where g.amount < 0 and g.days is not null), 0),
+      coalesce(sum(g.amount) filter (where g.days is null), 0),
+      count(g.days), g.fund_id
+    from aged g
+    join public.funds f on f.id = g.fund_id and f.community_id = community
+    group by g.fund_id, f.name, lower(g.supplier_name)
+    order by f.name, sum(g.amount) desc, lower(g.supplier_name);
+end;
+$$;
+
+comment on function app.payables_aging(uuid, date, uuid) is
+  'What public.payables_aging answers. Definer: counts whole books, having asked for the permissions.';
+
+create function public.payables_aging(community_id uuid, on_day date default null, fund_id uuid default null)
+returns table (
+  supplier_name text, fund text, balance numeric, not_due numeric, days_1_30 numeric, days_31_60 numeric, days_61_90 numeric, days_over_90 numeric, paid_ahead numeric,
+  without_expense numeric, expenses bigint, payable_fund_id uuid
+)
+language sql
+stable
+set search_path = ''
+as $$
+  select a.* from app.payables_aging(payables_aging.community_id, coalesce(on_day, app.today_in(payables_aging.community_id)), payables_aging.fund_id) a
+$$;
+
+comment on function public.payables_aging(uuid, date, uuid) is
+  'What a community owes its suppliers as of a day (today, where none is named): a row for each supplier and fund, of all funds or one, by how many days past the day it was due (the invoice''s, where it has none); expenses: of how many. '
+  'paid_ahead is below 0: what was paid before the day on which its expense is booked. without_expense: what stands in the accounts of payables by entries of no expense. The columns come to balance, and the balances of a fund to its accounts of payables. '
+  'Takes ledger.read and expenses.read. Errors: permission_denied, books_not_open, fund_not_found, invalid_period.';
+
+grant execute on function app.payables_aging(uuid, date, uuid), public.payables_aging(uuid, date, uuid) to authenticated, service_role;
 
 -- What an auditor asks -----------------------------------------------------------------------------------------------
 

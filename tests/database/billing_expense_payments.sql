@@ -1,7 +1,7 @@
 -- Payments of expenses: in parts, from several accounts, never more than what is owed, each taken back on its own; and what is owed is what the books owe suppliers.
 
 begin;
-select plan(103);
+select plan(113);
 
 select tests.create_community('Alder'), tests.create_community('Cedar');
 select public.open_books(tests.id(c.name), b.day, fiscal_year_start_month => extract(month from b.day)::integer)
@@ -17,6 +17,7 @@ create function pg_temp.account(community text, kind public.fund_kind, purpose p
   select a.id from public.accounts a join public.funds f on f.id = a.fund_id
   where a.community_id = tests.id(community) and f.kind = account.kind and a.purpose = account.purpose order by a.code limit 1
 $$;
+create function pg_temp.fund(community text) returns uuid language sql stable security definer as $$ select f.id from public.funds f where f.community_id = tests.id(community) and f.kind = 'operating' $$;
 create function pg_temp.expense_account(community text, kind public.fund_kind) returns uuid language sql stable security definer as $$
   select a.id from public.accounts a join public.funds f on f.id = a.fund_id
   where a.community_id = tests.id(community) and f.kind = expense_account.kind and a.type = 'expense' and a.purpose in ('expense', 'general') order by a.code limit 1
@@ -177,6 +178,39 @@ select throws_ok(format('select public.reverse_expense_payment(%L, ''x'', curren
 select is(pg_temp.state('old'), 'partly_paid 30', 'and nothing is half done');
 select lives_ok(format('select public.reverse_expense_payment(%L, ''Returned'')', tests.kept('old')), 'what was paid in a period that is closed is taken back today');
 select lives_ok(format('select public.pay_expense(%L, amount => 100)', tests.kept('old')), 'and paid');
+
+-- How old it is -------------------------------------------------------------------------------------------------------------
+
+create function pg_temp.aged(day date default null) returns text language sql as $$
+  select coalesce(string_agg(concat_ws(' ', coalesce(a.supplier_name, '-'), a.fund, trim_scale(a.balance) || ':', trim_scale(a.not_due), trim_scale(a.days_1_30), trim_scale(a.days_31_60), trim_scale(a.days_61_90),
+    trim_scale(a.days_over_90), 'ahead', trim_scale(a.paid_ahead), 'other', trim_scale(a.without_expense), 'of', a.expenses), '; ' order by a.supplier_name), 'nothing')
+  from public.payables_aging(tests.id('Alder'), day) a
+$$;
+select is(pg_temp.aged(), 'Lift OOD Operating fund 10: 0 10 0 0 0 ahead 0 other 0 of 1', 'what is owed is told by supplier, and how old it is');
+select is(pg_temp.aged(current_date - 96), 'Lift OOD Operating fund 100: 0 100 0 0 0 ahead 0 other 0 of 1', 'as it was on any day');
+select is(pg_temp.aged(current_date - 60), 'Lift OOD Operating fund 70: 0 0 70 0 0 ahead 0 other 0 of 1', 'after what had been paid until then');
+select is(pg_temp.aged(current_date - 101), 'nothing', 'before anything was bought nothing was owed');
+select tests.keep('soon', public.enter_expense(tests.id('Alder'), tests.kept('Alder_category')::uuid, 'Soon', 40, current_date, 'LIFT ood', 'S-1', current_date + 14));
+select public.submit_expense(tests.kept('soon')::uuid), public.approve_expense(tests.kept('soon')::uuid);
+select public.post_journal_entry(tests.id('Alder'), current_date, 'By hand', jsonb_build_array(jsonb_build_object('debit_account_id', pg_temp.expense_account('Alder', 'operating'), 'credit_account_id', pg_temp.account('Alder', 'operating', 'payable'), 'amount', 7)));
+select public.pay_expense(tests.kept('soon')::uuid, current_date - 1, amount => 5);
+select is(pg_temp.aged(), 'LIFT ood Operating fund 45: 35 10 0 0 0 ahead 0 other 0 of 2; - Operating fund 7: 0 0 0 0 0 ahead 0 other 7 of 0', 'one supplier is one, however it is written, and what was entered by hand stands by itself');
+select is(pg_temp.aged(current_date - 1), 'LIFT ood Operating fund 105: 0 40 0 0 70 ahead -5 other 0 of 3', 'what was paid before it is booked was paid ahead');
+select is_empty($$
+  select d.day
+  from generate_series(current_date - 110, current_date + 10, interval '5 days') d (day)
+  where (select coalesce(sum(a.balance), 0) from public.payables_aging(tests.id('Alder'), d.day::date) a)
+    is distinct from (select coalesce(sum(b.credit - b.debit), 0) from public.trial_balance(tests.id('Alder'), d.day::date) b join public.accounts k on k.id = b.account_id and k.purpose = 'payable')
+    or exists (select from public.payables_aging(tests.id('Alder'), d.day::date) a
+      where a.balance <> a.not_due + a.days_1_30 + a.days_31_60 + a.days_61_90 + a.days_over_90 + a.paid_ahead + a.without_expense)$$,
+  'on every day it comes to what the trial balance says is owed to suppliers, column by column');
+select throws_ok(format('select public.payables_aging(%L)', tests.id('Cedar')), 'PT403', 'permission_denied', 'of another community nobody is told');
+select throws_ok(format('select public.payables_aging(%L, fund_id => %L)', tests.id('Alder'), pg_temp.fund('Cedar')), 'PT404', 'fund_not_found', 'nor of its funds');
+select tests.authenticate_as('owner');
+select throws_ok(format('select public.payables_aging(%L)', tests.id('Alder')), 'PT403', 'permission_denied', 'an owner, who sees the expenses, does not read the books');
+select tests.authenticate_as('admin');
+select public.reverse_journal_entry(j.id, 'Test') from public.journal_entries j where j.description = 'By hand';
+select public.reverse_expense_payment(tests.kept('soon')::uuid, 'Test', current_date), public.cancel_expense(tests.kept('soon')::uuid, 'Test');
 
 -- Past the RPCs -------------------------------------------------------------------------------------------------------------
 

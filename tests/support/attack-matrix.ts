@@ -1801,6 +1801,7 @@ export const functions: Record<string, FunctionRules | FunctionRules[]> = {
   reject_expense: { call: inCommunity('expenses.approve'), args: (place) => ({ expense_id: idOf(`${place} submitted expense`), reason: 'Attack' }) },
   pay_expense: { call: inCommunity('expenses.pay'), args: (place) => ({ expense_id: idOf(`${place} approved expense`), amount: 1 }) },
   reverse_expense_payment: { call: inCommunity('expenses.pay'), args: (place) => ({ expense_id: idOf(`${place} paid expense`), reason: 'Attack' }) },
+  payables_aging: { call: all(inCommunity('ledger.read'), inCommunity('expenses.read')), args: (place) => ({ community_id: idOf(place) }) },
   cancel_expense: { call: inCommunity('expenses.manage'), args: (place) => ({ expense_id: idOf(`${place} approved expense`), reason: 'Attack' }) },
   preview_expense_allocation: {
     call: inCommunity('charges.read'),
