@@ -356,7 +356,7 @@ select set_config('request.jwt.claims', '', true);
 
 -- Expenses of Lipa Court -----------------------------------------------------------------------------------------------
 -- The lift was repaired: the accountant entered the invoice, the manager approved it, it is paid, and charged to whoever pays for a flat above the ground floor.
--- The next invoice waits for approval.
+-- The painter has a deposit, and is owed the rest. The next invoice waits for approval.
 
 select set_config('request.jwt.claims', '{"sub": "00000000-0000-4000-8000-000000000003", "role": "authenticated"}', true);
 
@@ -370,7 +370,8 @@ where c.slug = 'lipa-court';
 select public.submit_expense(public.enter_expense(k.community_id, k.id, e.description, e.amount, greatest(current_date - 5, l.opened_on), e.supplier, e.invoice, current_date + 10))
 from (values
   ('LIFT', 'Repair of the lift', 480.00, 'Лифт Сервиз ООД', '0000001204'),
-  ('CLEAN', 'Cleaning of the staircases', 215.50, 'Чист Дом ЕООД', '0000000877')
+  ('CLEAN', 'Cleaning of the staircases', 215.50, 'Чист Дом ЕООД', '0000000877'),
+  ('CLEAN', 'Painting of the entrance', 750.00, 'Цвят ЕООД', '0000000031')
 ) e (category, description, amount, supplier, invoice)
 join public.communities c on c.slug = 'lipa-court'
 join public.ledgers l on l.community_id = c.id
@@ -381,6 +382,9 @@ select set_config('request.jwt.claims', '{"sub": "00000000-0000-4000-8000-000000
 select public.approve_expense(e.id), public.pay_expense(e.id, reference => 'Invoice 1204'), public.allocate_expense(e.id, current_date + 14)
 from public.expenses e join public.communities c on c.id = e.community_id
 where c.slug = 'lipa-court' and e.description = 'Repair of the lift';
+select public.approve_expense(e.id), public.pay_expense(e.id, reference => 'Deposit', amount => 250)
+from public.expenses e join public.communities c on c.id = e.community_id
+where c.slug = 'lipa-court' and e.description = 'Painting of the entrance';
 
 select set_config('request.jwt.claims', '', true);
 

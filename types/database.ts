@@ -67,7 +67,9 @@ export type EntryKind = "adjustment" | "charge" | "closing" | "expense" | "manua
 
 export type ExpenseCategoryStatus = "active" | "inactive";
 
-export type ExpenseStatus = "approved" | "cancelled" | "draft" | "paid" | "rejected" | "submitted";
+export type ExpensePaymentStatus = "posted" | "reversed";
+
+export type ExpenseStatus = "approved" | "cancelled" | "draft" | "paid" | "partly_paid" | "rejected" | "submitted";
 
 export type FeeBasis = "rate" | "total";
 
@@ -2568,6 +2570,89 @@ export interface ExpenseCategories {
   updated_by: string | null;
 }
 
+export interface ExpensePayments {
+  /**
+   * The bank or cash account of the expense's fund from which it went.
+   */
+  account_id: string;
+  /**
+   * How much; in the community's currency, greater than zero.
+   */
+  amount: Numeric;
+  /**
+   * The community the row belongs to. Never changes.
+   */
+  community_id: string;
+  /**
+   * When the row was made. Set by the database.
+   */
+  created_at: Generated<Timestamp>;
+  /**
+   * The user who made the row; null when no user did (see the audit log). A plain id: it outlives the user.
+   */
+  created_by: string | null;
+  /**
+   * The decimals of the community's currency.
+   */
+  decimals: number;
+  /**
+   * When the row was archived; null while it is live.
+   */
+  deleted_at: Timestamp | null;
+  /**
+   * The expense of which it pays something.
+   */
+  expense_id: string;
+  /**
+   * The row's id, a time-ordered UUID. Never changes.
+   */
+  id: Generated<string>;
+  /**
+   * The caller's own name for the request: asked for again, it is not paid again.
+   */
+  idempotency_key: string | null;
+  /**
+   * The entry it posted: what is owed to suppliers against that account.
+   */
+  journal_entry_id: string;
+  /**
+   * Its number: 1, 2, 3 … without a gap in each community.
+   */
+  number: Int8;
+  /**
+   * The day on which the money went, and on which it is booked.
+   */
+  paid_on: Timestamp;
+  /**
+   * What the bank statement says.
+   */
+  reference: string | null;
+  /**
+   * The entry that took it back.
+   */
+  reversal_entry_id: string | null;
+  /**
+   * The same of the request that took it back.
+   */
+  reversal_idempotency_key: string | null;
+  /**
+   * Why it was taken back. Whoever reads expenses reads it.
+   */
+  reversal_reason: string | null;
+  /**
+   * posted, or reversed.
+   */
+  status: Generated<ExpensePaymentStatus>;
+  /**
+   * When the row last changed. Set by the database.
+   */
+  updated_at: Generated<Timestamp>;
+  /**
+   * The user who last changed the row; null when no user did. A plain id: it outlives the user.
+   */
+  updated_by: string | null;
+}
+
 export interface Expenses {
   /**
    * When it was shared out.
@@ -2670,19 +2755,23 @@ export interface Expenses {
    */
   number: Int8;
   /**
-   * When the payment was recorded.
+   * What is paid of it: what its payments (expense_payments) that stand come to. Kept by the database. While it is posted, the rest is owed.
+   */
+  paid_amount: Generated<Numeric>;
+  /**
+   * When the payment of the rest was recorded.
    */
   paid_at: Timestamp | null;
   /**
-   * Who recorded the payment. A plain id.
+   * Who recorded the payment of the rest. A plain id.
    */
   paid_by: string | null;
   /**
-   * The day on which it was paid.
+   * The day on which nothing was owed any more: the last of its payments'.
    */
   paid_on: Timestamp | null;
   /**
-   * The entry that the payment posted: what is owed to suppliers against the bank.
+   * The entry of the payment after which nothing was owed any more; each payment names its own (expense_payments).
    */
   payment_entry_id: string | null;
   /**
@@ -2702,7 +2791,7 @@ export interface Expenses {
    */
   starts_on: Timestamp;
   /**
-   * draft, submitted, approved (posted, to be paid), rejected, paid, cancelled (whatever was posted is reversed).
+   * draft, submitted, approved (posted, to be paid), rejected, partly_paid, paid (nothing of it is owed any more), cancelled (whatever was posted is reversed).
    */
   status: Generated<ExpenseStatus>;
   /**
@@ -6949,6 +7038,7 @@ export interface DB {
   emergency_contacts: EmergencyContacts;
   entrances: Entrances;
   expense_categories: ExpenseCategories;
+  expense_payments: ExpensePayments;
   expenses: Expenses;
   expiring_documents: ExpiringDocuments;
   expiring_leases: ExpiringLeases;

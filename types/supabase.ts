@@ -2000,6 +2000,106 @@ export type Database = {
           },
         ]
       }
+      expense_payments: {
+        Row: {
+          account_id: string
+          amount: number
+          community_id: string
+          created_at: string
+          created_by: string | null
+          decimals: number
+          deleted_at: string | null
+          expense_id: string
+          id: string
+          idempotency_key: string | null
+          journal_entry_id: string
+          number: number
+          paid_on: string
+          reference: string | null
+          reversal_entry_id: string | null
+          reversal_idempotency_key: string | null
+          reversal_reason: string | null
+          status: Database["public"]["Enums"]["expense_payment_status"]
+          updated_at: string
+          updated_by: string | null
+        }
+        Insert: {
+          account_id: string
+          amount: number
+          community_id: string
+          created_at?: string
+          created_by?: string | null
+          decimals: number
+          deleted_at?: string | null
+          expense_id: string
+          id?: string
+          idempotency_key?: string | null
+          journal_entry_id: string
+          number: number
+          paid_on: string
+          reference?: string | null
+          reversal_entry_id?: string | null
+          reversal_idempotency_key?: string | null
+          reversal_reason?: string | null
+          status?: Database["public"]["Enums"]["expense_payment_status"]
+          updated_at?: string
+          updated_by?: string | null
+        }
+        Update: {
+          account_id?: string
+          amount?: number
+          community_id?: string
+          created_at?: string
+          created_by?: string | null
+          decimals?: number
+          deleted_at?: string | null
+          expense_id?: string
+          id?: string
+          idempotency_key?: string | null
+          journal_entry_id?: string
+          number?: number
+          paid_on?: string
+          reference?: string | null
+          reversal_entry_id?: string | null
+          reversal_idempotency_key?: string | null
+          reversal_reason?: string | null
+          status?: Database["public"]["Enums"]["expense_payment_status"]
+          updated_at?: string
+          updated_by?: string | null
+        }
+        Relationships: [
+          {
+            foreignKeyName: "expense_payments_account_fkey"
+            columns: ["community_id", "account_id"]
+            referencedRelation: "accounts"
+            referencedColumns: ["community_id", "id"]
+          },
+          {
+            foreignKeyName: "expense_payments_entry_fkey"
+            columns: ["community_id", "journal_entry_id"]
+            referencedRelation: "journal_entries"
+            referencedColumns: ["community_id", "id"]
+          },
+          {
+            foreignKeyName: "expense_payments_expense_fkey"
+            columns: ["community_id", "expense_id"]
+            referencedRelation: "expenses"
+            referencedColumns: ["community_id", "id"]
+          },
+          {
+            foreignKeyName: "expense_payments_ledger_fkey"
+            columns: ["community_id", "decimals"]
+            referencedRelation: "ledgers"
+            referencedColumns: ["community_id", "decimals"]
+          },
+          {
+            foreignKeyName: "expense_payments_reversal_fkey"
+            columns: ["community_id", "reversal_entry_id"]
+            referencedRelation: "journal_entries"
+            referencedColumns: ["community_id", "id"]
+          },
+        ]
+      }
       expenses: {
         Row: {
           allocated_at: string | null
@@ -2027,6 +2127,7 @@ export type Database = {
           invoice_number: string | null
           journal_entry_id: string | null
           number: number
+          paid_amount: number
           paid_at: string | null
           paid_by: string | null
           paid_on: string | null
@@ -2068,6 +2169,7 @@ export type Database = {
           invoice_number?: string | null
           journal_entry_id?: string | null
           number: number
+          paid_amount?: number
           paid_at?: string | null
           paid_by?: string | null
           paid_on?: string | null
@@ -2109,6 +2211,7 @@ export type Database = {
           invoice_number?: string | null
           journal_entry_id?: string | null
           number?: number
+          paid_amount?: number
           paid_at?: string | null
           paid_by?: string | null
           paid_on?: string | null
@@ -8006,11 +8109,30 @@ export type Database = {
       pay_expense: {
         Args: {
           account_id?: string
+          amount?: number
           expense_id: string
+          idempotency_key?: string
           paid_on?: string
           reference?: string
         }
         Returns: string
+      }
+      payables_aging: {
+        Args: { community_id: string; fund_id?: string; on_day?: string }
+        Returns: {
+          balance: number
+          days_1_30: number
+          days_31_60: number
+          days_61_90: number
+          days_over_90: number
+          expenses: number
+          fund: string
+          not_due: number
+          paid_ahead: number
+          payable_fund_id: string
+          supplier_name: string
+          without_expense: number
+        }[]
       }
       pet_history: {
         Args: { pet_id: string }
@@ -8368,7 +8490,13 @@ export type Database = {
         Returns: string
       }
       reverse_expense_payment: {
-        Args: { effective_on?: string; expense_id: string; reason: string }
+        Args: {
+          effective_on?: string
+          expense_id: string
+          idempotency_key?: string
+          payment_id?: string
+          reason: string
+        }
         Returns: string
       }
       reverse_fee_run: {
@@ -8999,11 +9127,13 @@ export type Database = {
         | "closing"
         | "reclassification"
       expense_category_status: "active" | "inactive"
+      expense_payment_status: "posted" | "reversed"
       expense_status:
         | "draft"
         | "submitted"
         | "approved"
         | "rejected"
+        | "partly_paid"
         | "paid"
         | "cancelled"
       fee_basis: "total" | "rate"
@@ -9374,11 +9504,13 @@ export const Constants = {
         "reclassification",
       ],
       expense_category_status: ["active", "inactive"],
+      expense_payment_status: ["posted", "reversed"],
       expense_status: [
         "draft",
         "submitted",
         "approved",
         "rejected",
+        "partly_paid",
         "paid",
         "cancelled",
       ],

@@ -6,10 +6,10 @@
 -- Invariants  An expense is of one category and thereby of one fund of its community; amount and decimals fit the books. What was
 --             submitted says the same for ever: only a draft changes. It has a number of its community, without gaps. An invoice
 --             of a supplier is entered once in each category that it is for. A category out of use takes none. The receipt stays as long as the expense.
---             It is posted exactly while it is approved or paid, paid exactly while it is paid, and shared out at most once at a time
---             (the topics after this one).
+--             It is posted exactly while it is approved, partly paid or paid; what is paid of it is what its payments come to, which says
+--             which of the three it is; and it is shared out at most once at a time (the topics after this one).
 
-create type public.expense_status as enum ('draft', 'submitted', 'approved', 'rejected', 'paid', 'cancelled');
+create type public.expense_status as enum ('draft', 'submitted', 'approved', 'rejected', 'partly_paid', 'paid', 'cancelled');
 
 select app.define_setting('billing.expense_four_eyes', 'boolean', 'false', '{site,organization,community}',
   'Whether an expense is approved by somebody other than who entered or submitted it.');
@@ -40,6 +40,7 @@ create table public.expenses (
   approved_at timestamptz,
   approved_by uuid,
   rejected_because text,
+  paid_amount numeric not null default 0,
   paid_on date,
   paid_at timestamptz,
   paid_by uuid,
@@ -78,16 +79,18 @@ create table public.expenses (
   constraint expenses_rejected_check check (rejected_because is not null or status <> 'rejected'),
   constraint expenses_rejected_because_check check (length(btrim(rejected_because)) between 1 and 500),
   constraint expenses_posted_check check (
-    case when status in ('approved', 'paid') then journal_entry_id is not null and reversal_entry_id is null
+    case when status in ('approved', 'partly_paid', 'paid') then journal_entry_id is not null and reversal_entry_id is null
       when status = 'cancelled' then (journal_entry_id is null) = (reversal_entry_id is null)
       else journal_entry_id is null and reversal_entry_id is null end),
+  constraint expenses_paid_amount_check check (
+    case status when 'paid' then paid_amount = amount when 'partly_paid' then paid_amount > 0 and paid_amount < amount else paid_amount = 0 end),
   constraint expenses_paid_check check (
     (status = 'paid') = (payment_entry_id is not null) and (status = 'paid') = (paid_on is not null) and (status = 'paid') = (paid_at is not null)),
   constraint expenses_cancelled_check check ((status = 'cancelled') = (cancelled_because is not null) and (status = 'cancelled') = (cancelled_at is not null)),
   constraint expenses_cancelled_because_check check (length(btrim(cancelled_because)) between 1 and 500),
   constraint expenses_allocated_check check (
     (allocation_id is null) = (charge_entry_id is null) and (allocation_id is null) = (allocated_at is null)
-    and (allocation_id is null or status in ('approved', 'paid'))),
+    and (allocation_id is null or status in ('approved', 'partly_paid', 'paid'))),
   constraint expenses_archived_check check (deleted_at is null or journal_entry_id is null)
 );
 
@@ -102,9 +105,9 @@ create index expenses_receipt_idx on public.expenses (community_id, receipt_file
 create index expenses_category_idx on public.expenses (community_id, fund_id, category_id);
 create index expenses_fund_idx on public.expenses (community_id, decimals, fund_id);
 create index expenses_incurred_idx on public.expenses (community_id, incurred_on);
-create index expenses_open_idx on public.expenses (community_id, due_on) where status in ('draft', 'submitted', 'rejected', 'approved');
+create index expenses_open_idx on public.expenses (community_id, due_on) where status in ('draft', 'submitted', 'rejected', 'approved', 'partly_paid');
 
-comment on table public.expenses is 'What the community spends. Entered by enter_expense; goes draft → submitted → approved → paid through the RPCs of its topic, and is shared out by allocate_expense.';
+comment on table public.expenses is 'What the community spends. Entered by enter_expense; goes draft → submitted → approved → partly_paid → paid through the RPCs of its topic, and is shared out by allocate_expense.';
 comment on column public.expenses.description is 'What it was for, in a line that every owner may read.';
 comment on column public.expenses.number is 'Its number in the community, without gaps. Given by the database.';
 comment on column public.expenses.category_id is 'The category: where it is booked, and how it is shared out.';
@@ -118,20 +121,21 @@ comment on column public.expenses.starts_on is 'First day of what it is for: by 
 comment on column public.expenses.ends_on is 'Last day of what it is for.';
 comment on column public.expenses.due_on is 'The day by which the supplier wants to be paid.';
 comment on column public.expenses.receipt_file_id is 'The invoice or receipt; a file of the purpose expenses.receipt, which cannot be removed as long as the expense names it.';
-comment on column public.expenses.status is 'draft, submitted, approved (posted, to be paid), rejected, paid, cancelled (whatever was posted is reversed).';
+comment on column public.expenses.status is 'draft, submitted, approved (posted, to be paid), rejected, partly_paid, paid (nothing of it is owed any more), cancelled (whatever was posted is reversed).';
 comment on column public.expenses.submitted_at is 'When it was last submitted.';
 comment on column public.expenses.submitted_by is 'Who last submitted it. A plain id.';
 comment on column public.expenses.approved_at is 'When it was approved.';
 comment on column public.expenses.approved_by is 'Who approved it. A plain id.';
 comment on column public.expenses.rejected_because is 'Why it was last rejected.';
-comment on column public.expenses.paid_on is 'The day on which it was paid.';
-comment on column public.expenses.paid_at is 'When the payment was recorded.';
-comment on column public.expenses.paid_by is 'Who recorded the payment. A plain id.';
+comment on column public.expenses.paid_amount is 'What is paid of it: what its payments (expense_payments) that stand come to. Kept by the database. While it is posted, the rest is owed.';
+comment on column public.expenses.paid_on is 'The day on which nothing was owed any more: the last of its payments''.';
+comment on column public.expenses.paid_at is 'When the payment of the rest was recorded.';
+comment on column public.expenses.paid_by is 'Who recorded the payment of the rest. A plain id.';
 comment on column public.expenses.cancelled_at is 'When it was cancelled.';
 comment on column public.expenses.cancelled_by is 'Who cancelled it. A plain id.';
 comment on column public.expenses.cancelled_because is 'Why it was cancelled.';
 comment on column public.expenses.journal_entry_id is 'The entry that the approval posted: the expense against what is owed to suppliers.';
-comment on column public.expenses.payment_entry_id is 'The entry that the payment posted: what is owed to suppliers against the bank.';
+comment on column public.expenses.payment_entry_id is 'The entry of the payment after which nothing was owed any more; each payment names its own (expense_payments).';
 comment on column public.expenses.reversal_entry_id is 'The entry that took the approval''s back.';
 comment on column public.expenses.allocation_id is 'How it was shared out among the units.';
 comment on column public.expenses.charge_entry_id is 'The entry by which the shares were charged.';
@@ -182,7 +186,11 @@ insert into app.state_transitions (table_id, from_state, to_state, permission_ke
   ('public.expenses', 'rejected', 'draft', 'expenses.manage', 'Take it up again and change it'),
   ('public.expenses', 'submitted', 'approved', 'expenses.approve', 'Approve it'),
   ('public.expenses', 'submitted', 'rejected', 'expenses.approve', 'Reject it'),
+  ('public.expenses', 'approved', 'partly_paid', 'expenses.pay', 'Pay a part of it'),
   ('public.expenses', 'approved', 'paid', 'expenses.pay', 'Pay it'),
+  ('public.expenses', 'partly_paid', 'paid', 'expenses.pay', 'Pay the rest'),
+  ('public.expenses', 'partly_paid', 'approved', 'expenses.pay', 'Take the only payment back'),
+  ('public.expenses', 'paid', 'partly_paid', 'expenses.pay', 'Take one of the payments back'),
   ('public.expenses', 'paid', 'approved', 'expenses.pay', 'Take the payment back'),
   ('public.expenses', 'draft', 'cancelled', 'expenses.manage', 'Cancel it'),
   ('public.expenses', 'submitted', 'cancelled', 'expenses.manage', 'Cancel it'),
@@ -190,7 +198,7 @@ insert into app.state_transitions (table_id, from_state, to_state, permission_ke
   ('public.expenses', 'approved', 'cancelled', 'expenses.manage', 'Cancel it and reverse what it posted');
 
 select app.state_machine('public.expenses', 'status');
-select app.define_ledger_document('expense', 'public.expenses', '{journal_entry_id,payment_entry_id,reversal_entry_id,charge_entry_id}');
+select app.define_ledger_document('expense', 'public.expenses', '{journal_entry_id,reversal_entry_id,charge_entry_id}');
 
 create policy expenses_select on public.expenses for select to authenticated
   using (
@@ -275,7 +283,6 @@ begin
   select w.called into wrong
   from (values
     ('journal_entry_id', new.journal_entry_id, 'expense'::public.entry_kind, null::uuid),
-    ('payment_entry_id', new.payment_entry_id, 'payment', null),
     ('reversal_entry_id', new.reversal_entry_id, 'reversal', new.journal_entry_id),
     ('charge_entry_id', new.charge_entry_id, 'charge', null)) w (called, entry_id, kind, reverses_id)
   left join public.journal_entries j on j.id = w.entry_id
@@ -292,9 +299,8 @@ $$;
 comment on function app.tg_expenses__entries() is
   'AFTER an expense names an entry: it is of the kind that the step posts, in the name of this expense and of its amount (422 expense_mismatch), whoever writes. Definer: compares with the journal, whoever may see it.';
 
-create trigger _500_entries after update of journal_entry_id, payment_entry_id, reversal_entry_id, charge_entry_id on public.expenses for each row
-  when ((old.journal_entry_id, old.payment_entry_id, old.reversal_entry_id, old.charge_entry_id)
-    is distinct from (new.journal_entry_id, new.payment_entry_id, new.reversal_entry_id, new.charge_entry_id))
+create trigger _500_entries after update of journal_entry_id, reversal_entry_id, charge_entry_id on public.expenses for each row
+  when ((old.journal_entry_id, old.reversal_entry_id, old.charge_entry_id) is distinct from (new.journal_entry_id, new.reversal_entry_id, new.charge_entry_id))
   execute function app.tg_expenses__entries();
 
 create function app.tg_expenses__event()

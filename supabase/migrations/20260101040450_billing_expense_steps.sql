@@ -1,19 +1,16 @@
 -- Billing: what becomes of an expense.
 --
--- Purpose     Approving posts it, paying posts the payment; both can be taken back, with a reason.
+-- Purpose     Approving posts it, cancelling takes that back, with a reason. What is paid of it is the next topic.
 -- Tables      none of its own
--- RPCs        approve_expense, reject_expense, pay_expense, reverse_expense_payment, cancel_expense
+-- RPCs        approve_expense, reject_expense, cancel_expense
 -- Invariants  Each step holds the expense while it looks and posts, so that of two at once one finds the step taken (409
---             transition_refused): an expense is posted once and paid once. Step and entry are one transaction. Approving debits the
---             category's account and credits what the fund owes its suppliers; paying debits the latter and credits a bank or cash
---             account of the same fund. Nothing is taken back but by a reversal. The checks of the ledger compare both sides.
+--             transition_refused): an expense is posted once. Step and entry are one transaction. Approving debits the category's account
+--             and credits what the fund owes its suppliers. Nothing is taken back but by a reversal. The checks of the ledger compare both sides.
 --
 -- Locks       The expense, then what the journal locks.
 
 select app.define_action('EXPENSE_APPROVED', 'An expense was approved, and posted.');
 select app.define_action('EXPENSE_REJECTED', 'An expense was rejected.');
-select app.define_action('EXPENSE_PAID', 'An expense was paid, and the payment posted.');
-select app.define_action('EXPENSE_PAYMENT_REVERSED', 'The payment of an expense was taken back.');
 select app.define_action('EXPENSE_CANCELLED', 'An expense was cancelled; what it had posted was reversed.');
 
 create function app.check_amount_limit(permission text, community uuid, amount numeric)
@@ -114,110 +111,6 @@ as $$ select app.reject_expense(expense_id, reason) $$;
 comment on function public.reject_expense(uuid, text) is
   'Rejects what was submitted, and says why; reopen_expense makes it a draft again. Takes expenses.approve. Errors: expense_not_found, permission_denied, reason_required, transition_refused.';
 
--- Paying -------------------------------------------------------------------------------------------------------------
-
-create function app.paying_account(expense public.expenses, account uuid)
-returns uuid
-language plpgsql
-stable
-set search_path = ''
-as $$
-begin
-  if account is null then
-    return app.account_for(expense.community_id, expense.fund_id, 'bank');
-  elsif not exists (
-    select from public.accounts a
-    where a.id = account and a.community_id = expense.community_id and a.fund_id = expense.fund_id and a.purpose in ('bank', 'cash') and a.status = 'active')
-  then
-    perform app.fail(404, 'account_not_found', 'There is no bank or cash account in use with this id in the fund of the expense.');
-  end if;
-  return account;
-end;
-$$;
-
-comment on function app.paying_account(public.expenses, uuid) is
-  'The account that pays: the named bank or cash account of the expense''s fund (404 account_not_found), or else its only bank account (409 account_missing, account_ambiguous). Not executable by API roles.';
-
-create function app.pay_expense(expense uuid, paid_on date, account uuid, reference text)
-returns uuid
-language plpgsql
-volatile
-security definer -- API roles may neither update expenses nor post
-set search_path = ''
-as $$
-declare
-  action_before constant text := app.set_action('EXPENSE_PAID');
-  present constant public.expenses := app.locked_expense(expense, 'expenses.pay');
-  day constant date := coalesce(pay_expense.paid_on, app.today_in(present.community_id));
-  posted uuid;
-begin
-  perform app.check_amount_limit('expenses.pay', present.community_id, present.amount);
-  if present.status <> 'approved' then
-    perform app.refuse_expense_step(present, 'What was approved is paid.');
-  end if;
-  posted := app.post_entry(
-    present.community_id, 'payment', day, present.description,
-    array[row(present.fund_id, app.account_for(present.community_id, present.fund_id, 'payable'), null, app.paying_account(present, account), null, present.amount,
-      coalesce(nullif(btrim(reference), ''), nullif(concat_ws(', ', present.supplier_name, present.invoice_number), '')))::app.posting_line],
-    document_kind => 'expense', document_id => present.id);
-  update public.expenses e
-  set status = 'paid', paid_on = day, paid_at = now(), paid_by = app.actor_id(), payment_entry_id = posted
-  where e.id = present.id;
-  perform app.set_action(action_before);
-  return posted;
-end;
-$$;
-
-comment on function app.pay_expense(uuid, date, uuid, text) is 'What public.pay_expense does. Definer: API roles may neither update expenses nor post.';
-
-create function public.pay_expense(expense_id uuid, paid_on date default null, account_id uuid default null, reference text default null)
-returns uuid
-language sql
-volatile
-set search_path = ''
-as $$ select app.pay_expense(expense_id, paid_on, account_id, reference) $$;
-
-comment on function public.pay_expense(uuid, date, uuid, text) is
-  'Records that what was approved is paid, as a whole, today or on another day, from a bank or cash account of its fund (the only bank account if none is named): debit what the fund owes, credit that account. Returns the entry''s id. '
-  'reference: what the bank statement says. Takes expenses.pay. '
-  'Errors: expense_not_found, permission_denied, amount_above_limit, transition_refused, account_not_found, account_missing, account_ambiguous, account_inactive, and those of the date: period_closed, before_books, too_far_ahead.';
-
-create function app.reverse_expense_payment(expense uuid, reason text, effective_on date)
-returns uuid
-language plpgsql
-volatile
-security definer -- API roles may neither update expenses nor post
-set search_path = ''
-as $$
-declare
-  action_before constant text := app.set_action('EXPENSE_PAYMENT_REVERSED');
-  present constant public.expenses := app.locked_expense(expense, 'expenses.pay');
-  posted uuid;
-begin
-  perform app.checked_reason(reason, 500);
-  if present.status <> 'paid' then
-    perform app.refuse_expense_step(present, 'The payment of what was paid is taken back.');
-  end if;
-  posted := app.reverse_entry(present.payment_entry_id, app.reversal_day(present.payment_entry_id, reverse_expense_payment.effective_on), btrim(reason));
-  update public.expenses e set status = 'approved', paid_on = null, paid_at = null, paid_by = null, payment_entry_id = null where e.id = present.id;
-  perform app.set_action(action_before);
-  return posted;
-end;
-$$;
-
-comment on function app.reverse_expense_payment(uuid, text, date) is 'What public.reverse_expense_payment does. Definer: API roles may neither update expenses nor post.';
-
-create function public.reverse_expense_payment(expense_id uuid, reason text, effective_on date default null)
-returns uuid
-language sql
-volatile
-set search_path = ''
-as $$ select app.reverse_expense_payment(expense_id, reason, effective_on) $$;
-
-comment on function public.reverse_expense_payment(uuid, text, date) is
-  'Takes a payment back (the bank returned it, it was another invoice''s): reverses its entry, today or on another day, and the expense is to be paid again. Returns the reversal''s id. Takes expenses.pay. '
-  'Errors: expense_not_found, permission_denied, reason_required, transition_refused, and those of the date: period_closed, invalid_period, too_far_ahead.';
-
 -- Cancelling ---------------------------------------------------------------------------------------------------------
 
 create function app.cancel_expense(expense uuid, reason text, effective_on date)
@@ -233,7 +126,7 @@ declare
   posted uuid;
 begin
   perform app.checked_reason(reason, 500);
-  if present.status in ('paid', 'cancelled') then
+  if present.status in ('partly_paid', 'paid', 'cancelled') then
     perform app.refuse_expense_step(present, 'What was paid is cancelled after reverse_expense_payment; what was cancelled stays so.');
   elsif present.allocation_id is not null then
     perform app.fail(409, 'expense_allocated', 'This expense was shared out and charged.', 'reverse_expense_allocation takes the charges back.');
@@ -264,8 +157,6 @@ comment on function public.cancel_expense(uuid, text, date) is
 
 grant execute on function
   app.approve_expense(uuid, date), public.approve_expense(uuid, date), app.reject_expense(uuid, text), public.reject_expense(uuid, text),
-  app.pay_expense(uuid, date, uuid, text), public.pay_expense(uuid, date, uuid, text),
-  app.reverse_expense_payment(uuid, text, date), public.reverse_expense_payment(uuid, text, date),
   app.cancel_expense(uuid, text, date), public.cancel_expense(uuid, text, date)
 to authenticated, service_role;
 
@@ -277,30 +168,21 @@ language sql
 stable
 set search_path = ''
 as $$
-  -- Every entry that an expense ought to have made, and whether there is one that moves its amount between the right accounts.
-  select w.entry_id, null::uuid, null::uuid, null::uuid,
-    format('Expense %s is %s, and %s is %s.', w.number, w.status, w.called,
-      case when j.id is null then 'missing' when not w.is_kind then 'another document''s or of another kind' else 'of another amount or between other accounts' end)
-  from (
-    select e.id, e.number, e.status, e.community_id, e.fund_id, e.amount, e.category_id, x.called, x.entry_id, j.kind is not distinct from x.kind
-      and j.document_kind is not distinct from 'expense' and j.document_id is not distinct from e.id as is_kind, x.is_payment
-    from public.expenses e
-    cross join lateral (values
-      ('its entry', e.journal_entry_id, 'expense'::public.entry_kind, false),
-      ('its payment', e.payment_entry_id, 'payment', true)) x (called, entry_id, kind, is_payment)
-    left join public.journal_entries j on j.id = x.entry_id
-    where e.community_id = community
-      and case when x.is_payment then e.status = 'paid' or e.payment_entry_id is not null else e.status in ('approved', 'paid') or e.journal_entry_id is not null end
-  ) w
-  left join public.journal_entries j on j.id = w.entry_id
-  where j.id is null or not w.is_kind or not exists (
-    select
-    from public.postings p
-    join public.accounts d on d.id = p.debit_account_id
-    join public.accounts k on k.id = p.credit_account_id
-    join public.expense_categories c on c.id = w.category_id
-    where p.journal_entry_id = j.id and p.fund_id = w.fund_id and p.amount = w.amount and j.total = w.amount and j.posting_count = 1
-      and case when w.is_payment then d.purpose = 'payable' and k.purpose in ('bank', 'cash') else d.id = c.account_id and k.purpose = 'payable' end)
+  -- The entry that each expense ought to have made, and whether there is one that moves its amount between the right accounts.
+  select w.journal_entry_id, null::uuid, null::uuid, null::uuid,
+    format('Expense %s is %s, and its entry is %s.', w.number, w.status,
+      case when j.id is null then 'missing'
+        when (j.kind, j.document_kind, j.document_id) is distinct from ('expense'::public.entry_kind, 'expense'::text, w.id) then 'another document''s or of another kind'
+        else 'of another amount or between other accounts' end)
+  from public.expenses w
+  left join public.journal_entries j on j.id = w.journal_entry_id
+  where w.community_id = community and (w.status in ('approved', 'partly_paid', 'paid') or w.journal_entry_id is not null)
+    and (j.id is null or (j.kind, j.document_kind, j.document_id) is distinct from ('expense'::public.entry_kind, 'expense'::text, w.id) or not exists (
+      select
+      from public.postings p
+      join public.accounts k on k.id = p.credit_account_id
+      join public.expense_categories c on c.id = w.category_id and c.account_id = p.debit_account_id
+      where p.journal_entry_id = j.id and p.fund_id = w.fund_id and p.amount = w.amount and j.total = w.amount and j.posting_count = 1 and k.purpose = 'payable'))
   union all
   -- Every entry in the name of an expense that stands, and whether it is the one that the expense knows of.
   select j.id, null, null, null, format('This entry stands in the name of expense %s, which knows nothing of it.', coalesce(e.number::text, j.document_id::text))
@@ -308,7 +190,7 @@ as $$
   left join public.expenses e on e.community_id = j.community_id and e.id = j.document_id
   where j.community_id = community and j.document_kind = 'expense' and j.kind in ('expense', 'payment')
     and not exists (select from public.journal_entries r where r.community_id = j.community_id and r.reverses_id = j.id)
-    and (e.id is null or e.status = 'cancelled' or j.id is distinct from case j.kind when 'expense' then e.journal_entry_id else e.payment_entry_id end)
+    and (e.id is null or e.status = 'cancelled' or j.id is distinct from e.journal_entry_id)
   union all
   -- What was cancelled, and whether its entry was taken back.
   select e.journal_entry_id, null, null, null, format('Expense %s was cancelled, and its entry was not reversed.', e.number)

@@ -101,7 +101,7 @@ declare
 begin
   if present.allocation_id is not null then
     perform app.fail(409, 'expense_allocated', 'This expense was shared out and charged.', 'reverse_expense_allocation takes the charges back.');
-  elsif present.status not in ('approved', 'paid') then
+  elsif present.status not in ('approved', 'partly_paid', 'paid') then
     perform app.refuse_expense_step(present, 'What was approved is shared out.');
   elsif due_on is null or due_on < day then
     perform app.fail(422, 'invalid_value', 'due_on, by when the units pay, is not before the day of the charges.');
@@ -140,7 +140,7 @@ set statement_timeout = '60s' -- PostgREST takes it over for the whole call, in 
 as $$ select app.allocate_expense(expense_id, due_on, charged_on) $$;
 
 comment on function public.allocate_expense(uuid, date, date) is
-  'Shares an approved or paid expense out by the key of its category, for the days that it is for, and charges each unit''s share to who was liable then; on charged_on (today if not given), to be paid by due_on. Returns the allocation''s id. '
+  'Shares an expense that was approved, paid or not, out by the key of its category, for the days that it is for, and charges each unit''s share to who was liable then; on charged_on (today if not given), to be paid by due_on. Returns the allocation''s id. '
   'Takes expenses.manage. Errors: expense_not_found, permission_denied, transition_refused, expense_allocated, category_not_shared, invalid_value, account_missing, period_closed, '
   'and those of the allocation key: allocation_no_weight, shares_not_whole, formula_not_evaluated.';
 

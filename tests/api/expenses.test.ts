@@ -1,4 +1,5 @@
 import type { SupabaseClient } from '@supabase/supabase-js';
+import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { startTestStack, type TestStack } from '../support/stack.ts';
 
@@ -40,7 +41,14 @@ async function category(key: Record<string, unknown> | null): Promise<string> {
   return data as string;
 }
 
-const entriesOf = (expenseId: string, kind: string) => stack.sql(`select id from public.journal_entries where document_id = $1 and kind = $2::public.entry_kind`, [expenseId, kind]);
+/** The entries of a kind that an expense has made, and its payments. */
+const entriesOf = (expenseId: string, kind: string) =>
+  stack.sql(
+    `select id from public.journal_entries where document_id in (select $1::uuid union select p.id from public.expense_payments p where p.expense_id = $1) and kind = $2::public.entry_kind`,
+    [expenseId, kind],
+  );
+const paymentsOf = (expenseId: string) =>
+  stack.sql<{ id: string; amount: string; status: string }>(`select id, amount, status from public.expense_payments where expense_id = $1 order by number`, [expenseId]);
 const rowOf = async (expenseId: string) => (await stack.sql<Record<string, unknown>>('select * from public.expenses where id = $1', [expenseId]))[0] ?? {};
 const problems = () => stack.sql('select problem, detail from public.verify_ledger($1)', [home]);
 /** What several tried at once: how many did it, and what the others were told. */
@@ -124,6 +132,47 @@ describe('the way of an expense', () => {
     expect(await problems()).toEqual([]);
   });
 
+  test('is paid in parts from bank and cash, and whoever owns here follows each, one that was returned too', async () => {
+    const id = await expense(await category(null), { amount: 900, supplier_name: 'Roof OOD', invoice_number: 'R-1' });
+    const accountant = as('accountant');
+    const { data: entry } = await accountant.rpc('pay_expense', { expense_id: id, amount: 300, reference: 'Deposit' }).throwOnError();
+    await accountant.rpc('pay_expense', { expense_id: id, amount: 100, account_id: await account('cash'), paid_on: await day(-1) }).throwOnError();
+    const { data: steps } = await accountant.rpc('next_states', { table_name: 'expenses', id }).throwOnError();
+    expect(steps.map(({ to_state }: { to_state: string }) => to_state).sort()).toEqual(['approved', 'paid']);
+    const { data: payment } = await accountant.from('expense_payments').select('id').eq('journal_entry_id', entry).single().throwOnError();
+    await accountant.rpc('reverse_expense_payment', { expense_id: id, reason: 'Wrong account number', payment_id: payment?.id }).throwOnError();
+
+    const seen = 'status, amount, paid_amount, payments:expense_payments!expense_payments_expense_fkey(number, amount, reference, status, reversal_reason)';
+    for (const who of ['owner', 'neighbour', 'committee', 'accountant', 'manager']) {
+      const { data } = await as(who).from('expenses').select(seen).eq('id', id).order('number', { referencedTable: 'expense_payments' }).single().throwOnError();
+      expect(data).toMatchObject({
+        status: 'partly_paid',
+        amount: 900,
+        paid_amount: 100,
+        payments: [
+          { amount: 300, reference: 'Deposit', status: 'reversed', reversal_reason: 'Wrong account number' },
+          { amount: 100, reference: null, status: 'posted', reversal_reason: null },
+        ],
+      });
+    }
+    for (const who of ['tenant', 'family', 'foreign']) {
+      const { data, count } = await as(who).from('expense_payments').select('*', { count: 'exact' }).eq('expense_id', id).throwOnError();
+      expect([who, data, count]).toEqual([who, [], 0]);
+      const { status, error } = await as(who).rpc('reverse_expense_payment', { expense_id: id, reason: 'Mine', payment_id: payment?.id });
+      expect([who, status, error?.message]).toEqual([who, 404, 'expense_not_found']);
+    }
+    const refused = async (body: Record<string, unknown>) => {
+      const { status, error } = await accountant.rpc('pay_expense', { expense_id: id, ...body });
+      return [status, error?.message];
+    };
+    expect(await refused({ amount: 800.01 })).toEqual([422, 'payment_exceeds']);
+    expect(await refused({ amount: 'NaN' })).toEqual([422, 'invalid_amount']);
+    expect(await refused({ amount: 1, reference: 'x'.repeat(501) })).toEqual([422, 'invalid_value']);
+    expect(await refused({ amount: 1, account_id: await account('payable') })).toEqual([404, 'account_not_found']);
+    expect(await rowOf(id)).toMatchObject({ status: 'partly_paid', paid_amount: '100.00' });
+    expect(await problems()).toEqual([]);
+  });
+
   test('what is wrong is refused with a token, and nothing is half written', async () => {
     const kind = await category({ method: 'per_unit' });
     const manager = as('manager');
@@ -172,6 +221,104 @@ describe('at once', () => {
     const back = await Promise.all(Array.from({ length: 10 }, () => as('accountant').rpc('reverse_expense_payment', { expense_id: id, reason: 'The bank returned it' })));
     expect(outcome(back)).toEqual({ done: 1, refused: ['transition_refused'] });
     expect(await entriesOf(id, 'reversal')).toHaveLength(1);
+  });
+
+  test('of ten parts at once so many are paid as the expense has room for, and the bank pays no cent more', async () => {
+    const id = await expense(await category(null), { amount: 100 });
+    const payOf = (amount: number) => (index: number) => as(index % 2 ? 'manager' : 'accountant').rpc('pay_expense', { expense_id: id, amount, reference: `Part ${index}` });
+    const parts = await Promise.all(Array.from({ length: 10 }, (_, index) => payOf(30)(index)));
+    expect(outcome(parts)).toEqual({ done: 3, refused: ['payment_exceeds'] });
+    expect(await rowOf(id)).toMatchObject({ status: 'partly_paid', paid_amount: '90.00', payment_entry_id: null, paid_on: null });
+    // Of the rest, each alone would fit.
+    const rests = await Promise.all([payOf(6)(0), payOf(7)(1), as('manager').rpc('pay_expense', { expense_id: id })]);
+    const { done, refused } = outcome(rests);
+    expect([done, refused.filter((token) => !['payment_exceeds', 'transition_refused'].includes(token))]).toEqual([rests[2].error === null && done === 2 ? 2 : 1, []]);
+    const payments = await paymentsOf(id);
+    const [{ paid } = {}] = await stack.sql<{ paid: string }>(
+      `select sum(p.amount)::text as paid from public.expense_payments e join public.postings p on p.journal_entry_id = e.journal_entry_id where e.expense_id = $1`,
+      [id],
+    );
+    expect(Number(paid)).toBe(payments.reduce((sum, { amount }) => sum + Number(amount), 0));
+    expect(Number(paid)).toBeLessThanOrEqual(100);
+    expect(Number((await rowOf(id)).paid_amount)).toBe(Number(paid));
+    expect(await problems()).toEqual([]);
+  });
+
+  test('of two sessions that hold the expense at once, the second waits and is told what is left', async () => {
+    const id = await expense(await category(null), { amount: 100 });
+    const sessions = await Promise.all(
+      [1, 2].map(async () => {
+        const session = new pg.Client({ connectionString: stack.databaseUrl });
+        await session.connect();
+        return session;
+      }),
+    );
+    const [first, second] = sessions as [pg.Client, pg.Client];
+    try {
+      const [{ pid }] = (await second.query('select pg_backend_pid() as pid')).rows as [{ pid: number }];
+      await first.query('begin');
+      await first.query('select public.pay_expense($1, amount => 60)', [id]);
+      let settled = false;
+      const waiting = second
+        .query('select public.pay_expense($1, amount => 60)', [id])
+        .then(() => 'paid', (error: unknown) => (error instanceof Error ? error.message : String(error)))
+        .finally(() => (settled = true));
+      while (!settled && !(await one<boolean>('select cardinality(pg_blocking_pids($1)) > 0 as value', [pid])));
+      expect(settled, 'it waits for the first').toBe(false);
+      await first.query('commit');
+      expect(await waiting).toBe('payment_exceeds');
+      expect(await rowOf(id)).toMatchObject({ status: 'partly_paid', paid_amount: '60.00' });
+    } finally {
+      await Promise.all(sessions.map((session) => session.end()));
+    }
+  });
+
+  test('one request that is sent ten times is one payment, and one reversal', async () => {
+    const id = await expense(await category(null), { amount: 100 });
+    const pay = { expense_id: id, amount: 40, reference: 'Once', idempotency_key: 'once' };
+    const answers = await Promise.all(Array.from({ length: 10 }, () => as('accountant').rpc('pay_expense', pay)));
+    expect(outcome(answers)).toEqual({ done: 10, refused: [] });
+    expect(new Set(answers.map(({ data }) => data)).size).toBe(1);
+    await as('manager').rpc('pay_expense', { expense_id: id }).throwOnError();
+    const [payment] = await paymentsOf(id);
+    const back = await Promise.all(
+      Array.from({ length: 10 }, () => as('accountant').rpc('reverse_expense_payment', { expense_id: id, reason: 'Returned', payment_id: payment?.id, idempotency_key: 'back' })),
+    );
+    expect(outcome(back)).toEqual({ done: 10, refused: [] });
+    expect(new Set(back.map(({ data }) => data)).size).toBe(1);
+    expect(await entriesOf(id, 'reversal')).toHaveLength(1);
+    expect((await paymentsOf(id)).map(({ amount, status }) => `${amount} ${status}`)).toEqual(['40.00 reversed', '60.00 posted']);
+    // A key that another expense takes at the same time is refused, and pays nothing.
+    const others = await Promise.all([1, 2, 3, 4].map(async () => expense(await category(null))));
+    const clash = await Promise.all(others.map((expense_id) => as('manager').rpc('pay_expense', { expense_id, idempotency_key: 'clash' })));
+    expect(outcome(clash)).toEqual({ done: 1, refused: ['idempotency_conflict'] });
+    expect((await Promise.all(others.map(rowOf))).map(({ status }) => status).sort()).toEqual(['approved', 'approved', 'approved', 'paid']);
+    expect(await problems()).toEqual([]);
+  });
+
+  test('who pays parts, takes them back and cancels at once leaves books in which suppliers are owed what is approved and not paid', async () => {
+    const kind = await category(null);
+    for (let round = 0; round < 4; round += 1) {
+      const id = await expense(kind, { amount: 100 });
+      await as('manager').rpc('pay_expense', { expense_id: id, amount: 25 }).throwOnError();
+      const [first] = await paymentsOf(id);
+      await Promise.all([
+        ...[25, 50, 75].map((amount) => as('accountant').rpc('pay_expense', { expense_id: id, amount })),
+        as('accountant').rpc('reverse_expense_payment', { expense_id: id, reason: 'Returned', payment_id: first?.id }).throwOnError(),
+        as('manager').rpc('cancel_expense', { expense_id: id, reason: 'Wrong' }),
+      ]);
+      const standing = (await paymentsOf(id)).filter(({ status }) => status === 'posted').reduce((sum, { amount }) => sum + Number(amount), 0);
+      const { status, paid_amount } = await rowOf(id);
+      expect(Number(paid_amount)).toBe(standing);
+      expect(status).toBe(standing === 100 ? 'paid' : standing > 0 ? 'partly_paid' : status === 'cancelled' ? 'cancelled' : 'approved');
+    }
+    const [owed] = await stack.sql(
+      `select (select sum(e.amount - e.paid_amount) from public.expenses e where e.community_id = $1 and e.status in ('approved', 'partly_paid')) as expenses,
+        (select sum(coalesce(l.credit, 0) - coalesce(l.debit, 0)) from public.ledger_lines l join public.accounts a on a.id = l.account_id where l.community_id = $1 and a.purpose = 'payable') as books`,
+      [home],
+    );
+    expect(owed?.expenses).toBe(owed?.books);
+    expect(await problems()).toEqual([]);
   });
 
   test('of ten who share it out one does, and every unit is charged once; taken back alike', async () => {

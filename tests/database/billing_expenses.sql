@@ -153,7 +153,7 @@ select is((select row(j.kind, j.effective_on, j.document_kind, j.document_id, j.
   row('expense', current_date - 9, 'expense', tests.kept('lift'), tests.id('committee'), 'Lift repair')::text, 'the entry names the expense, on its day');
 select is((select l.action from public.audit_log l where l.row_id = tests.kept('lift')::uuid order by l.id desc limit 1), 'EXPENSE_APPROVED', 'the audit log calls it by its name');
 select is((select o.payload ->> 'expense_id' from app.outbox o where o.topic = 'expense.approved' and o.community_id = tests.id('Alder')), tests.kept('lift'), 'and an event tells of it');
-select throws_ok(format('update public.expenses set status = ''paid'', paid_on = current_date, paid_at = now(), payment_entry_id = journal_entry_id where id = %L', tests.kept('lift')), 'PT422', 'expense_mismatch',
+select throws_ok(format('update public.expenses set status = ''paid'', paid_on = current_date, paid_at = now(), paid_amount = amount, payment_entry_id = journal_entry_id where id = %L', tests.kept('lift')), 'PT422', 'expense_mismatch',
   'an administrator with SQL does not pass the approval off as the payment');
 select throws_ok(format('update public.expenses set journal_entry_id = null where id = %L', tests.kept('lift')), 'PT409', 'column_frozen', 'the entry is not let go of');
 select throws_ok(format('update public.expenses set deleted_at = now() where id = %L', tests.kept('lift')), '23514', null, 'and what was posted is not archived');
