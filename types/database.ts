@@ -4159,6 +4159,18 @@ export interface LedgerFindings {
    */
   problem: string;
   /**
+   * What came of it. Whoever reads the books reads it.
+   */
+  review_note: string | null;
+  /**
+   * When somebody had looked at it; null until then.
+   */
+  reviewed_at: Timestamp | null;
+  /**
+   * Who had. A plain id; null when no user did.
+   */
+  reviewed_by: string | null;
+  /**
    * When it was found last.
    */
   seen_at: Generated<Timestamp>;

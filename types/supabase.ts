@@ -3623,6 +3623,9 @@ export type Database = {
           is_fault: boolean
           posting_id: string | null
           problem: string
+          review_note: string | null
+          reviewed_at: string | null
+          reviewed_by: string | null
           seen_at: string
           subaccount_id: string | null
         }
@@ -3637,6 +3640,9 @@ export type Database = {
           is_fault?: boolean
           posting_id?: string | null
           problem: string
+          review_note?: string | null
+          reviewed_at?: string | null
+          reviewed_by?: string | null
           seen_at?: string
           subaccount_id?: string | null
         }
@@ -3651,6 +3657,9 @@ export type Database = {
           is_fault?: boolean
           posting_id?: string | null
           problem?: string
+          review_note?: string | null
+          reviewed_at?: string | null
+          reviewed_by?: string | null
           seen_at?: string
           subaccount_id?: string | null
         }
@@ -8506,6 +8515,10 @@ export type Database = {
       reverse_journal_entry: {
         Args: { effective_on?: string; entry_id: string; reason: string }
         Returns: string
+      }
+      review_finding: {
+        Args: { finding_id: string; note: string }
+        Returns: undefined
       }
       review_resident_document: {
         Args: {

@@ -4,10 +4,14 @@
 --             with themselves. So entries are sealed: what they said then is told by a hash, which the audit log keeps, and the chain over that
 --             log keeps the audit log. And nobody has to think of verifying: every night all books are, and what is found is listed and told.
 -- Tables      private.ledger_seals, private.sealed_entries, private.ledger_verifications, ledger_findings
+-- RPCs        review_finding
 -- Invariants  Posting pays nothing: entries are sealed afterwards, by the job. An entry is sealed once, with its postings, and never again. A seal's
 --             hash covers the seal before it; the entry LEDGER_SEALED of the audit log tells it. There is no second chain to be guarded: who
 --             rewrites an entry, its seal and all seals after it has to rewrite the audit log too, which verify_audit finds.
 --             An entry that is found unsound is not sealed: that would make it good.
+--             A finding is listed once and stays. Somebody with ledger.review, who has not booked what it is about, may say once and for
+--             good that it was looked at, and what came of it. That changes nothing of what is found: what is found in another form, or
+--             again after it was gone, is another finding, which nobody has looked at.
 --
 -- What has not changed since the last night is read all the same. That no entry was added proves nothing: what is looked for was done past every trigger.
 
@@ -139,10 +143,15 @@ create table public.ledger_findings (
   found_at timestamptz not null default clock_timestamp(),
   seen_at timestamptz not null default clock_timestamp(),
   gone_at timestamptz,
+  reviewed_at timestamptz,
+  reviewed_by uuid,
+  review_note text,
   constraint ledger_findings_pkey primary key (id),
   constraint ledger_findings_community_fkey foreign key (community_id) references public.communities (id) on delete restrict,
   constraint ledger_findings_problem_check check (problem ~ '^[a-z]+(_[a-z]+)*$'),
-  constraint ledger_findings_times_check check (found_at <= seen_at and seen_at <= gone_at)
+  constraint ledger_findings_times_check check (found_at <= seen_at and seen_at <= gone_at),
+  constraint ledger_findings_review_note_check check (length(btrim(review_note)) between 1 and 1000),
+  constraint ledger_findings_reviewed_check check ((reviewed_at is null) = (review_note is null) and (reviewed_by is null or reviewed_at is not null))
 );
 
 create index ledger_findings_community_idx on public.ledger_findings (community_id, found_at);
@@ -158,14 +167,18 @@ comment on column public.ledger_findings.is_fault is 'Whether something is wrong
 comment on column public.ledger_findings.found_at is 'When it was found first.';
 comment on column public.ledger_findings.seen_at is 'When it was found last.';
 comment on column public.ledger_findings.gone_at is 'When it was found no longer; null while it stands.';
+comment on column public.ledger_findings.reviewed_at is 'When somebody had looked at it; null until then.';
+comment on column public.ledger_findings.reviewed_by is 'Who had. A plain id; null when no user did.';
+comment on column public.ledger_findings.review_note is 'What came of it. Whoever reads the books reads it.';
 
 select app.keep('public.ledger_findings', is_append_only => false);
+select app.register_personal_data('public.ledger_findings', 'reviewed_by', 'actor', kept_because => 'Who reviewed a finding answers for it; the id leads to nobody once the account is gone.');
 
 create policy ledger_findings_select on public.ledger_findings for select to authenticated
   using (community_id = any ((select app.communities_where('ledger.read'))::uuid[]));
 grant select on public.ledger_findings to authenticated, service_role;
 
--- Only while books are verified.
+-- Only while books are verified, or a finding is reviewed.
 create trigger _020_derived before insert or update or delete or truncate on public.ledger_findings
   for each statement execute function app.tg__derived('{INSERT,UPDATE}', 'they say what was found', 'Correct the books; the next night notes it.');
 
@@ -400,3 +413,57 @@ comment on function app.job_ledger_verification() is 'Job ledger-verification: v
 
 insert into app.scheduled_jobs (name, schedule, handler, description) values
   ('ledger-verification', '*/10 1-4 * * *', 'app.job_ledger_verification()', 'Verifies every community''s books once a night, lists what is found, and seals new entries.');
+
+-- Looked at ----------------------------------------------------------------------------------------------------------
+
+select app.define_permission('ledger.review', 'community', 'Note that a finding of the verification was looked at, and what came of it', '{
+  site/superadmin, site/staff, site/accountant, organization/owner, organization/admin, organization/editor,
+  community/admin, community/manager, community/accountant}');
+select app.define_action('LEDGER_FINDING_REVIEWED', 'A finding of the nightly verification was looked at; the note says what came of it.');
+
+create function app.review_finding(finding uuid, note text, is_visible boolean)
+returns void
+language plpgsql
+volatile
+security definer -- nobody may update findings
+set search_path = ''
+as $$
+declare
+  known public.ledger_findings;
+  says text;
+begin
+  -- Of two at once one waits, and finds it reviewed.
+  select f.* into known from public.ledger_findings f where f.id = finding and (is_visible or app.is_trusted()) for no key update;
+  if known.id is null then
+    perform app.fail(404, 'finding_not_found', 'There is no finding with this id.');
+  end if;
+  perform app.require('ledger.review', known.community_id);
+  says := app.checked_reason(note, 1000);
+  if known.reviewed_at is not null then
+    perform app.fail(409, 'finding_reviewed', 'This finding was looked at already, and says what came of it.');
+  elsif exists (
+    select from public.journal_entries e where e.id = known.entry_id and e.community_id = known.community_id and e.booked_by = app.user_id())
+  then
+    perform app.fail(403, 'second_person_required', 'A finding is looked at by somebody other than who booked the entry that it is about.');
+  end if;
+  perform set_config('app.rewriting', 'public.ledger_findings'::regclass::oid::text, true);
+  update public.ledger_findings f set reviewed_at = clock_timestamp(), reviewed_by = app.actor_id(), review_note = says where f.id = known.id;
+  perform set_config('app.rewriting', '', true);
+  perform app.record_action('LEDGER_FINDING_REVIEWED', known.community_id, note => says, details => jsonb_build_object('finding_id', known.id, 'problem', known.problem));
+end;
+$$;
+
+comment on function app.review_finding(uuid, text, boolean) is 'What public.review_finding does. Definer: nobody may update findings.';
+
+create function public.review_finding(finding_id uuid, note text)
+returns void
+language sql
+volatile
+set search_path = ''
+as $$ select app.review_finding(finding_id, note, app.sees_row('ledger_findings', finding_id)) $$;
+
+comment on function public.review_finding(uuid, text) is
+  'Notes that a finding of the nightly verification was looked at, and what came of it: once, for good, and in the audit log too. It stays listed, and stands as long as it is found. Takes ledger.review, of somebody who has not booked the entry that it is about. '
+  'Errors: finding_not_found, permission_denied, reason_required, invalid_value, finding_reviewed, second_person_required.';
+
+grant execute on function app.review_finding(uuid, text, boolean), public.review_finding(uuid, text) to authenticated, service_role;

@@ -1665,6 +1665,7 @@ export const functions: Record<string, FunctionRules | FunctionRules[]> = {
   fund_report: { call: inCommunity('ledger.read'), args: (place) => ({ community_id: idOf(place), from_day: '2026-01-01', to_day: '2026-06-30' }) },
   general_ledger: { call: inCommunity('ledger.read'), args: (place) => ({ account_id: idOf(`${place} stated account`), from_day: '2026-01-01', to_day: '2026-06-30' }) },
   verify_ledger: { call: inCommunity('ledger.read'), args: (place) => ({ community_id: idOf(place) }) },
+  review_finding: { call: inCommunity('ledger.review'), args: (place) => ({ finding_id: idOf(`${place} ledger finding`), note: 'Attack' }) },
   movements_by_hand: { call: inCommunity('ledger.read'), args: (place) => ({ community_id: idOf(place), from_day: '2026-01-01', to_day: '2026-06-30' }) },
   import_opening_balances: {
     call: inCommunity('ledger.post'),
