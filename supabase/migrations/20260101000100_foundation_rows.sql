@@ -35,7 +35,7 @@ declare
   made constant text := substr(asked, strpos(asked, '_postgrest_t'));
 begin
   if current_setting('transaction_read_only')::boolean then
-    raise exception using errcode = 'read_only_sql_transaction', message = 'post_required', detail = 'Asking leaves a trace, and a request by GET leaves none.', hint = 'Send a POST.';
+    perform app.fail(405, 'post_required', 'Asking leaves a trace, and a request by GET can leave none.', 'Send a POST.');
   elsif strpos(asked, 'pgrst_source') > 0 and (made ~ '\m(WHERE|CAST)\M' or asked ilike '%st_asgeojson%') then
     perform app.fail(400, 'whole_answer_required', 'What asking leaves behind would go where a filter or a cast of the answer fails.', 'Leave filters and casts out of the address, and look at the answer as it comes.');
   end if;

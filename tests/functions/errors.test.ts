@@ -9,6 +9,8 @@ Deno.test("what the database refuses keeps its status and token, and a value tha
   assert.equal(told("PT409", "role_already_held"), "409 role_already_held");
   assert.equal(told("42501"), "403 not_allowed");
   assert.equal(told("PGRST301"), "401 invalid_jwt");
-  for (const code of ["22P02", "22007", "22008", "22009", "22003", "22P05"]) assert.equal(told(code), "400 invalid_body");
+  for (const code of ["22P02", "22007", "22008", "22009", "22003", "22P05"]) {
+    assert.equal(told(code), "400 invalid_body");
+  }
   for (const code of ["22012", "23505", "57014", "XX000", "PT"]) assert.equal(told(code), "ours");
 });

@@ -3,7 +3,11 @@ import { ApiError } from "../../functions/_shared/errors.ts";
 import { gatePhoto, type Photo, type Place } from "../../functions/gate-photo/handler.ts";
 
 const key = `vd_${"0".repeat(32)}_${"A".repeat(43)}`;
-const place: Place = { file_id: "0198c2a0-0000-7000-8000-000000000001", bucket: "vicinia-gates", path: "home/access.photo/1" };
+const place: Place = {
+  file_id: "0198c2a0-0000-7000-8000-000000000001",
+  bucket: "vicinia-gates",
+  path: "home/access.photo/1",
+};
 const photo: Photo = { content_type: "image/jpeg", size: 4 };
 
 /** What the function answers to a body, and what it asked the database. */
@@ -39,7 +43,11 @@ Deno.test("a device is told where its photograph goes, and the answer is stored 
 });
 
 Deno.test("who shows no key of a device is refused before the database is asked", async () => {
-  for (const headers of [{}, { authorization: "Bearer a.b.c" }, { "x-device-key": "" }, { "x-device-key": "x".repeat(201) }] as Record<string, string>[]) {
+  for (
+    const headers of [{}, { authorization: "Bearer a.b.c" }, { "x-device-key": "" }, {
+      "x-device-key": "x".repeat(201),
+    }] as Record<string, string>[]
+  ) {
     const { status, body, asked } = await ask(photo, headers);
     assert.deepEqual([status, body.message, asked], [401, "missing_credentials", []]);
   }
@@ -63,7 +71,11 @@ Deno.test("what announces no photograph is a 400 and never reaches the database"
   ];
   for (const body of bodies) {
     const answer = await ask(body);
-    assert.deepEqual([answer.status, answer.body.message, answer.asked], [400, "invalid_body", []], JSON.stringify(body));
+    assert.deepEqual(
+      [answer.status, answer.body.message, answer.asked],
+      [400, "invalid_body", []],
+      JSON.stringify(body),
+    );
   }
 });
 
