@@ -294,6 +294,7 @@ begin
       lines, 'fee_run', run);
   end if;
   whole := coalesce((select e.total from public.journal_entries e where e.id = entry), 0);
+  perform app.check_amount_limit('fees.run', fee.community_id, whole);
   insert into public.fee_runs (id, community_id, fee_id, starts_on, ends_on, instalment_id, charged_on, due_on, allocation_id, journal_entry_id, charge_count, total)
   values (run, fee.community_id, fee.id, from_day, to_day, instalment, post_fee_run.charged_on, due, allocation, entry, coalesce(cardinality(lines), 0), whole);
   perform app.emit('fee.charged', fee.community_id, jsonb_build_object(
@@ -350,7 +351,7 @@ as $$ select app.run_fee(fee_id, day, charged_on, app.sees_row('fees', fee_id)) 
 comment on function public.run_fee(uuid, date, date) is
   'Charges a fee for the last of its periods that begins on a day (today by default) or before, all units in one transaction, and returns the run''s id; if it was charged already, that run''s. '
   'charged_on: the day in the books, the first of the period by default. Event: fee.charged. Takes fees.run. '
-  'Errors: fee_not_found, permission_denied, fee_not_due, too_far_ahead, fee_inactive, fee_period_charged, isolation_refused, those of the allocation (allocation_key_inactive, allocation_input_missing, shares_not_whole, allocation_no_weight, formula_not_evaluated …) '
+  'Errors: fee_not_found, permission_denied, fee_not_due, too_far_ahead, amount_above_limit, fee_inactive, fee_period_charged, isolation_refused, those of the allocation (allocation_key_inactive, allocation_input_missing, shares_not_whole, allocation_no_weight, formula_not_evaluated …) '
   'and of the journal (period_closed, before_books, account_inactive …).';
 
 create function app.due_fee_periods(community uuid, day date)

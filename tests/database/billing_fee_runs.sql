@@ -1,7 +1,7 @@
 -- A run posts what its preview showed, once; the charge follows who was liable when, and nothing is lost.
 
 begin;
-select plan(55);
+select plan(56);
 
 select setseed(0.17);
 select tests.create_community('Alder');
@@ -81,6 +81,11 @@ select is(pg_temp.charged(public.run_fee(pg_temp.fee('Lift', pg_temp.key('upstai
 select tests.keep('entries', (select count(*) from public.journal_entries));
 select tests.authenticate_as('mia');
 select is(public.run_fee(tests.kept('fee')::uuid, '2026-01-31'), tests.kept('run')::uuid, 'run again, on any day of the period, it is the same run');
+select tests.as_studio();
+select tests.create_supabase_user('capped');
+select public.restrict_role(tests.grant_role('capped', 'manager', community => 'Alder'), '{"amounts": {"fees.run": 100}}');
+select tests.authenticate_as('capped');
+select throws_ok($$select public.run_fee(tests.kept('fee')::uuid, '2026-02-10')$$, 'PT403', 'amount_above_limit', 'whoever charges up to an amount charges no fee that comes to more');
 select tests.as_studio();
 select is((select count(*)::text from public.journal_entries), tests.kept('entries'), 'and nothing is posted');
 select throws_ok($$select public.run_fee(tests.kept('fee')::uuid, '2025-12-31')$$, 'PT422', 'fee_not_due', 'before it begins there is nothing to charge');
