@@ -440,6 +440,7 @@ begin
   if present.status <> 'posted' then
     perform app.fail(409, 'fee_run_reversed', 'This run was taken back already.');
   end if;
+  perform app.check_amount_limit('fees.run', present.community_id, present.total);
   if present.journal_entry_id is not null then
     reversal := app.reverse_charges(present.journal_entry_id, coalesce(reverse_fee_run.effective_on, present.charged_on), reason);
   end if;
@@ -460,7 +461,7 @@ as $$ select app.reverse_fee_run(fee_run_id, reason, effective_on, app.sees_row(
 
 comment on function public.reverse_fee_run(uuid, text, date) is
   'Takes a run back, whole, on a day (the day it was charged by default), and returns the reversing entry; its period may be run again. Event: fee.reversed. Takes fees.run. '
-  'Errors: fee_run_not_found, permission_denied, reason_required, fee_run_reversed, charge_adjusted, invalid_period, period_closed.';
+  'Errors: fee_run_not_found, permission_denied, amount_above_limit, reason_required, fee_run_reversed, charge_adjusted, invalid_period, period_closed.';
 
 grant execute on function
   app.preview_fee_run(uuid, date, boolean), public.preview_fee_run(uuid, date), app.run_fee(uuid, date, date, boolean), public.run_fee(uuid, date, date),

@@ -1,7 +1,7 @@
 -- A run posts what its preview showed, once; the charge follows who was liable when, and nothing is lost.
 
 begin;
-select plan(60);
+select plan(61);
 
 select setseed(0.17);
 select tests.create_community('Alder');
@@ -86,6 +86,7 @@ select tests.create_supabase_user('capped');
 select public.restrict_role(tests.grant_role('capped', 'manager', community => 'Alder'), '{"amounts": {"fees.run": 100}}');
 select tests.authenticate_as('capped');
 select throws_ok($$select public.run_fee(tests.kept('fee')::uuid, '2026-02-10')$$, 'PT403', 'amount_above_limit', 'whoever charges up to an amount charges no fee that comes to more');
+select throws_ok($$select public.reverse_fee_run(tests.kept('run')::uuid, 'Too dear')$$, 'PT403', 'amount_above_limit', 'nor takes one back');
 select tests.as_studio();
 select is((select count(*)::text from public.journal_entries), tests.kept('entries'), 'and nothing is posted');
 select throws_ok($$select public.run_fee(tests.kept('fee')::uuid, '2025-12-31')$$, 'PT422', 'fee_not_due', 'before it begins there is nothing to charge');
