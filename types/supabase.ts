@@ -7687,6 +7687,7 @@ export type Database = {
       general_ledger: {
         Args: {
           account_id: string
+          after_credit?: boolean
           after_id?: string
           from_day: string
           subaccount_id?: string

@@ -232,6 +232,7 @@ begin
     select from public.journal_entries e where e.community_id = community and e.idempotency_key = post_journal_entry.idempotency_key);
   made := app.post_entry(community, 'manual', post_journal_entry.effective_on, post_journal_entry.description, lines, post_journal_entry.idempotency_key);
   if not is_repeated then
+    perform app.check_amount_limit('ledger.post', community, (select e.total from public.journal_entries e where e.id = made));
     perform app.require_money(made);
   end if;
   return made;
@@ -368,6 +369,7 @@ begin
   if exists (select from public.accounts a where a.id in (paying, paid) and a.community_id = home and a.purpose not in ('bank', 'cash')) then
     perform app.fail(422, 'account_refused', 'Money is transferred between bank and cash accounts.');
   end if;
+  perform app.check_amount_limit('ledger.post', home, amount);
   -- One transfer between the two at a time: what one still owes the other is looked at.
   perform from public.funds f where f.id in (from_fund, to_fund) order by f.id for no key update;
   if idempotency_key is not null then
@@ -419,7 +421,7 @@ $$;
 
 comment on function public.transfer_between_funds(uuid, uuid, numeric, date, text, uuid, uuid, text) is
   'Moves money from one fund''s bank account (or the bank or cash accounts named) to another''s and returns the entry''s id. What the paying fund owes the other is paid back first; for the rest the paying fund has a claim (due_from) and the other a debt (due_to). '
-  'Takes ledger.post. Errors: fund_not_found, permission_denied, account_missing, account_ambiguous, account_refused, invalid_amount, same_account, idempotency_conflict, invalid_value, and those of dates.';
+  'Takes ledger.post. Errors: fund_not_found, permission_denied, amount_above_limit, account_missing, account_ambiguous, account_refused, invalid_amount, same_account, idempotency_conflict, invalid_value, and those of dates.';
 
 grant execute on function
   app.post_journal_entry(uuid, date, text, jsonb, text), public.post_journal_entry(uuid, date, text, jsonb, text),

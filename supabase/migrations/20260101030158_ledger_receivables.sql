@@ -21,14 +21,16 @@ declare
   posted public.journal_entries;
   told record;
   place record;
+  asked text;
 begin
   if app.is_trusted() then
     return;
   end if;
   select e.* into posted from public.journal_entries e where e.id = entry;
+  asked := case when posted.kind = 'reversal' then 'charges.adjust' else 'charges.write_off' end;
   -- gives: somebody owes less by it, or more is held; to undo an entry fills nothing that was not filled before. is_held: out of what is held already.
   select
-    coalesce(bool_or(m.gives and m.is_owed and not m.is_money and not m.is_held), false) as is_gift,
+    coalesce(sum(m.amount) filter (where m.gives and m.is_owed and not m.is_money and not m.is_held), 0) as given,
     coalesce(sum(m.amount) filter (where m.gives and m.is_money), 0) as received,
     coalesce(sum(m.amount) filter (where m.is_money and not m.is_out), 0) - coalesce(sum(m.amount) filter (where m.is_out and not m.is_money), 0) as came_in,
     coalesce(sum(m.amount) filter (where m.is_out and not m.is_money), 0) as taken_out,
@@ -51,11 +53,15 @@ begin
     perform app.require('expenses.pay', posted.community_id);
     perform app.check_amount_limit('expenses.pay', posted.community_id, told.taken_out);
   end if;
-  if not told.is_gift and told.received = 0 and told.drawn is null and told.filled is null then
+  if told.given = 0 and told.received = 0 and told.drawn is null and told.filled is null then
     return;
-  elsif app.can(case when posted.kind = 'reversal' then 'charges.adjust' else 'charges.write_off' end, posted.community_id) then
-    return;
-  elsif told.is_gift then
+  elsif app.can(asked, posted.community_id) then
+    perform app.check_amount_limit(asked, posted.community_id, told.given + greatest(told.received - told.came_in, 0));
+    -- Up to an amount: what is drawn out of what is held is looked at all the same.
+    if app.amount_limit(asked, posted.community_id) is null then
+      return;
+    end if;
+  elsif told.given > 0 then
     perform app.fail(403, 'receivable_by_document', 'The entry lets somebody owe less, and no money of theirs pays for it.',
       'Post a credit note or a waiver (adjust_charge), or let somebody post it who holds charges.write_off (to take an entry back: charges.adjust).');
   elsif told.received > told.came_in then
@@ -80,5 +86,5 @@ end;
 $$;
 
 comment on function app.require_money(uuid) is
-  'Refuses (403 receivable_by_document) an entry by hand, just posted, that lets somebody owe less, or holds something for somebody, but out of money that it takes in or that is held, unless the caller may write off (to take an entry back: may adjust charges); and one that '
+  'Refuses (403 receivable_by_document) an entry by hand, just posted, that lets somebody owe less, or holds something for somebody, but out of money that it takes in or that is held, unless the caller may write off (to take an entry back: may adjust charges) as much as that (403 amount_above_limit); and one that '
   'takes money out of bank or cash, unless the caller may pay expenses of that amount (403 permission_denied, amount_above_limit). For RPCs of entries by hand. Not executable by API roles.';

@@ -273,7 +273,7 @@ comment on function public.fund_report(uuid, date, date, uuid) is
 
 -- An account ---------------------------------------------------------------------------------------------------------
 
-create function public.general_ledger(account_id uuid, from_day date, to_day date, subaccount_id uuid default null, after_id uuid default null)
+create function public.general_ledger(account_id uuid, from_day date, to_day date, subaccount_id uuid default null, after_id uuid default null, after_credit boolean default null)
 returns table (
   effective_on date, entry_id uuid, posting_id uuid, kind public.entry_kind, description text, memo text, document_kind text, document_id uuid,
   counter_code text, counter_name text, unit_number text, resident_name text, debit numeric, credit numeric, balance numeric)
@@ -312,6 +312,7 @@ begin
       select l.effective_on, l.journal_entry_id, l.posting_id, l.subaccount_id, l.debit, l.credit, l.memo, l.balance
       from lines l
       where general_ledger.after_id is null or (l.effective_on, l.posting_id) > (select x.effective_on, x.id from public.postings x where x.id = general_ledger.after_id)
+        or (not general_ledger.after_credit and l.posting_id = general_ledger.after_id and l.credit is not null)
     )
     select g.effective_on, g.journal_entry_id, g.posting_id, e.kind, e.description, g.memo, e.document_kind, e.document_id,
       o.code, o.name, u.number, r.full_name, g.debit, g.credit, g.balance
@@ -326,12 +327,12 @@ begin
 end;
 $$;
 
-comment on function public.general_ledger(uuid, date, date, uuid, uuid) is
+comment on function public.general_ledger(uuid, date, date, uuid, uuid, boolean) is
   'The lines of an account, or of one subaccount of it, from one day to another, each with the balance after it (debits less credits); before them one line without an entry: the balance before the first day. '
-  'In order of days, then of posting. after_id: the posting after which the next page begins, since an answer has at most 1000 lines. Names of units and people to whoever sees them. Takes ledger.read. '
+  'In order of days, then of posting. after_id: the posting after which the next page begins, since an answer has at most 1000 lines; after_credit: whether its line was the credit, for a posting between two people has both its sides in their account. Names of units and people to whoever sees them. Takes ledger.read. '
   'Errors: account_not_found, permission_denied, invalid_period.';
 
 grant execute on function
   public.trial_balance(uuid, date, uuid, boolean), public.balance_sheet(uuid, date, uuid), public.income_statement(uuid, date, date, uuid),
-  public.cash_flow(uuid, date, date, uuid), public.fund_report(uuid, date, date, uuid), public.general_ledger(uuid, date, date, uuid, uuid)
+  public.cash_flow(uuid, date, date, uuid), public.fund_report(uuid, date, date, uuid), public.general_ledger(uuid, date, date, uuid, uuid, boolean)
 to authenticated, service_role;

@@ -98,7 +98,7 @@ declare
   first_day constant date := coalesce(from_day, (last_day - interval '1 year')::date);
 begin
   perform app.require('ledger.read', community);
-  if last_day < first_day then
+  if last_day < first_day or (last_day > date '2999-12-31' and isfinite(last_day)) or (first_day < date '1900-01-01' and isfinite(first_day)) then
     perform app.fail(422, 'invalid_period', 'from_day: not after to_day.');
   end if;
   return query

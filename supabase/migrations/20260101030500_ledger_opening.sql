@@ -578,6 +578,7 @@ begin
     return report;
   end if;
   report := report || jsonb_build_object('entry_id', app.opening_write(books));
+  perform app.check_amount_limit('ledger.post', home.id, (select e.total from public.journal_entries e where e.id = (report ->> 'entry_id')::uuid));
   perform app.emit('balances.imported', home.id, (report -> 'totals') || jsonb_build_object('rows', report -> 'rows', 'entry_id', report -> 'entry_id'));
   return report;
 end;
@@ -599,7 +600,7 @@ as $$ select app.import_opening_balances(community_id, headers, rows, opened_on,
 comment on function public.import_opening_balances(uuid, text[], jsonb, date, jsonb, boolean, integer) is
   'Brings in what units owed, by person and fund, and what stood on the other accounts, at the beginning of the day on which the books begin: headers and rows as in import_roster. '
   'opened_on: that day, to be sure that both mean the same. dry_run (the default): only reports. Returns the report; docs/opening-balances.md describes it. Takes ledger.post. '
-  'Errors: balances_refused (the report as detail), permission_denied, community_not_found, books_not_open, opening_day_differs, invalid_headers, invalid_rows, invalid_mapping, invalid_first_row, too_many_rows.';
+  'Errors: balances_refused (the report as detail), permission_denied, amount_above_limit, community_not_found, books_not_open, opening_day_differs, invalid_headers, invalid_rows, invalid_mapping, invalid_first_row, too_many_rows.';
 
 grant execute on function
   app.import_opening_balances(uuid, text[], jsonb, date, jsonb, boolean, integer), public.import_opening_balances(uuid, text[], jsonb, date, jsonb, boolean, integer)

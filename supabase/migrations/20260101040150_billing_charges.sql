@@ -349,6 +349,7 @@ begin
   select app.same_request(e.id, e.request_hash, asked) into entry
   from public.journal_entries e where e.community_id = home and e.idempotency_key = charge_unit.idempotency_key;
   if entry is null then
+    perform app.check_amount_limit('fees.run', home, charge_unit.amount);
     on_day := coalesce(charge_unit.charged_on, app.today_in(home));
     due := coalesce(charge_unit.due_on, on_day);
     income := coalesce(account, app.account_for(home, fund, 'other_income'));
@@ -384,7 +385,7 @@ as $$ select * from app.charge_unit($1, $2, $3, $4, $5, $6, $7, $8, $9) $$;
 comment on function public.charge_unit(uuid, uuid, numeric, text, date, date, uuid, uuid, text) is
   'Charges a unit by hand, on a day (today by default), to be paid by due_on: a lost key, a service. Owed by the resident named, or else by who pays for the unit on that day, each with the own share; '
   'credited to the fund''s account of other income unless another is named. The same idempotency key charges once. Returns the charges. Takes fees.run. '
-  'Errors: permission_denied, unit_not_found, fund_not_found, resident_not_found, account_refused, account_missing, account_ambiguous, invalid_amount, invalid_value, idempotency_conflict, period_closed, before_books, too_far_ahead.';
+  'Errors: permission_denied, amount_above_limit, unit_not_found, fund_not_found, resident_not_found, account_refused, account_missing, account_ambiguous, invalid_amount, invalid_value, idempotency_conflict, period_closed, before_books, too_far_ahead.';
 
 grant execute on function
   app.charge_unit(uuid, uuid, numeric, text, date, date, uuid, uuid, text), public.charge_unit(uuid, uuid, numeric, text, date, date, uuid, uuid, text)

@@ -294,6 +294,7 @@ begin
       lines, 'fee_run', run);
   end if;
   whole := coalesce((select e.total from public.journal_entries e where e.id = entry), 0);
+  perform app.check_amount_limit('fees.run', fee.community_id, whole);
   insert into public.fee_runs (id, community_id, fee_id, starts_on, ends_on, instalment_id, charged_on, due_on, allocation_id, journal_entry_id, charge_count, total)
   values (run, fee.community_id, fee.id, from_day, to_day, instalment, post_fee_run.charged_on, due, allocation, entry, coalesce(cardinality(lines), 0), whole);
   perform app.emit('fee.charged', fee.community_id, jsonb_build_object(
@@ -350,26 +351,31 @@ as $$ select app.run_fee(fee_id, day, charged_on, app.sees_row('fees', fee_id)) 
 comment on function public.run_fee(uuid, date, date) is
   'Charges a fee for the last of its periods that begins on a day (today by default) or before, all units in one transaction, and returns the run''s id; if it was charged already, that run''s. '
   'charged_on: the day in the books, the first of the period by default. Event: fee.charged. Takes fees.run. '
-  'Errors: fee_not_found, permission_denied, fee_not_due, too_far_ahead, fee_inactive, fee_period_charged, isolation_refused, those of the allocation (allocation_key_inactive, allocation_input_missing, shares_not_whole, allocation_no_weight, formula_not_evaluated …) '
+  'Errors: fee_not_found, permission_denied, fee_not_due, too_far_ahead, amount_above_limit, fee_inactive, fee_period_charged, isolation_refused, those of the allocation (allocation_key_inactive, allocation_input_missing, shares_not_whole, allocation_no_weight, formula_not_evaluated …) '
   'and of the journal (period_closed, before_books, account_inactive …).';
 
 create function app.due_fee_periods(community uuid, day date)
-returns table (fee_id uuid, starts_on date, ends_on date)
+returns table (fee_id uuid, starts_on date, ends_on date, is_overlapped boolean)
 language sql
 stable
 set search_path = ''
 as $$
-  select f.id, p.starts_on, p.ends_on
+  select f.id, p.starts_on, p.ends_on, c.days is not null
   from public.ledgers l
   join public.fees f on f.community_id = l.community_id
   cross join lateral app.fee_periods(f, greatest(l.opened_on, l.closed_through + 1, day - 400), day) p
+  cross join lateral (
+    select range_agg(daterange(r.starts_on, r.ends_on, '[]')) as days, bool_or(r.status = 'reversed') as is_reversed
+    from public.fee_runs r where r.community_id = f.community_id and r.fee_id = f.id and r.starts_on <= p.ends_on and r.ends_on >= p.starts_on
+  ) c
   where l.community_id = community and f.status = 'active' and f.deleted_at is null
-    and not exists (select from public.fee_runs r where r.community_id = f.community_id and r.fee_id = f.id and r.starts_on <= p.ends_on and r.ends_on >= p.starts_on)
+    -- Of a rule that was changed a period may have begun in one that is charged, and last longer.
+    and (c.days is null or not c.is_reversed and not c.days @> daterange(p.starts_on, p.ends_on, '[]'))
   order by p.starts_on, f.id
 $$;
 
 comment on function app.due_fee_periods(uuid, date) is
-  'Periods of a community''s active fees that have begun by a day, within the open books and the last 400 days, and were never charged: one whose run was reversed is run again by hand.';
+  'Periods of a community''s active fees that have begun by a day, within the open books and the last 400 days, and were never charged: one whose run was reversed is run again by hand. is_overlapped: some of its days were charged, by the fee''s former rule, and some were not.';
 
 create function app.run_fees(community uuid, day date)
 returns table (fee_id uuid, fee_run_id uuid, starts_on date, ends_on date, charge_count integer, total numeric)
@@ -384,7 +390,11 @@ declare
 begin
   perform app.require('fees.run', community);
   perform app.check_fee_day(day);
-  for due in select d.fee_id, d.starts_on from app.due_fee_periods(community, coalesce(day, app.today_in(community))) d loop
+  for due in select d.* from app.due_fee_periods(community, coalesce(day, app.today_in(community))) d loop
+    if due.is_overlapped then
+      return query select due.fee_id, null::uuid, due.starts_on, due.ends_on, 0, 0::numeric;
+      continue;
+    end if;
     run := app.run_fee(due.fee_id, due.starts_on, null, true);
     return query select r.fee_id, r.id, r.starts_on, r.ends_on, r.charge_count, r.total from public.fee_runs r where r.id = run;
   end loop;
@@ -401,7 +411,7 @@ set search_path = ''
 as $$ select * from app.run_fees(community_id, day) $$;
 
 comment on function public.run_fees(uuid, date) is
-  'Charges all that has become due by a day (today by default): every period of an active fee that has begun, within the open books and the last 400 days, and was never charged. All or nothing; returns the runs. '
+  'Charges all that has become due by a day (today by default): every period of an active fee that has begun, within the open books and the last 400 days, and was never charged. All or nothing; returns the runs. A row without a fee_run_id is of days that nobody was charged for: the fee''s rule was changed in the midst of a period that is charged (fee_period_charged). '
   'What was reversed is run again by run_fee alone. Takes fees.run. Errors: permission_denied, and those of run_fee.';
 
 -- Reversing ----------------------------------------------------------------------------------------------------------
@@ -430,6 +440,7 @@ begin
   if present.status <> 'posted' then
     perform app.fail(409, 'fee_run_reversed', 'This run was taken back already.');
   end if;
+  perform app.check_amount_limit('fees.run', present.community_id, present.total);
   if present.journal_entry_id is not null then
     reversal := app.reverse_charges(present.journal_entry_id, coalesce(reverse_fee_run.effective_on, present.charged_on), reason);
   end if;
@@ -450,7 +461,7 @@ as $$ select app.reverse_fee_run(fee_run_id, reason, effective_on, app.sees_row(
 
 comment on function public.reverse_fee_run(uuid, text, date) is
   'Takes a run back, whole, on a day (the day it was charged by default), and returns the reversing entry; its period may be run again. Event: fee.reversed. Takes fees.run. '
-  'Errors: fee_run_not_found, permission_denied, reason_required, fee_run_reversed, charge_adjusted, invalid_period, period_closed.';
+  'Errors: fee_run_not_found, permission_denied, amount_above_limit, reason_required, fee_run_reversed, charge_adjusted, invalid_period, period_closed.';
 
 grant execute on function
   app.preview_fee_run(uuid, date, boolean), public.preview_fee_run(uuid, date), app.run_fee(uuid, date, date, boolean), public.run_fee(uuid, date, date),

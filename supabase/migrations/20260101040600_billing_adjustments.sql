@@ -293,6 +293,7 @@ begin
   elsif length(btrim(coalesce(adjust_charge.reason, ''))) < 3 then
     perform app.fail(422, 'invalid_value', 'reason: why the charge is adjusted, in 3 to 1000 characters.');
   end if;
+  perform app.check_amount_limit(app.adjustment_permission(adjust_charge.kind), charged.community_id, wanted);
   debited := case adjust_charge.kind
     when 'credit_note' then source.credit_account_id
     when 'waiver' then app.account_for(charged.community_id, source.fund_id, 'waiver_expense')
@@ -338,7 +339,7 @@ as $$ select app.adjust_charge(charge_id, kind, amount, reason, effective_on, id
 comment on function public.adjust_charge(uuid, public.adjustment_kind, text, numeric, date, text) is
   'Posts a credit note, a waiver (both take charges.adjust) or a write-off (charges.write_off) against a charge, and returns its id. amount: in the community''s currency; left out, all that is left of the charge. '
   'effective_on: today by default, not before the charge. The same idempotency_key again: the same id, and nothing is posted. '
-  'Errors: charge_not_found, permission_denied, charge_reversed, adjustment_exceeds, invalid_amount, invalid_value, period_closed, account_missing, idempotency_conflict.';
+  'Errors: charge_not_found, permission_denied, amount_above_limit, charge_reversed, adjustment_exceeds, invalid_amount, invalid_value, period_closed, account_missing, idempotency_conflict.';
 
 create function app.reverse_adjustment(adjustment uuid, reason text, effective_on date, is_visible boolean)
 returns uuid

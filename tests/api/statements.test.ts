@@ -141,6 +141,40 @@ describe('statements', () => {
     ]);
   });
 
+  test('no page loses one side of what moves between two people', async () => {
+    const id = await community('paged-pairs');
+    const manager = await as('manager', id);
+    const [account] = await stack.sql<{ id: string }>(`select a.id from public.accounts a join public.funds f on f.id = a.fund_id where a.community_id = $1 and f.code = 'OPER' and a.purpose = 'receivable'`, [id]);
+    await stack.sql(
+      `select app.post_entry($1, 'manual', '2025-02-01'::date + n, 'Day ' || n, array[row(a.fund_id, a.id, s.one, a.id, s.other, 1, null)::app.posting_line])
+       from public.accounts a
+       cross join lateral (select app.subaccount_for($1, a.fund_id, 'receivable', u.id, null) as one, app.subaccount_for($1, a.fund_id, 'receivable', v.id, null) as other
+         from public.units u join public.units v on v.community_id = $1 and v.number = '2' where u.community_id = $1 and u.number = '1') s
+       cross join generate_series(1, 5) n where a.id = $2`,
+      [id, account!.id],
+    );
+    type Line = { posting_id: string | null; debit: number | null; credit: number | null };
+    const ask = async (last?: Line) => {
+      const { data } = await manager
+        .rpc('general_ledger', {
+          account_id: account!.id,
+          from_day: '2025-02-01',
+          to_day: '2025-12-31',
+          ...(last && { after_id: last.posting_id, after_credit: last.credit !== null }),
+        })
+        .limit(2)
+        .throwOnError();
+      return data as Line[];
+    };
+    const lines = await ask();
+    while (true) {
+      const more = await ask(lines.at(-1)!);
+      if (more.length === 0) break;
+      lines.push(...more);
+    }
+    expect(lines.map(({ debit, credit }) => [debit, credit])).toEqual([[null, null], ...Array.from({ length: 10 }, (_, n) => (n % 2 ? [null, 1] : [1, null]))]);
+  });
+
   test('what is no period, fund or book is answered with a 4xx and a token', async () => {
     const id = await community('asked');
     const manager = await as('manager', id);

@@ -1,7 +1,7 @@
 -- Credit notes, waivers and write-offs: never more than the charge, never without a reason, and never changed.
 
 begin;
-select plan(61);
+select plan(67);
 
 select tests.create_community('Alder'), tests.create_community('Cedar');
 select tests.create_unit('1', 'Alder'), tests.create_unit('2', 'Alder'), tests.create_unit('9', 'Cedar');
@@ -121,6 +121,22 @@ select tests.as_studio();
 select is(pg_temp.owed('Ana'), 20.5, 'and is owed again');
 select is(app.charge_open(tests.id('Alder'), tests.kept('charge')::uuid), 20.5, 'and may be adjusted again');
 select throws_ok($$update public.adjustments set reversal_reason = 'Another' where id = tests.kept('waiver')::uuid$$, 'PT409', 'column_frozen', 'what was taken back stays so');
+
+-- Up to an amount ----------------------------------------------------------------------------------------------------------
+
+select tests.create_supabase_user('capped');
+select public.restrict_role(tests.grant_role('capped', 'manager', community => 'Alder'), '{"amounts": {"charges.write_off": 5, "charges.adjust": 10, "fees.run": 20}}');
+select tests.keep('twelve', pg_temp.charge('2', 'Tom', 12, 30));
+select tests.authenticate_as('capped');
+select throws_ok(format($$select public.%s$$, v.call), 'PT403', 'amount_above_limit', v.what)
+from (values
+  ($$adjust_charge(tests.kept('twelve')::uuid, 'waiver', 'Hardship', 10.01)$$, 'whoever forgives up to an amount forgives no more'),
+  ($$adjust_charge(tests.kept('twelve')::uuid, 'credit_note', 'Hardship')$$, 'nor all of it, unsaid'),
+  ($$adjust_charge(tests.kept('twelve')::uuid, 'write_off', 'Will never pay', 5.01)$$, 'each permission has its own'),
+  ($$charge_unit(tests.id('2'), tests.kept('fund')::uuid, 20.01, 'Keys')$$, 'and whoever charges, too')) v (call, what);
+select is((select count(*) from public.adjustments a where a.charge_id = tests.kept('twelve')::uuid), 0::bigint, 'nothing came of it');
+select lives_ok($$select public.adjust_charge(tests.kept('twelve')::uuid, 'waiver', 'Hardship', 10), public.adjust_charge(tests.kept('twelve')::uuid, 'write_off', 'Gone', 2)$$, 'as much may be');
+select tests.as_studio();
 
 -- Long words ----------------------------------------------------------------------------------------------------------------
 

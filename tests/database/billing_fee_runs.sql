@@ -1,7 +1,7 @@
 -- A run posts what its preview showed, once; the charge follows who was liable when, and nothing is lost.
 
 begin;
-select plan(55);
+select plan(61);
 
 select setseed(0.17);
 select tests.create_community('Alder');
@@ -82,6 +82,12 @@ select tests.keep('entries', (select count(*) from public.journal_entries));
 select tests.authenticate_as('mia');
 select is(public.run_fee(tests.kept('fee')::uuid, '2026-01-31'), tests.kept('run')::uuid, 'run again, on any day of the period, it is the same run');
 select tests.as_studio();
+select tests.create_supabase_user('capped');
+select public.restrict_role(tests.grant_role('capped', 'manager', community => 'Alder'), '{"amounts": {"fees.run": 100}}');
+select tests.authenticate_as('capped');
+select throws_ok($$select public.run_fee(tests.kept('fee')::uuid, '2026-02-10')$$, 'PT403', 'amount_above_limit', 'whoever charges up to an amount charges no fee that comes to more');
+select throws_ok($$select public.reverse_fee_run(tests.kept('run')::uuid, 'Too dear')$$, 'PT403', 'amount_above_limit', 'nor takes one back');
+select tests.as_studio();
 select is((select count(*)::text from public.journal_entries), tests.kept('entries'), 'and nothing is posted');
 select throws_ok($$select public.run_fee(tests.kept('fee')::uuid, '2025-12-31')$$, 'PT422', 'fee_not_due', 'before it begins there is nothing to charge');
 select throws_ok($$select public.run_fee(tests.kept('fee')::uuid, 'infinity')$$, 'PT422', 'fee_not_due', 'nor on a day that never comes');
@@ -92,7 +98,18 @@ from (values
   ('run_fees(tests.id(''Alder''), ''5874897-12-31'')', 'too_far_ahead'), ('run_fees(tests.id(''Alder''), ''4713-01-01 BC'')', 'fee_not_due')) v (call, token);
 update public.fees set recurrence = 'FREQ=MONTHLY;BYMONTHDAY=15' where id = tests.kept('fee')::uuid;
 select throws_ok($$select public.run_fee(tests.kept('fee')::uuid, '2026-01-20')$$, 'PT409', 'fee_period_charged', 'a rule that was changed charges no day twice');
-update public.fees set recurrence = 'FREQ=MONTHLY;BYMONTHDAY=1' where id = tests.kept('fee')::uuid;
+create function pg_temp.due() returns text language sql as $$
+  select coalesce(string_agg(concat_ws(' ', d.starts_on, d.ends_on, d.is_overlapped), ', ' order by d.starts_on), 'nothing') from app.due_fee_periods(tests.id('Alder'), '2026-02-20') d where d.fee_id = tests.kept('fee')::uuid
+$$;
+select is(pg_temp.due(), '2026-01-15 2026-02-14 t, 2026-02-15 2026-03-14 f', 'a period that was charged in part is told of, so that the rest is not forgotten');
+savepoint told;
+update public.fees f set status = 'inactive' where f.community_id = tests.id('Alder') and f.id <> tests.kept('fee')::uuid;
+select results_eq($$select fee_run_id is null, starts_on from public.run_fees(tests.id('Alder'), '2026-02-20')$$, $$values (true, date '2026-01-15'), (false, '2026-02-15')$$, 'and keeps nothing else from being charged');
+rollback to savepoint told;
+update public.fees set recurrence = 'FREQ=WEEKLY;BYDAY=MO', last_on = '2026-01-20' where id = tests.kept('fee')::uuid;
+select is(pg_temp.due(), 'nothing', 'periods that were charged whole are not');
+update public.fees set recurrence = 'FREQ=MONTHLY;BYMONTHDAY=1', last_on = null where id = tests.kept('fee')::uuid;
+select is(pg_temp.due(), '2026-02-01 2026-02-28 f', '(the rule as it was)');
 select throws_ok(
   $$insert into public.fee_runs (community_id, fee_id, starts_on, ends_on, charged_on, due_on, allocation_id, charge_count, total)
     select r.community_id, r.fee_id, '2026-01-31', '2026-02-01', r.charged_on, r.due_on, r.allocation_id, 0, 0 from public.fee_runs r where r.id = tests.kept('run')::uuid$$,

@@ -1,7 +1,7 @@
 -- What entries by hand moved is listed for whoever compares it with the bank; what is worth a look, every night.
 
 begin;
-select plan(31);
+select plan(32);
 
 select tests.create_community('Alder'), tests.create_community('Cedar');
 select tests.create_unit('1', 'Alder'), tests.create_resident('Ana', 'Alder'), tests.create_resident('Tom', 'Alder');
@@ -53,6 +53,7 @@ select pg_temp.post('expense', 'bank', 7.5, 'Account fee');
 select is(pg_temp.listed(), 'received 40.00 Ana | 1000 Bank | Accountant | Paid in January, received 12.00 | 1010 Cash | Accountant | From whom?, applied 12.00 Ana | 2900 Suspense | Accountant | From Ana, '
   'owed_less 30.00 Ana | 5900 Bad debts | Manager | Settled in court, taken_out 7.50 | 5000 Maintenance and repairs | Accountant | Account fee', 'what was moved by hand is listed: of whom, out of what, by whom and why');
 select is((select count(*) from public.movements_by_hand(tests.id('Alder'), '2026-02-02', '2026-12-31')), 0::bigint, 'of the days that are asked for');
+select throws_ok($$select * from public.movements_by_hand(tests.id('Alder'), '2026-02-02', '5874897-12-31')$$, 'PT422', 'invalid_period', 'which a calendar knows');
 select is((select count(*) from public.movements_by_hand(tests.id('Alder')) m where m.paired_entry_id is not null), 0::bigint, '(nothing answers to anything)');
 
 -- Let off round about: as if paid, and as if spent.

@@ -1,7 +1,7 @@
 -- Who may let somebody owe less by entries made by hand, and take money out.
 
 begin;
-select plan(63);
+select plan(73);
 
 select tests.create_community('Alder'), tests.create_community('Cedar');
 select tests.create_unit('1', 'Alder'), tests.create_unit('2', 'Alder'), tests.create_resident('Ana', 'Alder'), tests.create_resident('Tom', 'Alder');
@@ -114,6 +114,25 @@ select lives_ok($$select pg_temp.post('bad_debt_expense', 'receivable', 5)$$, 'w
 select tests.as_studio();
 select lives_ok($$select pg_temp.post('other_income', 'receivable', 10)$$, 'so may Studio');
 select is(pg_temp.owed(), tests.kept('owed')::numeric - 15, 'and it counts');
+
+-- Up to an amount ---------------------------------------------------------------------------------------------------
+
+select tests.create_supabase_user('capped');
+select public.restrict_role(tests.grant_role('capped', 'manager', community => 'Alder'), '{"amounts": {"charges.write_off": 10, "charges.adjust": 10, "ledger.post": 40}}');
+select tests.keep('owed', pg_temp.owed()), tests.keep('before', pg_temp.entries());
+select tests.authenticate_as('capped');
+select throws_ok(format('select %s', v.call), 'PT403', v.token, v.what)
+from (values
+  ('pg_temp.post(''bad_debt_expense'', ''receivable'', 10.01)', 'amount_above_limit', 'whoever writes off up to an amount lets nobody off more by hand'),
+  ('public.post_journal_entry(tests.id(''Alder''), ''2026-02-01'', ''x'', jsonb_build_array(pg_temp.line(''bad_debt_expense'', ''receivable'', 6), pg_temp.line(''waiver_expense'', ''receivable'', 6)))', 'amount_above_limit', 'in two postings neither'),
+  ('public.post_journal_entry(tests.id(''Alder''), ''2026-02-01'', ''In and out'', jsonb_build_array(pg_temp.line(''bank'', ''receivable'', 15), pg_temp.line(''expense'', ''cash'', 15)))', 'amount_above_limit', 'nor by money that goes as it comes'),
+  ('pg_temp.post(''suspense'', ''receivable'', 5)', 'receivable_by_document', 'nor out of what is not held'),
+  ('pg_temp.post(''bank'', ''other_income'', 40.01)', 'amount_above_limit', 'whoever posts up to an amount posts no more'),
+  ('public.transfer_between_funds((select f.id from public.funds f where f.community_id = tests.id(''Alder'') and f.kind = ''operating''), (select f.id from public.funds f where f.community_id = tests.id(''Alder'') and f.kind = ''reserve''), 40.01, ''2026-02-01'', ''x'')', 'amount_above_limit', 'nor moves more between funds'),
+  ('public.import_opening_balances(tests.id(''Alder''), ''{Unit,Balance}'', ''[["2", "500"]]'', dry_run => false)', 'amount_above_limit', 'nor brings more in')) v (call, token, what);
+select is((pg_temp.owed(), pg_temp.entries()::text), (tests.kept('owed')::numeric, tests.kept('before')), '(who owes as before, and nothing is posted)');
+select lives_ok($$select pg_temp.post('bad_debt_expense', 'receivable', 10)$$, 'as much may be');
+select is(pg_temp.owed(), tests.kept('owed')::numeric - 10, 'and counts');
 
 select * from finish();
 rollback;
