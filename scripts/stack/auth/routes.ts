@@ -5,6 +5,7 @@ import pg from 'pg';
 import { z } from 'zod';
 import { bearerOf, headersOf } from '../gateway/caller.ts';
 import { peerAddress } from '../gateway/proxy.ts';
+import { hasNul } from '../gateway/readable.ts';
 import type { StackKeys } from '../keys.ts';
 import { liteAuth } from '../lite.ts';
 import type { MailCatcher } from '../mail.ts';
@@ -18,6 +19,9 @@ import { type AuthenticationMethod, createTokenMint } from './tokens.ts';
 import { createUsers, tokenHash } from './users.ts';
 
 type Body = Record<string, unknown>;
+
+// What Auth takes as text, wherever it is named.
+const texts = ['email', 'phone', 'password', 'token', 'token_hash', 'type', 'refresh_token', 'nonce', 'auth_code', 'code_verifier'];
 
 const passwordHookAnswer = z.object({
   decision: z.enum(['continue', 'reject']).default('continue'),
@@ -68,6 +72,16 @@ export function createAuth(options: AuthOptions): AuthService {
     }
     onLog(`Auth failed: ${error.stack ?? error.message}`);
     return c.json({ code: 500, error_code: 'unexpected_failure', msg: error.message }, 500);
+  });
+
+  // What is no text where Auth expects one, or none that the database can keep.
+  routes.use(async (c, next) => {
+    const body = jsonObject(await c.req.text()) ?? {};
+    if (hasNul(body)) throw new AuthError(400, 'bad_json', 'Could not parse request body as JSON: no text has the character U+0000');
+    const wrong = texts.find((name) => body[name] !== undefined && body[name] !== null && typeof body[name] !== 'string');
+    if (wrong) throw new AuthError(400, 'bad_json', `Could not parse request body as JSON: ${wrong} is no text`);
+    if (text(body.email).length > 255) throw new AuthError(400, 'validation_failed', 'Unable to validate email address: invalid format');
+    await next();
   });
 
   routes.post('/signup', async (c) => {
@@ -179,9 +193,9 @@ export function createAuth(options: AuthOptions): AuthService {
   async function forward(c: Context, change: { body?: Body; url?: URL } = {}): Promise<Response> {
     const headers = headersOf(c);
     headers.delete('content-length');
-    const init: RequestInit & { duplex?: 'half' } = { method: c.req.method, headers };
+    const init: RequestInit = { method: c.req.method, headers };
     if (change.body) init.body = JSON.stringify(change.body);
-    else if (c.req.raw.body) Object.assign(init, { body: c.req.raw.body, duplex: 'half' });
+    else if (c.req.method !== 'GET' && c.req.method !== 'HEAD') init.body = await c.req.text();
     const request = new Request(change.url ?? c.req.url, init);
     const origin = { userAgent: c.req.header('user-agent') ?? null, address: peerAddress(c) };
     return sessionOrigins.from(origin, () => mails.leadingBackTo(redirectTo(c), () => lite.fetch(request)));
@@ -252,13 +266,18 @@ function redirectTo(c: Context): string | undefined {
 }
 
 async function readBody(c: Context): Promise<Body> {
+  const body = jsonObject(await c.req.text());
+  if (!body) throw new AuthError(400, 'bad_json', 'Could not parse request body as JSON');
+  return body;
+}
+
+function jsonObject(told: string): Body | undefined {
   try {
-    const value: unknown = JSON.parse(await c.req.text());
-    if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Body;
+    const value: unknown = JSON.parse(told);
+    return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Body) : undefined;
   } catch {
-    // answered below
+    return undefined;
   }
-  throw new AuthError(400, 'bad_json', 'Could not parse request body as JSON');
 }
 
 function text(value: unknown): string {

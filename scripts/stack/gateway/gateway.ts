@@ -6,6 +6,7 @@ import type { AuthService } from '../auth/routes.ts';
 import type { FunctionsRuntime } from '../functions-runtime.ts';
 import type { StackKeys } from '../keys.ts';
 import type { MailCatcher } from '../mail.ts';
+import { isAddress } from './readable.ts';
 import { apiKeys, validJwt, withoutApiKey } from './api-keys.ts';
 import { mailPages } from './mail-pages.ts';
 import { passOn } from './proxy.ts';
@@ -55,6 +56,13 @@ export function createGateway(parts: GatewayParts): RequestListener {
     maxAge: 3600,
   });
   for (const path of ['/rest/*', '/auth/*', '/storage/*', '/realtime/*', '/graphql/*']) gateway.use(path, crossOrigin);
+
+  gateway.use(async (c, next) => {
+    const { pathname } = new URL(c.req.url);
+    // Storage answers itself what is no name of an object.
+    if (!isAddress(pathname, pathname.startsWith('/storage/'))) return c.json({ message: 'The address is malformed.' }, 400);
+    return next();
+  });
 
   gateway.get('/', (c) => {
     const { origin } = new URL(c.req.url);

@@ -6,11 +6,13 @@ import type { MailCatcher } from '../mail.ts';
 export function mailPages(mails: MailCatcher): Hono {
   const pages = new Hono();
 
-  pages.use(async (c, next) => {
-    const { hostname } = new URL(c.req.url);
-    if (!['127.0.0.1', 'localhost', '[::1]'].includes(hostname)) return c.text('Mails are shown on this machine alone.', 403);
-    return next();
-  });
+  for (const path of ['/mail', '/mail.json']) {
+    pages.use(path, async (c, next) => {
+      const { hostname } = new URL(c.req.url);
+      if (!['127.0.0.1', 'localhost', '[::1]'].includes(hostname)) return c.text('Mails are shown on this machine alone.', 403);
+      return next();
+    });
+  }
 
   pages.get('/mail.json', (c) => c.json(mails.list()));
 

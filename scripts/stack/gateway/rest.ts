@@ -1,6 +1,7 @@
 import { Agent, type IncomingMessage, type OutgoingHttpHeaders, request, type ServerResponse } from 'node:http';
 import type { Readable, Writable } from 'node:stream';
 import type { StackKeys } from '../keys.ts';
+import { isAddress } from './readable.ts';
 import { keyReader, withoutApiKey } from './api-keys.ts';
 import { bearerIn } from './caller.ts';
 
@@ -43,6 +44,7 @@ export function restRequests(options: {
 
   async function answer(incoming: IncomingMessage, outgoing: ServerResponse, path: string): Promise<void> {
     const { headers } = incoming;
+    if (!isAddress(path)) return say(outgoing, 400, { message: 'The address is malformed.' });
     const reading = await readKey({
       key: headers.apikey?.toString() ?? (path.includes('apikey=') ? queryOf(path).get('apikey') ?? undefined : undefined),
       bearer: bearerIn(headers.authorization),
@@ -115,7 +117,7 @@ function pass(from: Readable, to: Writable, begin: (length?: number) => void): v
 /** UPDATE or DELETE where it has no filter, which Supabase's database refuses by an extension (safeupdate) that is missing here. */
 function statementWithoutFilter(method: string | undefined, path: string): string | undefined {
   const statement = method === 'PATCH' ? 'UPDATE' : method === 'DELETE' ? 'DELETE' : undefined;
-  if (!statement || path.includes('/rpc/')) return undefined;
+  if (!statement || path.startsWith('/rpc/')) return undefined;
   return [...queryOf(path).keys()].every((name) => notFilters.has(name)) ? statement : undefined;
 }
 

@@ -3,6 +3,7 @@ import { errors, jwtVerify } from 'jose';
 import type pg from 'pg';
 import { z } from 'zod';
 import { headersOf } from '../gateway/caller.ts';
+import { hasNul } from '../gateway/readable.ts';
 import type { LiteService } from '../lite.ts';
 import { folderListing } from './listing.ts';
 
@@ -30,12 +31,9 @@ export function storageRequests(options: { lite: LiteService; pool: pg.Pool; jwt
     const { pathname, searchParams } = new URL(c.req.url);
     const path = pathname.replace(/^\/storage\/v1/, '');
     const { method } = c.req;
+    const isJson = (c.req.header('content-type') ?? '').startsWith('application/json');
     const isUpload = ['POST', 'PUT'].includes(method) && /^\/object\/(?!list\/|sign\/|move$|copy$|info\/|public\/)/.test(path);
 
-    if (method === 'POST' && path.startsWith('/object/list/')) {
-      return listFolder(c, decodeURIComponent(path.slice('/object/list/'.length)));
-    }
-    if (method === 'POST' && /^\/object\/sign\/[^/]+$/.test(path)) return signMany(c, path);
     if (isUpload) {
       const { key } = objectAt(path);
       if (!validKey.test(key)) return invalidKey(c, key);
@@ -44,14 +42,25 @@ export function storageRequests(options: { lite: LiteService; pool: pg.Pool; jwt
       const parsed = relocation.safeParse(await c.req.raw.clone().json().catch(() => undefined));
       if (parsed.success && !validKey.test(parsed.data.destinationKey)) return invalidKey(c, parsed.data.destinationKey);
     }
+    const reason = decodeURIComponent(path).includes('\0')
+      ? 'No name has the character U+0000.'
+      : isJson && !isUpload && method !== 'GET'
+      ? whyNoJson(await c.req.raw.clone().text())
+      : undefined;
+    if (reason) return c.json({ statusCode: '400', error: 'InvalidRequest', message: reason }, 400);
+    if (method === 'POST' && path.startsWith('/object/list/')) {
+      return listFolder(c, decodeURIComponent(path.slice('/object/list/'.length)));
+    }
+    if (method === 'POST' && /^\/object\/sign\/[^/]+$/.test(path)) return signMany(c, path);
     const token = searchParams.get('token');
     if (token !== null && path.startsWith('/object/') && path.includes('/sign/')) {
-      const reason = await whyInvalid(token);
-      if (reason) return c.json({ statusCode: '400', error: 'InvalidJWT', message: reason }, 400);
+      const invalid = await whyInvalid(token);
+      if (invalid) return c.json({ statusCode: '400', error: 'InvalidJWT', message: invalid }, 400);
     }
 
     const isForm = (c.req.header('content-type') ?? '').startsWith('multipart/form-data');
-    const upload = isUpload && isForm ? await readUpload(c) : undefined;
+    const upload = isUpload && isForm ? await readUpload(c).catch(() => null) : undefined;
+    if (upload === null) return c.json({ statusCode: '400', error: 'InvalidRequest', message: 'The body is no form.' }, 400);
     const response = await lite.fetch(upload?.request ?? withoutKey(c));
     if (!response.ok) return response;
     if (method === 'POST' && /^\/object\/(upload\/)?sign\//.test(path)) {
@@ -125,6 +134,14 @@ async function readUpload(c: Context): Promise<{ request: Request; metadata: Jso
     request: new Request(c.req.url, { method: c.req.method, headers, body: content }),
     metadata: typeof metadata === 'string' ? parseMetadata(metadata) : undefined,
   };
+}
+
+function whyNoJson(told: string): string | undefined {
+  try {
+    return hasNul(JSON.parse(told || '{}')) ? 'No text has the character U+0000.' : undefined;
+  } catch {
+    return 'The body is not JSON.';
+  }
 }
 
 function withoutKey(c: Context): Request {

@@ -310,6 +310,24 @@ describe('what is not here answers one clear error', () => {
   });
 });
 
+test.each([
+  ['signup', { email: 'a\0b@mail.example', password }],
+  ['signup', { email: `${'a'.repeat(5000)}@mail.example`, password }],
+  ['signup', { email: 'nul@mail.example', password, data: { full_name: 'a\0b' } }],
+  ['token?grant_type=password', { email: 'a\0b@mail.example', password }],
+  ['token?grant_type=password', { email: { a: 1 }, password: ['x'] }],
+  ['token?grant_type=refresh_token', { refresh_token: 'a\0b' }],
+  ['otp', { email: 'a\0b@mail.example' }],
+  ['verify', { type: 'signup', token_hash: '\0' }],
+])('what is no text, or none that can be kept, is refused: %s %j', async (path, body) => {
+  const response = await fetch(`${stack.url}/auth/v1/${path}`, {
+    method: 'POST',
+    headers: { apikey: stack.keys.publishable, 'content-type': 'application/json' },
+    body: JSON.stringify(body),
+  });
+  expect([response.status, await response.json()]).toEqual([400, expect.objectContaining({ code: 400, error_code: expect.any(String) as string })]);
+});
+
 describe('mails', () => {
   test('are shown on this machine', async () => {
     const { email } = await signUp();

@@ -111,6 +111,7 @@ describe('what Supabase refuses by an extension is refused here as well', () => 
   test.each([
     ['PATCH', '', 'UPDATE requires a WHERE clause'],
     ['PATCH', '?select=id&order=id', 'UPDATE requires a WHERE clause'],
+    ['PATCH', '?apikey=/rpc/', 'UPDATE requires a WHERE clause'],
     ['DELETE', '', 'DELETE requires a WHERE clause'],
   ])('%s of everything (%s)', async (method, search, message) => {
     const before = await stack.sql('select count(*), min(label) from public.shelves');
@@ -143,6 +144,25 @@ describe('what is not here says so in one sentence', () => {
     await client.removeAllChannels();
     expect(status).toBe('CHANNEL_ERROR');
   });
+});
+
+test.each([
+  '/rest/v1/shelves%00', '/rest/v1/%zz', '/auth/v1/%zz', '/storage/v1/object/list/%zz', '/functions/v1/%zz',
+])('an address that cannot be read is refused: %s', async (path) => {
+  const response = await fetch(stack.url + path, { method: 'POST', headers: asService(), body: '{}' });
+  expect([response.status, await response.json()]).toEqual([400, { message: 'The address is malformed.' }]);
+});
+
+test('an emulator or a tunnel may call this machine by another name', async () => {
+  const { request } = await import('node:http');
+  const { port } = new URL(stack.url);
+  const ask = (path: string) =>
+    new Promise((resolve, reject) =>
+      request({ port, host: '127.0.0.1', path, headers: { host: '10.0.2.2:54321', ...asService() } }, (response) => resolve(response.resume().statusCode))
+        .on('error', reject)
+        .end()
+    );
+  expect(await Promise.all(['/rest/v1/shelves?limit=1', '/auth/v1/settings', '/storage/v1/bucket', '/functions/v1/none'].map(ask))).toEqual([200, 200, 200, 404]);
 });
 
 test('the landing page says where everything is', async () => {

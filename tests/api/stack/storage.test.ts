@@ -232,3 +232,18 @@ describe('addresses', () => {
     expect((await fetch(nobody.storage.from('own').getPublicUrl(`${anaId}/not-public.txt`).data.publicUrl)).ok).toBe(false);
   });
 });
+
+test.each([
+  ['POST', 'object/list/own', '{"prefix": "a\\u0000"}', 'application/json'],
+  ['POST', 'object/list/own%00', '{}', 'application/json'],
+  ['POST', 'object/sign/own/a.txt', '{not json', 'application/json'],
+  ['POST', 'object/own/a.txt', 'no form', 'multipart/form-data; boundary=x'],
+])('a body that cannot be read is refused: %s %s %s', async (method, path, body, type) => {
+  const { data } = await ana.auth.getSession();
+  const response = await fetch(`${stack.url}/storage/v1/${path}`, {
+    method,
+    headers: { apikey: stack.keys.publishable, authorization: `Bearer ${data.session?.access_token}`, 'content-type': type },
+    body,
+  });
+  expect([response.status, await response.json()]).toEqual([400, expect.objectContaining({ error: 'InvalidRequest' })]);
+});
