@@ -3,8 +3,8 @@ import { join } from 'node:path';
 import { Argument, Command } from 'commander';
 import pc from 'picocolors';
 import { generateDocs } from './docs/generate.ts';
-import { loadOrCreateKeys } from './stack/keys.ts';
-import { home, ports, projectRoot } from './stack/paths.ts';
+import { databaseProblem, localDatabaseUrl } from './stack/local-database.ts';
+import { projectRoot } from './stack/paths.ts';
 import { withTemporaryDatabase } from './stack/temporary-database.ts';
 import { generateTypes } from './types/generate.ts';
 
@@ -43,7 +43,7 @@ try {
     if (stale.length === 0) console.log(`Of ${names}, all files match the migrations already.`);
   }
 } catch (error) {
-  console.error(pc.red((error as Error).message));
+  console.error(pc.red(databaseProblem(error)));
   process.exitCode = 1;
 }
 
@@ -71,6 +71,5 @@ function write({ path, content }: StaleFile): void {
 async function withChosenDatabase<T>(work: (databaseUrl: string) => Promise<T>): Promise<T> {
   if (options.dbUrl !== undefined) return work(options.dbUrl);
   if (!options.local) return withTemporaryDatabase(work);
-  const { passwords } = await loadOrCreateKeys(home().root);
-  return work(`postgresql://postgres:${encodeURIComponent(passwords.postgres)}@127.0.0.1:${ports.database}/postgres`);
+  return work(localDatabaseUrl());
 }

@@ -1,4 +1,4 @@
-import { readFile, writeFile } from 'node:fs/promises';
+import { open, readFile, writeFile } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { createInterface } from 'node:readline/promises';
 import { Command, InvalidArgumentError, Option } from 'commander';
@@ -105,13 +105,15 @@ for (const [command, asked] of imports) {
 try {
   await program.parseAsync();
 } catch (error) {
-  if (!(error instanceof UnreadableRoster || error instanceof ConnectionProblem)) throw error;
-  if (!isToldByTasks) console.error(pc.red(error.message));
+  const isKnown = error instanceof UnreadableRoster || error instanceof ConnectionProblem;
+  if (!isKnown) console.error(error);
+  else if (!isToldByTasks) console.error(pc.red(error.message));
   process.exitCode = error instanceof UnreadableRoster ? exitCodes.refused : exitCodes.failed;
 }
 
 async function run(asked: Import): Promise<number> {
   const mapping = options.mapping === undefined ? undefined : await readMapping(options.mapping);
+  if (options.report !== undefined) await checkWritable(options.report);
   const how = mapping ? { mapping } : {};
   const progress: Progress = {};
   await perform(progress, [reading(), checking(asked, how)]);
@@ -228,6 +230,15 @@ async function confirm(question: string): Promise<boolean> {
   const answer = await terminal.question(`${question} [y/N] `);
   terminal.close();
   return /^y(es)?$/i.test(answer.trim());
+}
+
+/** Before anything is stored: a report that cannot be written is no reason to stop after it. */
+async function checkWritable(file: string): Promise<void> {
+  try {
+    await (await open(file, 'a')).close();
+  } catch (error) {
+    throw new ConnectionProblem(`The report cannot be written: ${(error as Error).message}.`);
+  }
 }
 
 async function readMapping(file: string): Promise<Mapping> {

@@ -23,7 +23,7 @@ const { communities, units, seed, password, dbUrl } = new Command('load')
   .opts<{ communities: number; units: number; seed: number; password?: string; dbUrl?: string }>();
 
 try {
-  const databaseUrl = dbUrl ?? (await localDatabaseUrl());
+  const databaseUrl = dbUrl ?? localDatabaseUrl();
   let result: LoadResult | undefined;
   await new Listr([
     {

@@ -11,7 +11,7 @@ const options = new Command('migrate')
   .opts<{ dbUrl?: string; seed?: boolean }>();
 
 try {
-  const databaseUrl = options.dbUrl ?? (await localDatabaseUrl());
+  const databaseUrl = options.dbUrl ?? localDatabaseUrl();
   const { applied, already } = await migrate(databaseUrl, {
     onMigration: (file, milliseconds) => console.log(`${pc.green('✔')} ${file} ${pc.dim(`${Math.round(milliseconds)} ms`)}`),
   });

@@ -9,7 +9,7 @@ import { onParentGone, takeInstallation } from './stack/installation.ts';
 import { loadOrCreateKeys, type StackKeys } from './stack/keys.ts';
 import { migrate, seed } from './stack/migrations.ts';
 import { type Home, home, ports, projectRoot } from './stack/paths.ts';
-import { isPortFree } from './stack/ports.ts';
+import { obstacleToPort } from './stack/ports.ts';
 import { type PostgresServer, startPostgres, stopLeftoverPostgres } from './stack/postgres.ts';
 import { findPostgrest } from './stack/postgrest.ts';
 import { memoryOf } from './stack/process-table.ts';
@@ -35,6 +35,8 @@ let isToldByTasks = false;
 process.once('SIGINT', () => void shutDown(0));
 process.once('SIGTERM', () => void shutDown(0));
 process.once('SIGHUP', () => void shutDown(0));
+// Nobody reads what we say any more: its reader went, as of `npm start | head`.
+for (const stream of [process.stdout, process.stderr]) stream.on('error', () => void shutDown(1));
 process.on('uncaughtException', (error) => void shutDown(1, `Vicinia failed: ${error.stack ?? error.message}`));
 process.on(
   'unhandledRejection',
@@ -43,7 +45,7 @@ process.on(
 onParentGone(() => void shutDown(1));
 
 try {
-  giveBack = takeInstallation(folder, `http://127.0.0.1:${ports.api}`);
+  giveBack = takeInstallation(folder, { url: `http://127.0.0.1:${ports.api}`, databasePort: ports.database });
   await bringUp();
   if (!stopping) {
     const stack = running.stack as Stack;
@@ -52,6 +54,7 @@ try {
     if (options.exit) await shutDown(0);
   }
 } catch (error) {
+  if (!stopping && running.postgres) await whetherPostgresEnded(running.postgres);
   if (!stopping) await shutDown(1, isToldByTasks ? undefined : (error as Error).message);
 }
 
@@ -68,7 +71,7 @@ async function bringUp(): Promise<void> {
         task: async (progress, task) => {
           await checkSurroundings(folder);
           if (!folder.exists()) writeFileSync(folder.unseeded, '');
-          progress.keys = await loadOrCreateKeys(folder.root);
+          progress.keys = loadOrCreateKeys(folder);
           task.title = `Data folder ${pc.dim(folder.root)}`;
         },
       },
@@ -83,6 +86,7 @@ async function bringUp(): Promise<void> {
             settings: { synchronous_commit: 'off', max_connections: 60 },
             onLog: logTo('postgres'),
           });
+          whenPostgresEnds(progress.postgres);
           await shapeOnce(progress.postgres);
         },
       },
@@ -144,16 +148,34 @@ async function bringUp(): Promise<void> {
   }
 }
 
+/** Ends everything when PostgreSQL ends by itself, also before the stack that watches it is there. */
+function whenPostgresEnds({ exited }: PostgresServer): void {
+  void exited.then(({ code, signal }) =>
+    shutDown(
+      1,
+      `PostgreSQL ended unexpectedly (${signal ? `signal ${signal}` : `exit code ${code}`}): ${join(folder.logs, 'postgres.log')} has its last words.`,
+    )
+  );
+}
+
+/** A lost connection is told before the end of the server that it was to, which is the reason: waits for that, a moment. */
+async function whetherPostgresEnded({ exited }: PostgresServer): Promise<void> {
+  await Promise.race([exited, new Promise((resolve) => setTimeout(resolve, 500))]);
+}
+
 /** Says in one sentence what would keep us from starting, before anything is started. */
 async function checkSurroundings({ root, postgres }: Home): Promise<void> {
   findPostgrest();
   if (await stopLeftoverPostgres(postgres)) {
     console.log(pc.dim(`  Stopped a PostgreSQL that an earlier run had left in ${root}.`));
   }
+  if (ports.api === ports.database) {
+    throw new Error(`VICINIA_PORT and VICINIA_DB_PORT are both ${ports.api}: choose two ports.`);
+  }
   for (const [port, variable] of [[ports.api, 'VICINIA_PORT'], [ports.database, 'VICINIA_DB_PORT']] as const) {
-    if (!(await isPortFree(port))) {
-      throw new Error(`Port ${port} is already taken by another program: free it, or choose another with ${variable}.`);
-    }
+    const obstacle = await obstacleToPort(port);
+    if (obstacle === 'EACCES') throw new Error(`Port ${port} is not for ordinary users: choose one from 1024 with ${variable}.`);
+    if (obstacle) throw new Error(`Port ${port} is already taken by another program: free it, or choose another with ${variable}.`);
   }
 }
 

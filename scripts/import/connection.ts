@@ -99,7 +99,7 @@ async function findProject({ url, key, email }: ConnectionOptions): Promise<{ ur
   if (key !== undefined) return { url: url ?? `http://127.0.0.1:${ports.api}`, key };
   const folder = home();
   if (!folder.exists()) throw new ConnectionProblem('Nothing is installed here yet: run `npm start` first, or name a project with --url and --key.');
-  const keys = await loadOrCreateKeys(folder.root);
+  const keys = loadOrCreateKeys(folder);
   return { url: whoRuns(folder)?.url ?? `http://127.0.0.1:${ports.api}`, key: email === undefined ? keys.secret : keys.publishable };
 }
 

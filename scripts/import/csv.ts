@@ -17,10 +17,13 @@ const lenient: Options = { relax_column_count: true, relax_quotes: true, skip_em
  * Reads a CSV file in UTF-8 (or UTF-16 with its mark, as Excel's "Unicode text"). Every line counts as a row, blank ones too, so that
  * numbers in reports are those a spreadsheet shows.
  *
- * @throws {UnreadableRoster} when the file is not UTF-8 or its quotation marks do not match
+ * @throws {UnreadableRoster} when the file is no text in UTF-8 or its quotation marks do not match
  */
 export async function readCsv(content: Buffer, name: string, { delimiter, onProgress }: ReadOptions): Promise<Table> {
   const text = decode(content, name);
+  if (text.includes('\0')) {
+    throw new UnreadableRoster(`${name} is no text in UTF-8, since it has bytes that are zero: save it again as "CSV UTF-8", or as .xlsx.`);
+  }
   // Excel's own way to name the delimiter; it does not show the line, so neither do we count it.
   const [declaration, declared] = /^sep=(.)\r?\n/.exec(text) ?? [''];
   const body = text.slice(declaration.length);
@@ -30,11 +33,13 @@ export async function readCsv(content: Buffer, name: string, { delimiter, onProg
   parser.on('data', (record: string[]) => cells.push(record));
   const finished = new Promise<void>((resolve, reject) => parser.once('end', resolve).once('error', reject));
   finished.catch(() => undefined);
+  // In bytes: a piece of text could end within a character, half of which is none.
+  const bytes = Buffer.from(body);
   const chunk = 64 * 1024;
   try {
-    for (let at = 0; at < body.length; at += chunk) {
-      if (!parser.write(body.slice(at, at + chunk))) await Promise.race([new Promise((resolve) => parser.once('drain', resolve)), finished]);
-      onProgress?.(Math.min(1, (at + chunk) / body.length));
+    for (let at = 0; at < bytes.length; at += chunk) {
+      if (!parser.write(bytes.subarray(at, at + chunk))) await Promise.race([new Promise((resolve) => parser.once('drain', resolve)), finished]);
+      onProgress?.(Math.min(1, (at + chunk) / bytes.length));
     }
     parser.end();
     await finished;

@@ -23,10 +23,11 @@ const largest = 50 * 1024 * 1024;
  */
 export async function readRoster(path: string, options: ReadOptions = {}): Promise<Roster> {
   const name = basename(path);
-  const { size } = await stat(path).catch(() => {
+  const found = await stat(path).catch(() => {
     throw new UnreadableRoster(`There is no file ${path}.`);
   });
-  if (size > largest) throw new UnreadableRoster(`${name} is larger than 50 MB: that is no roster of one community.`);
+  if (found.isDirectory()) throw new UnreadableRoster(`${path} is a folder, not a file.`);
+  if (found.size > largest) throw new UnreadableRoster(`${name} is larger than 50 MB: that is no roster of one community.`);
   const content = await readFile(path).catch((error: Error) => {
     throw new UnreadableRoster(`${name} cannot be read: ${error.message}.`);
   });

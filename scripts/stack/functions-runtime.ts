@@ -165,7 +165,7 @@ async function untilListening(url: string, server: ManagedProcess): Promise<void
       if (!server.isRunning()) throw new Error(`The ${server.name} did not start; its log says why.`);
       if (Date.now() > deadline) {
         await server.stop();
-        throw new Error(`The ${server.name} did not answer within 20 s.`);
+        throw new Error(`The ${server.name} did not answer within a minute.`);
       }
     }
   }

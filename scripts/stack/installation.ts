@@ -1,70 +1,109 @@
-import { readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { linkSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { z } from 'zod';
 import type { Home } from './paths.ts';
-import { ancestors, commandOf } from './process-table.ts';
+import { ancestors, birthOf } from './process-table.ts';
 
-const lockSchema = z.object({ pid: z.number(), url: z.string(), startedAt: z.string() });
+// The id of a process is given again after it has ended; together with its birth it is that process and no other.
+const lockSchema = z.object({ pid: z.number(), birth: z.string().min(1), url: z.string(), databasePort: z.number(), startedAt: z.string() });
 
 /** Who runs an installation at the moment. */
 export type RunningInstallation = z.infer<typeof lockSchema>;
 
 /** Who runs the installation in a data folder; undefined when nobody does, whatever an earlier crash left behind. */
 export function whoRuns(home: Home): RunningInstallation | undefined {
+  const lock = whoIsNamed(contentOf(home.lock));
+  return lock?.pid === process.pid ? undefined : lock;
+}
+
+/** Who is named by the content of a lock; undefined when it is not such a content, or that process has ended. */
+function whoIsNamed(content: string | undefined): RunningInstallation | undefined {
   let lock: unknown;
   try {
-    lock = JSON.parse(readFileSync(home.lock, 'utf8'));
+    lock = JSON.parse(content ?? '');
   } catch {
     return undefined;
   }
-  const parsed = lockSchema.safeParse(lock);
-  if (!parsed.success || parsed.data.pid === process.pid) return undefined;
-  return commandOf(parsed.data.pid).includes('start.ts') ? parsed.data : undefined;
+  const { data } = lockSchema.safeParse(lock);
+  return data && birthOf(data.pid) === data.birth ? data : undefined;
 }
 
 /**
  * Takes an installation for this process.
  *
+ * @param where tells others where it runs
  * @returns gives it back
  * @throws in one sentence when another process runs it
  */
-export function takeInstallation(home: Home, url: string): () => void {
+export function takeInstallation(home: Home, where: Pick<RunningInstallation, 'url' | 'databasePort'>): () => void {
+  const mine = JSON.stringify(
+    { pid: process.pid, birth: birthOf(process.pid), ...where, startedAt: new Date().toISOString() } satisfies RunningInstallation,
+  );
+  // Written aside and put in place in one step: nobody sees a lock that is begun, and one of those who come at once wins.
+  const draft = `${home.lock}.${process.pid}`;
   try {
     home.create();
-  } catch (error) {
-    throw folderError(home, error);
-  }
-  const mine = JSON.stringify({ pid: process.pid, url, startedAt: new Date().toISOString() } satisfies RunningInstallation);
-  for (let attempt = 0;; attempt += 1) {
-    try {
-      writeFileSync(home.lock, mine, { flag: 'wx' });
-      break;
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw folderError(home, error);
-      const other = whoRuns(home);
-      if (other ?? attempt > 2) {
-        throw new Error(
-          `Vicinia is running here already${
-            other ? `, at ${other.url} (process ${other.pid})` : ''
-          }: stop it with Ctrl-C there, or use it as it is.`,
+    writeFileSync(draft, mine);
+    while (!putInPlace(draft, home.lock)) {
+      const content = contentOf(home.lock);
+      const other = whoIsNamed(content);
+      if (other) {
+        throw new RunningAlready(
+          `Vicinia is running here already, at ${other.url} (process ${other.pid}): stop it with Ctrl-C there, or use it as it is.`,
         );
       }
-      rmSync(home.lock, { force: true });
+      if (content !== undefined) setAside(home.lock, content);
     }
+  } catch (error) {
+    throw error instanceof RunningAlready ? error : folderError(home, error);
+  } finally {
+    rmSync(draft, { force: true });
   }
   return () => {
-    try {
-      if (readFileSync(home.lock, 'utf8') === mine) rmSync(home.lock, { force: true });
-    } catch {
-      // already gone
-    }
+    if (contentOf(home.lock) === mine) rmSync(home.lock, { force: true });
   };
+}
+
+class RunningAlready extends Error {}
+
+/** Gives a file another name, unless something has that name. */
+function putInPlace(draft: string, file: string): boolean {
+  try {
+    linkSync(draft, file);
+    return true;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false;
+    throw error;
+  }
+}
+
+/** Removes a lock that was found to be nobody's, and no other that has taken its place meanwhile. */
+function setAside(lock: string, content: string): void {
+  const aside = `${lock}.${process.pid}.old`;
+  try {
+    renameSync(lock, aside);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return;
+    throw error;
+  }
+  if (contentOf(aside) !== content) putInPlace(aside, lock);
+  rmSync(aside, { force: true });
+}
+
+function contentOf(file: string): string | undefined {
+  try {
+    return readFileSync(file, 'utf8');
+  } catch {
+    return undefined;
+  }
 }
 
 function folderError({ root }: Home, error: unknown): Error {
   const { code, message } = error as NodeJS.ErrnoException;
   const isForeign = code === 'EACCES' || code === 'EPERM';
   return new Error(
-    isForeign ? `${root} belongs to another user: run this as that user, or choose another folder with VICINIA_HOME.` : message,
+    isForeign
+      ? `${root} belongs to another user: run this as that user, or choose another folder with VICINIA_HOME.`
+      : `The data folder ${root} cannot be written (${message}): choose another with VICINIA_HOME.`,
   );
 }
 

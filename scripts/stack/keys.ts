@@ -1,8 +1,7 @@
 import { createHmac, randomBytes } from 'node:crypto';
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
-import { mkdir } from 'node:fs/promises';
-import { join } from 'node:path';
+import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { z } from 'zod';
+import type { Home } from './paths.ts';
 
 const passwordsSchema = z.object({
   /** Role `postgres`: migrations, Studio, psql. */
@@ -31,20 +30,34 @@ export type DatabasePasswords = StackKeys['passwords'];
 const tenYears = 10 * 365 * 24 * 3600;
 
 /**
- * The keys of the installation in `dir`, generated on first use and kept in `keys.json`, which only
- * its owner may read.
+ * The keys of an installation, generated on first use and kept in `keys.json`, which only its owner may read.
+ *
+ * @throws in one sentence when they are damaged, or lost while the database that knows them is there
  */
-export async function loadOrCreateKeys(dir: string): Promise<StackKeys> {
-  const file = join(dir, 'keys.json');
+export function loadOrCreateKeys(home: Home): StackKeys {
+  const file = home.keys;
+  const remedy = 'restore it, or start from empty with `npm run reset`.';
   if (existsSync(file)) {
-    const parsed = keysSchema.safeParse(JSON.parse(readFileSync(file, 'utf8')));
-    if (!parsed.success) throw new Error(`${file} is damaged: restore it, or start from empty with \`npm run reset\`.`);
-    return parsed.data;
+    const keys = parseKeys(readFileSync(file, 'utf8'));
+    if (!keys) throw new Error(`${file} is damaged: ${remedy}`);
+    return keys;
   }
-  await mkdir(dir, { recursive: true });
+  if (home.exists()) throw new Error(`${file}, with the passwords of the database in ${home.postgres}, is missing: ${remedy}`);
+  mkdirSync(home.root, { recursive: true });
   const keys = createKeys(() => randomBytes(24).toString('base64url'));
-  writeFileSync(file, `${JSON.stringify(keys, null, 2)}\n`, { mode: 0o600, flag: 'wx' });
+  // Whole or not at all: a full disk leaves no half of it.
+  const draft = `${file}.new`;
+  writeFileSync(draft, `${JSON.stringify(keys, null, 2)}\n`, { mode: 0o600 });
+  renameSync(draft, file);
   return keys;
+}
+
+function parseKeys(text: string): StackKeys | undefined {
+  try {
+    return keysSchema.safeParse(JSON.parse(text)).data;
+  } catch {
+    return undefined;
+  }
 }
 
 /** Fixed keys for tests: the same on every machine, and worth nothing on any. */

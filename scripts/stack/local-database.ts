@@ -1,16 +1,18 @@
+import { whoRuns } from './installation.ts';
 import { loadOrCreateKeys } from './keys.ts';
 import { home, ports } from './paths.ts';
 
 /**
- * How role `postgres` connects to the database of the installation on this machine.
+ * How role `postgres` connects to the database of the installation on this machine, on the port on which it runs.
  *
  * @throws in one sentence when nothing is installed
  */
-export async function localDatabaseUrl(): Promise<string> {
-  const { root, exists } = home();
-  if (!exists()) throw new Error('Nothing is installed here yet: `npm start` installs and migrates.');
-  const { passwords } = await loadOrCreateKeys(root);
-  return `postgresql://postgres:${encodeURIComponent(passwords.postgres)}@127.0.0.1:${ports.database}/postgres`;
+export function localDatabaseUrl(): string {
+  const folder = home();
+  if (!folder.exists()) throw new Error('Nothing is installed here yet: `npm start` installs and migrates.');
+  const { passwords } = loadOrCreateKeys(folder);
+  const port = whoRuns(folder)?.databasePort ?? ports.database;
+  return `postgresql://postgres:${encodeURIComponent(passwords.postgres)}@127.0.0.1:${port}/postgres`;
 }
 
 /** What to tell a person about an error of a script that connects to a database. */

@@ -29,10 +29,14 @@ export function scratchFolder(): string {
   }
 }
 
-/** Ports of the local installation: Supabase's own unless the environment says otherwise. */
+/** Ports of the local installation: Supabase's own unless the environment says otherwise. Read when asked, so that who asks can say what is wrong. */
 export const ports = {
-  api: portFromEnvironment('VICINIA_PORT', 54321),
-  database: portFromEnvironment('VICINIA_DB_PORT', 54322),
+  get api() {
+    return portFromEnvironment('VICINIA_PORT', 54321);
+  },
+  get database() {
+    return portFromEnvironment('VICINIA_DB_PORT', 54322);
+  },
 };
 
 /** The folders and files of one installation. */

@@ -13,15 +13,15 @@ export async function freePort(): Promise<number> {
     const port = randomInt(20_000, 32_000);
     if (given.has(port)) continue;
     given.add(port);
-    if (await isPortFree(port)) return port;
+    if ((await obstacleToPort(port)) === undefined) return port;
   }
 }
 
-/** Whether a server could listen on this port of 127.0.0.1 now. */
-export function isPortFree(port: number): Promise<boolean> {
+/** What would keep a server from listening on this port of 127.0.0.1 now, as an error code; undefined when nothing would. */
+export function obstacleToPort(port: number): Promise<string | undefined> {
   return new Promise((resolve) => {
     const server = createServer();
-    server.once('error', () => resolve(false));
-    server.listen({ port, host: '127.0.0.1', exclusive: true }, () => server.close(() => resolve(true)));
+    server.once('error', (error: NodeJS.ErrnoException) => resolve(error.code ?? error.message));
+    server.listen({ port, host: '127.0.0.1', exclusive: true }, () => server.close(() => resolve(undefined)));
   });
 }

@@ -64,6 +64,7 @@ export async function startPostgres(options: PostgresOptions): Promise<PostgresS
   const account = postgresAccount([join(native, 'bin'), dirname(dataDir)]);
   if (!existsSync(join(dataDir, 'PG_VERSION'))) await createCluster(native, dataDir, account, passwords.supabase_admin);
   else checkVersion(native, dataDir);
+  disownLeftoverPid(dataDir);
 
   const port = options.port === 0 ? await freePort() : options.port;
   const settings = { ...modestSettings, ...options.settings, port };
@@ -73,45 +74,60 @@ export async function startPostgres(options: PostgresOptions): Promise<PostgresS
     ...Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`]),
   ]);
 
-  const recentLines: string[] = [];
-  let announceReady = () => {};
-  const ready = new Promise<void>((resolve) => (announceReady = resolve));
-  const server = await startProcess({
-    name: 'PostgreSQL',
-    ...program,
-    ...account.identity,
-    cwd: '/',
-    stopSignal: 'SIGINT',
-    onLine: (line) => {
-      recentLines.push(line);
-      if (recentLines.length > 40) recentLines.shift();
-      if (line.includes('ready to accept connections')) announceReady();
-      onLog?.(line);
-    },
-  });
-  const ended = server.exited.then(() => {
-    throw startFailure(port, dataDir, recentLines);
-  });
-  await Promise.race([ready, ended]);
-  ended.catch(() => undefined);
+  // Processes of a server that was killed, at work on a statement, notice a moment later.
+  for (const deadline = Date.now() + 15_000;; await new Promise((resolve) => setTimeout(resolve, 200))) {
+    try {
+      return await launch();
+    } catch (error) {
+      if (!(error instanceof StillEnding) || Date.now() > deadline) throw error;
+    }
+  }
 
-  return {
-    port,
-    pid: server.pid,
-    dataDir,
-    passwords,
-    url: (database = 'postgres', role = 'postgres') => {
-      const password = role === 'postgres' || role === 'supabase_admin' ? passwords[role] : passwords.services;
-      return `postgresql://${role}:${encodeURIComponent(password)}@127.0.0.1:${port}/${encodeURIComponent(database)}`;
-    },
-    exited: server.exited,
-    stop: () => server.stop(),
-  };
+  async function launch(): Promise<PostgresServer> {
+    const recentLines: string[] = [];
+    let announceReady = () => {};
+    const ready = new Promise<void>((resolve) => (announceReady = resolve));
+    const server = await startProcess({
+      name: 'PostgreSQL',
+      ...program,
+      ...account.identity,
+      cwd: '/',
+      stopSignal: 'SIGINT',
+      onLine: (line) => {
+        recentLines.push(line);
+        if (recentLines.length > 40) recentLines.shift();
+        if (line.includes('ready to accept connections')) announceReady();
+        onLog?.(line);
+      },
+    });
+    const ended = server.exited.then(() => {
+      throw startFailure(port, dataDir, recentLines);
+    });
+    await Promise.race([ready, ended]);
+    ended.catch(() => undefined);
+
+    return {
+      port,
+      pid: server.pid,
+      dataDir,
+      passwords,
+      url: (database = 'postgres', role = 'postgres') => {
+        const password = role === 'postgres' || role === 'supabase_admin' ? passwords[role] : passwords.services;
+        return `postgresql://${role}:${encodeURIComponent(password)}@127.0.0.1:${port}/${encodeURIComponent(database)}`;
+      },
+      exited: server.exited,
+      stop: () => server.stop(),
+    };
+  }
 }
+
+class StillEnding extends Error {}
 
 /** Runs `work` on a connection of its own, closed afterwards. */
 export async function withClient<T>(url: string, work: (client: pg.Client) => Promise<T>): Promise<T> {
   const client = new pg.Client({ connectionString: url });
+  // Whoever asks something of a connection that is lost is told so by the answer.
+  client.on('error', () => undefined);
   await client.connect();
   try {
     return await work(client);
@@ -154,6 +170,21 @@ export async function stopLeftoverPostgres(dataDir: string): Promise<boolean> {
     }
   }
   return true;
+}
+
+/**
+ * Makes the note about its process that a killed server left behind harmless. PostgreSQL takes it for a server as long as any process of
+ * ours has that id, be it given to another program since or a zombie; the id of its own parent it knows for stale. What else the note says
+ * stays: by it PostgreSQL finds processes of the killed server that still hold the data.
+ */
+function disownLeftoverPid(dataDir: string): void {
+  const pidFile = join(dataDir, 'postmaster.pid');
+  if (!existsSync(pidFile)) return;
+  const [pid = '', ...rest] = readFileSync(pidFile, 'utf8').split('\n');
+  if (commandOf(Number(pid)).includes(dataDir)) return;
+  // Begun and not finished, when the disk was full: it says nothing.
+  if (!/^[1-9][0-9]*$/.test(pid)) rmSync(pidFile);
+  else writeFileSync(pidFile, [String(process.pid), ...rest].join('\n'));
 }
 
 /** Makes the data folder, whole or not at all: an interrupted attempt leaves nothing that looks like one. */
@@ -208,6 +239,10 @@ function startFailure(port: number, dataDir: string, lines: string[]): Error {
   if (/Address already in use|could not bind/.test(log)) {
     return new Error(`Port ${port} is already taken by another program: free it, or choose another with VICINIA_DB_PORT.`);
   }
+  if (/pre-existing shared memory block/.test(log)) {
+    return new StillEnding(`Processes of an earlier PostgreSQL on ${dataDir} have not ended yet: try again in a moment.`);
+  }
+  if (/No space left on device/.test(log)) return new Error(`PostgreSQL did not start, because the disk of ${dataDir} is full.`);
   if (/lock file "postmaster.pid" already exists/.test(log)) return new Error(`Another PostgreSQL is using ${dataDir}.`);
   return new Error(`PostgreSQL did not start:\n${log}`);
 }

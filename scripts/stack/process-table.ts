@@ -24,6 +24,18 @@ export function commandOf(pid: number): string {
   return spawnSync('ps', ['-ww', '-o', 'command=', '-p', String(pid)], { encoding: 'utf8' }).stdout ?? '';
 }
 
+/**
+ * When a process was born, in the words of the operating system: two processes that had the same id differ in it. Empty when
+ * there is none of that id.
+ */
+export function birthOf(pid: number): string {
+  if (!existsSync('/proc/self/stat')) {
+    return (spawnSync('ps', ['-o', 'lstart=', '-p', String(pid)], { encoding: 'utf8', env: { ...process.env, LC_ALL: 'C' } }).stdout ?? '').trim();
+  }
+  const fields = statOf(pid);
+  return fields === undefined || fields[0] === 'Z' ? '' : (fields[19] ?? '');
+}
+
 /** The processes above this one, nearest first. */
 export function ancestors(): ProcessEntry[] {
   const processes = new Map(listProcesses().map((entry) => [entry.pid, entry]));
@@ -51,13 +63,22 @@ export function memoryOf(pids: number[]): number {
 
 function readProc(pid: number): ProcessEntry | undefined {
   try {
-    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
-    // The name, in parentheses, may hold anything; the state and the parent follow it.
-    const [state, parent] = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+    const [state, parent] = statOf(pid) ?? ['Z'];
     if (state === 'Z') return undefined;
     const command = readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0').join(' ').trim();
     const residentPages = Number(readFileSync(`/proc/${pid}/statm`, 'utf8').split(' ')[1]);
     return { pid, parent: Number(parent), command, residentBytes: residentPages * 4096 };
+  } catch {
+    return undefined;
+  }
+}
+
+/** What /proc tells of a process behind its name: the state, the parent, … the ticks from the start of the system to its birth. */
+function statOf(pid: number): string[] | undefined {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
+    // The name, in parentheses, may hold anything.
+    return stat.slice(stat.lastIndexOf(')') + 2).split(' ');
   } catch {
     return undefined;
   }

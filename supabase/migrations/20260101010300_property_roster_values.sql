@@ -403,7 +403,7 @@ set search_path = ''
 return case reason
   when 'too_long' then format('At most %s characters fit here.', coalesce(field.max_length, 10000))
   when 'too_short' then 'At least 3 characters are needed here.'
-  when 'invalid_text' then 'The text contains control characters.'
+  when 'invalid_text' then 'The text contains control characters, or is what a spreadsheet shows where a formula failed.'
   when 'unknown_value' then case field.key
     when 'unit_type' then 'No such type of unit is known: house, apartment, shop, storage, office or parking.'
     when 'unit_status' then 'No such status is known: vacant, occupied or under maintenance.'

@@ -244,7 +244,7 @@ begin
     select d.position, d.field, d.told, d.is_number, d.told as value, null::text as remark, case
       when d.reason is not null then d.reason
       when length(d.told) > d.max_length then 'too_long'
-      when d.told ~ ('[[:cntrl:]]' collate pg_catalog."default") then 'invalid_text'
+      when d.told ~ ('[[:cntrl:]]' collate pg_catalog."default") or d.told ~ '^#(REF!|DIV/0!|VALUE!|NAME\?|NUM!|NULL!|SPILL!|CALC!)$' then 'invalid_text'
       when d.field = 'identity_number' and length(d.told) < 3 then 'too_short'
     end as reason
     from different d

@@ -1,6 +1,7 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { zipSync } from 'fflate';
 import { afterAll, describe, expect, test } from 'vitest';
 import { readRoster, type Roster } from '../../scripts/import/roster-file.ts';
 import { UnreadableRoster, type ReadOptions } from '../../scripts/import/table.ts';
@@ -73,6 +74,18 @@ describe('a CSV file is read as whoever made it sees it', () => {
     expect((refusal as Error).message).toMatch(/not in UTF-8 \(see line 3\).*save it again as "CSV UTF-8"/);
   });
 
+  test('bytes of zero are refused, as of UTF-16 without its mark', async () => {
+    await expect(read(Buffer.from('Unit\tName\n1\tAna\n', 'utf16le'))).rejects.toThrow('bytes that are zero');
+  });
+
+  test('every letter comes in whole, wherever in the file it stands', async () => {
+    const fill = 'Unit,Name\n1,';
+    for (const before of [64 * 1024 - 3, 64 * 1024 - 2, 64 * 1024 - 1]) {
+      const { rows } = await read(`${fill}${'y'.repeat(before - fill.length)}𠮷田\n`);
+      expect(String(rows[0]?.[1]).slice(-3)).toBe('𠮷田');
+    }
+  });
+
   test.each([
     ['an empty file', ''],
     ['a file of blanks', '\n \n,,\n'],
@@ -82,6 +95,7 @@ describe('a CSV file is read as whoever made it sees it', () => {
 
   test('a missing file is refused', async () => {
     await expect(readRoster(join(folder, 'nowhere.csv'))).rejects.toThrow('There is no file');
+    await expect(readRoster(folder)).rejects.toThrow('is a folder');
   });
 });
 
@@ -100,6 +114,31 @@ describe('an Excel file is read as its cells are', () => {
   test('a sheet can be named; one that is not there is refused with the names of those that are', async () => {
     expect((await readRoster(workbook, { sheet: 'Notas' })).headers).toEqual(['Concepto', 'Nota']);
     await expect(readRoster(workbook, { sheet: 'Hoja1' })).rejects.toThrow('has no sheet Hoja1. Its sheets are: Padrón, Notas.');
+  });
+
+  test('a formula that failed is told as the sheet shows it, not taken for a blank; so is a day beyond the calendar', async () => {
+    const cells = [
+      '<row r="1"><c r="A1" t="inlineStr"><is><t>Unit</t></is></c><c r="B1" t="inlineStr"><is><t>Since</t></is></c></row>',
+      '<row r="2"><c r="A2"><v>1</v></c><c r="B2" t="e"><f>A9</f><v>#REF!</v></c></row>',
+      '<row r="3"><c r="A3" t="e"><v>#N/A</v></c><c r="B3" s="1"><v>99999999999</v></c></row>',
+      '<row r="4"><c r="A4"><v>1e400</v></c><c r="B4" s="1"><v>43831</v></c></row>',
+    ];
+    const main = 'http://schemas.openxmlformats.org/spreadsheetml/2006/main';
+    const office = 'http://schemas.openxmlformats.org/officeDocument/2006/relationships';
+    const relations = (...targets: [id: string, type: string, target: string][]) =>
+      `<Relationships xmlns="http://schemas.openxmlformats.org/package/2006/relationships">${
+        targets.map(([id, type, target]) => `<Relationship Id="${id}" Type="${office}/${type}" Target="${target}"/>`).join('')
+      }</Relationships>`;
+    const parts = {
+      '[Content_Types].xml': '<Types xmlns="http://schemas.openxmlformats.org/package/2006/content-types"/>',
+      '_rels/.rels': relations(['a', 'officeDocument', 'xl/workbook.xml']),
+      'xl/workbook.xml': `<workbook xmlns="${main}" xmlns:r="${office}"><sheets><sheet name="S" sheetId="1" r:id="a"/></sheets></workbook>`,
+      'xl/_rels/workbook.xml.rels': relations(['a', 'worksheet', 'worksheets/sheet1.xml'], ['b', 'styles', 'styles.xml']),
+      'xl/styles.xml': `<styleSheet xmlns="${main}"><cellStyleXfs><xf numFmtId="0"/></cellStyleXfs><cellXfs><xf numFmtId="0"/><xf numFmtId="14" applyNumberFormat="1"/></cellXfs></styleSheet>`,
+      'xl/worksheets/sheet1.xml': `<worksheet xmlns="${main}"><sheetData>${cells.join('')}</sheetData></worksheet>`,
+    };
+    const content = zipSync(Object.fromEntries(Object.entries(parts).map(([path, xml]) => [path, Buffer.from(xml)])));
+    expect((await readRoster(file(content, 'xlsx'))).rows).toEqual([[1, '#REF!'], ['#N/A', '#####'], ['Infinity', '2020-01-01']]);
   });
 
   test('what is no workbook is refused in a sentence', async () => {

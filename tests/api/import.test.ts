@@ -234,6 +234,13 @@ describe('the command line', () => {
     expect(await run([file, '--community', 'lipa-court', ...user, '--email', 'nobody@demo.example'], { local: false })).toMatchObject({ code: 2, output: expect.stringContaining('cannot sign in') });
   });
 
+  test('a report that cannot be written is said before anything is stored', async () => {
+    const id = await community('unreported');
+    const { code, output } = await run([csv('unreported.csv', 'Unit\n1\n'), '--community', 'unreported', '--yes', '--report', join(folder, 'nowhere/report.json')]);
+    expect({ code, output }).toMatchObject({ code: 2, output: expect.stringContaining('The report cannot be written') });
+    expect(await stored(id)).toMatchObject({ units: 0 });
+  });
+
   test('whatever keeps it from beginning is said in a sentence, and ends with 2', async () => {
     const file = csv('fine.csv', 'Unit\n1\n');
     expect(await run([file])).toMatchObject({ code: 2, output: expect.stringContaining('--community') });

@@ -1,7 +1,7 @@
 -- Whatever is wrong with a roster is named by row, column and reason; what is only odd is warned of.
 
 begin;
-select plan(72);
+select plan(73);
 
 create function pg_temp.rows(file text) returns jsonb language sql as $$
   select coalesce(jsonb_agg(to_jsonb(string_to_array(btrim(line), '|', '')) order by n), '[]') from string_to_table(btrim(file, E'\n'), E'\n') with ordinality x (line, n)
@@ -71,6 +71,7 @@ select is(pg_temp.refused('Building|Unit|Name|Kind|Role|Share|Lives in|Primary c
   'and what is told of people too, all in one report');
 select is(pg_temp.refused('Building|Unit|Name|Role', format('%s|%s|%s|owner', repeat('b', 201), repeat('1', 41), repeat('n', 201))), '2 Building too_long, 2 Unit too_long, 2 Name too_long', 'texts have their lengths');
 select is(pg_temp.refused('Unit|Name|Role', E'9|A\x01na|owner'), '2 Name invalid_text', 'and no control characters');
+select is(pg_temp.refused('Unit|Name|Role', '9|#REF!|owner'), '2 Name invalid_text', 'nor what a spreadsheet shows where a formula failed');
 select is(pg_temp.refused('Unit|Area|Ideal parts', E'11|71,5|1,5\n12|71.5|1,5\n13|1.234|1.234'), '4 Area ambiguous_number', 'a number that could mean two things is refused where its column uses both marks, not where another column does');
 select is(pg_temp.warned('Unit|Ideal parts|Area', E'11|1.234567|70\n12|1.2345678|71.555'), '3 Ideal parts rounded, 3 Area rounded, Ideal parts ideal_parts_difference' , 'what has more decimals than are stored is rounded, with one warning per column');
 select is(pg_temp.warned('Unit|Name|Role|Share', E'9|Ana|owner|0.5\n9|Boris|owner|0,5'), '1 Share shares_as_fractions', 'shares none of which exceeds 1 are parts of one');

@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -56,10 +56,10 @@ function script(name: string, args: string[] = [], overrides: NodeJS.ProcessEnv 
 }
 
 /** Starts everything and waits until it says so. */
-async function start(): Promise<Run> {
-  const run = script('start.ts');
+async function start(name = 'start.ts'): Promise<Run> {
+  const run = script(name);
   const failed = run.ended.then((code) => {
-    throw new Error(`npm start ended with ${code}:\n${run.output()}`);
+    throw new Error(`${name} ended with ${code}:\n${run.output()}`);
   });
   const up = vi.waitFor(() => expect(run.output()).toContain('Ctrl-C stops everything'), { timeout: 50_000, interval: 50 });
   await Promise.race([up, failed]);
@@ -88,8 +88,40 @@ async function endsInOrder(run: Run, signal: NodeJS.Signals): Promise<void> {
   expect(existsSync(join(home.postgres, 'postmaster.pid'))).toBe(false);
 }
 
+/** A second start, and a reset, name the first and leave it alone. */
+async function othersAreToldOf(run: Run): Promise<void> {
+  for (
+    const [name, message] of [
+      ['start.ts', `Vicinia is running here already, at ${url} (process ${run.child.pid})`],
+      ['reset.ts', `Vicinia is running at ${url} (process ${run.child.pid}): stop it first`],
+    ] as const
+  ) {
+    const second = script(name);
+    expect(await second.ended).toBe(1);
+    expect(second.output()).toContain(message);
+  }
+  expect((await fetch(url)).status).toBe(200);
+}
+
+/** A process of whoever runs PostgreSQL that has nothing to do with us, though a word of its command says otherwise. */
+function bystander(): number {
+  const { uid, gid } = statSync(home.postgres);
+  const child = spawn(process.execPath, ['-e', 'setInterval(() => {}, 1000)', 'start.ts'], { uid, gid, cwd: '/', stdio: 'ignore' });
+  started.push(child);
+  return child.pid as number;
+}
+
 // A start is dear: each way to end ends one that was made for something else.
 describe('npm start', () => {
+  test('says that PostgreSQL crashed while it was migrated, and where to read on', async () => {
+    const run = script('start.ts');
+    await vi.waitFor(() => expect(run.output()).toContain('20260101000100_'), { timeout: 50_000, interval: 10 });
+    process.kill(childNamed(run, 'bin/postgres'), 'SIGKILL');
+    expect(await run.ended).toBe(1);
+    expect(run.output()).toContain(`PostgreSQL ended unexpectedly (signal SIGKILL): ${join(home.logs, 'postgres.log')} has its last words.`);
+    expect(run.output()).not.toContain('    at ');
+  });
+
   test('says where everything is, and everything is there; ends in order on SIGINT', async () => {
     const run = await start();
     expect(run.output()).toContain(url);
@@ -126,6 +158,10 @@ describe('npm start', () => {
     run.child.kill('SIGKILL');
     expect(await run.ended).toBe('SIGKILL');
     await vi.waitFor(() => expect(leftovers()).toEqual([]), { timeout: 45_000 });
+    // Meanwhile the system has given the ids that are in the notes of those killed to another program.
+    const pid = bystander();
+    writeFileSync(home.lock, JSON.stringify({ pid, birth: 'earlier', url, databasePort: 1, startedAt: new Date().toISOString() }));
+    writeFileSync(join(home.postgres, 'postmaster.pid'), `${pid}\n${home.postgres}\n`);
     await endsInOrder(await start(), 'SIGHUP');
   });
 
@@ -142,17 +178,11 @@ describe('npm start', () => {
 
   test('a second one, and a reset, say that the first is running, which ends in order on SIGTERM', async () => {
     const run = await start();
-    for (
-      const [name, message] of [
-        ['start.ts', `Vicinia is running here already, at ${url} (process ${run.child.pid})`],
-        ['reset.ts', `Vicinia is running at ${url} (process ${run.child.pid}): stop it first`],
-      ] as const
-    ) {
-      const second = script(name);
-      expect(await second.ended).toBe(1);
-      expect(second.output()).toContain(message);
-    }
-    expect((await fetch(url)).status).toBe(200);
+    await othersAreToldOf(run);
+    // What works on the database finds it on the port on which it runs.
+    const migrating = script('migrate.ts', [], { VICINIA_DB_PORT: '1' });
+    expect(await migrating.ended).toBe(0);
+    expect(migrating.output()).toContain('Up to date');
     await endsInOrder(run, 'SIGTERM');
   });
 
@@ -169,6 +199,41 @@ describe('npm start', () => {
     blocker.close();
   });
 
+  test.each([
+    ['abc', 'VICINIA_PORT is "abc", but a port is a whole number from 1 to 65535.'],
+    ['54322', 'VICINIA_PORT and VICINIA_DB_PORT are both 54322: choose two ports.'],
+  ])('says what is wrong with port %s', async (port, message) => {
+    const run = script('start.ts', [], { VICINIA_PORT: port, VICINIA_DB_PORT: '54322' });
+    expect(await run.ended).toBe(1);
+    expect(run.output()).toContain(message);
+    expect(run.output()).not.toContain('    at ');
+  });
+
+  test('ends without a word when nobody reads what it says, as of npm start | head', async () => {
+    const run = script('start.ts');
+    run.child.stdout?.destroy();
+    expect(await run.ended).toBe(1);
+    expect(run.output()).toBe('');
+    expect(existsSync(home.lock)).toBe(false);
+  });
+
+  test('says when the keys of its database are damaged or gone, and makes no others', async () => {
+    const keys = readFileSync(home.keys);
+    try {
+      writeFileSync(home.keys, '');
+      const damaged = script('start.ts');
+      expect(await damaged.ended).toBe(1);
+      expect(damaged.output()).toContain(`${home.keys} is damaged: restore it`);
+      rmSync(home.keys);
+      const gone = script('start.ts');
+      expect(await gone.ended).toBe(1);
+      expect(gone.output()).toContain(`${home.keys}, with the passwords of the database in ${home.postgres}, is missing: restore it`);
+      expect(existsSync(home.keys)).toBe(false);
+    } finally {
+      writeFileSync(home.keys, keys, { mode: 0o600 });
+    }
+  });
+
   test('says what is missing when PostgREST is not there', async () => {
     const run = script('start.ts', [], { POSTGREST_BIN: '/nowhere/postgrest' });
     expect(await run.ended).toBe(1);
@@ -177,14 +242,18 @@ describe('npm start', () => {
 });
 
 describe('npm run reset', () => {
-  test('deletes everything, so that new secrets are made', async () => {
+  test('deletes everything, so that new secrets are made; what it starts is as safe from others as what npm start does', async () => {
     const before = readFileSync(home.keys, 'utf8');
+    const run = await start('reset.ts');
+    expect(readFileSync(home.keys, 'utf8')).not.toBe(before);
+    await othersAreToldOf(run);
+    await endsInOrder(run, 'SIGINT');
+  });
+
+  test('only deletes when it is told so', async () => {
+    mkdirSync(home.root, { recursive: true });
     const reset = script('reset.ts', ['--no-start']);
     expect(await reset.ended).toBe(0);
     expect(existsSync(home.root)).toBe(false);
-    const run = await start();
-    expect(readFileSync(home.keys, 'utf8')).not.toBe(before);
-    run.child.kill('SIGINT');
-    await run.ended;
   });
 });
