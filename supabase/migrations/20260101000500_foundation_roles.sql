@@ -475,7 +475,48 @@ $$;
 comment on function app.permissions_in(uuid, uuid) is
   'The permissions the caller holds in a community, in an organization (community null), or on the site (both null). Definer: reads roles.';
 
-create function app.check_role_within(role uuid, organization uuid, community uuid)
+create function app.permissions_to_give(organization uuid, community uuid)
+returns setof text
+language plpgsql
+stable
+security definer -- reads memberships and roles regardless of who may list them
+set search_path = ''
+as $$
+declare
+  home constant uuid := coalesce((select c.organization_id from public.communities c where c.id = community), organization);
+begin
+  -- What the caller holds, but for what a restricted membership alone gives: whoever got it would hold it without the limits.
+  return query
+    select p
+    from app.permissions_in(organization, community) p
+    where not exists (
+        select
+        from public.memberships m
+        join public.role_permissions rp on rp.role_id = m.role_id and rp.permission_key = p
+        where m.user_id = (select app.user_id()) and m.community_id = community and m.restriction is not null and m.deleted_at is null
+          and (m.ends_at is null or m.ends_at > now()))
+      or exists (select from public.permissions k where k.key = p and k.is_kept_when_restricted)
+      or exists (
+        select
+        from public.memberships m
+        join public.roles r on r.id = m.role_id and r.deleted_at is null
+        join public.role_permissions rp on rp.role_id = m.role_id and rp.permission_key = p
+        where m.user_id = (select app.user_id()) and m.restriction is null and m.deleted_at is null
+          and m.starts_at <= now() and (m.ends_at is null or m.ends_at > now())
+          and (m.level = 'site' or m.organization_id = home or m.community_id = community))
+      or exists (
+        select from public.user_permissions up
+        where up.user_id = (select app.user_id()) and up.permission_key = p and up.deleted_at is null
+          and up.starts_at <= now() and (up.ends_at is null or up.ends_at > now())
+          and (up.organization_id = home or up.community_id = community));
+end;
+$$;
+
+comment on function app.permissions_to_give(uuid, uuid) is
+  'The permissions that the caller may hand on in a community, in an organization (community null), or on the site (both null): those of app.permissions_in that do not come from a restricted membership alone. '
+  'Definer: reads memberships and roles; not executable by API roles.';
+
+create function app.check_role_within(role uuid, organization uuid, community uuid, is_taken boolean default false)
 returns void
 language plpgsql
 stable
@@ -484,6 +525,7 @@ set search_path = ''
 as $$
 declare
   held constant text[] := array(select app.permissions_in(organization, community));
+  own constant text[] := case when is_taken then held else array(select app.permissions_to_give(organization, community)) end;
   lacking text;
 begin
   if app.is_trusted() then
@@ -494,17 +536,19 @@ begin
   select rp.permission_key into lacking
   from public.role_permissions rp
   join public.permissions p on p.key = rp.permission_key
-  where rp.role_id = check_role_within.role and p.level <> 'unit' and rp.permission_key <> all (held)
+  where rp.role_id = check_role_within.role and p.level <> 'unit' and rp.permission_key <> all (own)
   order by 1
   limit 1;
-  if lacking is not null then
+  if lacking = any (held) then
+    perform app.fail(403, 'role_above_own', format('The role holds %s, which you hold here within limits.', lacking), 'Nobody gives more than they have.');
+  elsif lacking is not null then
     perform app.fail(403, 'role_above_own', format('The role holds %s, which you do not hold here.', lacking), 'Nobody gives or takes more than they have.');
   end if;
 end;
 $$;
 
-comment on function app.check_role_within(uuid, uuid, uuid) is
-  'Refuses to let the caller give or take a role that holds more than the caller holds in the same place (403 permission_denied, role_above_own). Definer: reads role_permissions.';
+comment on function app.check_role_within(uuid, uuid, uuid, boolean) is
+  'Refuses to let the caller give or take a role that holds more than the caller holds in the same place (403 permission_denied, role_above_own); what is held within limits is taken from others, and not given. Definer: reads role_permissions.';
 
 create function app.grant_role(subject uuid, role text, organization uuid, community uuid, starts_at timestamptz, ends_at timestamptz)
 returns uuid
@@ -590,7 +634,7 @@ begin
   then
     perform app.fail(404, 'membership_not_found', 'There is no running membership with this id.');
   elsif held.user_id is distinct from app.user_id() then
-    perform app.check_role_within(held.role_id, held.organization_id, held.community_id);
+    perform app.check_role_within(held.role_id, held.organization_id, held.community_id, is_taken => true);
   end if;
 
   update public.memberships m
@@ -625,7 +669,7 @@ comment on function public.my_permissions(uuid, uuid) is
   'The permissions the caller holds in a community, in an organization, or (both null) on the site: what an app asks before it shows a button.';
 
 grant execute on function
-  app.is_restriction(jsonb), app.permissions_in(uuid, uuid), app.check_role_within(uuid, uuid, uuid),
+  app.is_restriction(jsonb), app.permissions_in(uuid, uuid), app.check_role_within(uuid, uuid, uuid, boolean),
   app.grant_role(uuid, text, uuid, uuid, timestamptz, timestamptz), public.grant_role(uuid, text, uuid, uuid, timestamptz, timestamptz),
   app.revoke_role(uuid), public.revoke_role(uuid), public.my_permissions(uuid, uuid)
 to authenticated, service_role;

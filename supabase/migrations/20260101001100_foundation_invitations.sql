@@ -198,7 +198,7 @@ return (
 comment on function app.verified_phone(uuid) is
   'The telephone number, in digits, that Auth has verified as the user''s; null when it has verified none. Definer: reads auth.users. Not executable by API roles.';
 
-create function app.permissions_of(subject uuid, organization uuid, community uuid)
+create function app.permissions_of(subject uuid, organization uuid, community uuid, are_given boolean default false)
 returns text[]
 language plpgsql
 volatile
@@ -210,14 +210,14 @@ declare
 begin
   -- Asks the same helpers as if the user had sent this request, with claims that say nothing and so are not believed.
   perform set_config('request.jwt.claims', jsonb_build_object('sub', subject, 'role', 'authenticated', 'aal', 'aal2', 'on_behalf', true)::text, true);
-  held := array(select app.permissions_in(organization, community));
+  held := case when are_given then array(select app.permissions_to_give(organization, community)) else array(select app.permissions_in(organization, community)) end;
   perform set_config('request.jwt.claims', coalesce(claims, ''), true);
   return held;
 end;
 $$;
 
-comment on function app.permissions_of(uuid, uuid, uuid) is
-  'The permissions that another user holds in an organization or a community now. Not executable by API roles.';
+comment on function app.permissions_of(uuid, uuid, uuid, boolean) is
+  'The permissions that another user holds in an organization or a community now; are_given: those that they may hand on. Not executable by API roles.';
 
 create function app.may_give_role(giver uuid, role uuid, organization uuid, community uuid)
 returns boolean
@@ -226,13 +226,13 @@ volatile
 set search_path = ''
 as $$
 declare
-  held constant text[] := app.permissions_of(giver, organization, community);
+  own constant text[] := app.permissions_of(giver, organization, community, are_given => true);
 begin
-  return 'memberships.manage' = any (held) and not exists (
+  return 'memberships.manage' = any (app.permissions_of(giver, organization, community)) and not exists (
     select
     from public.role_permissions rp
     join public.permissions p on p.key = rp.permission_key
-    where rp.role_id = role and p.level <> 'unit' and rp.permission_key <> all (held));
+    where rp.role_id = role and p.level <> 'unit' and rp.permission_key <> all (own));
 end;
 $$;
 

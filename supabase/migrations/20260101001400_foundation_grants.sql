@@ -212,7 +212,7 @@ as $$
 declare
   known public.roles;
   held text[];
-  changed text[];
+  own text[];
   beyond text;
   refused text;
 begin
@@ -232,17 +232,26 @@ begin
     perform app.refuse('roles.manage', organization, community);
   end if;
 
-  -- What is added or taken away must be the caller's to give.
-  changed := array(
-    (select unnest(permissions) except select rp.permission_key from public.role_permissions rp where rp.role_id = role)
-    union
-    (select rp.permission_key from public.role_permissions rp where rp.role_id = role except select unnest(permissions)));
-  select p into beyond from unnest(changed) p where not exists (select from public.permissions x where x.key = p) order by p limit 1;
+  -- What is added must be the caller's to give, what is taken away the caller's.
+  own := array(select app.permissions_to_give(organization, community));
+  select x.permission into beyond from unnest(permissions) x (permission) where not exists (select from public.permissions p where p.key = x.permission) order by 1 limit 1;
   if beyond is not null then
     perform app.fail(422, 'permission_unknown', format('There is no permission %s.', beyond));
+  elsif permissions is null or array_position(permissions, null) is not null or (role is null and (key is null or name is null or level is null)) then
+    perform app.fail(422, 'invalid_value', 'A role has a key, a name, a level and a list of permissions, which may be empty.');
   end if;
-  select p into beyond from unnest(changed) p where not app.is_trusted() and p <> all (held) order by p limit 1;
-  if beyond is not null then
+  select x.permission into beyond
+  from (
+    select unnest(permissions) as permission except select rp.permission_key from public.role_permissions rp where rp.role_id = role except select unnest(own)
+    union all
+    (select rp.permission_key from public.role_permissions rp where rp.role_id = role except select unnest(permissions) except select unnest(held))
+  ) x
+  where not app.is_trusted()
+  order by 1
+  limit 1;
+  if beyond = any (held) then
+    perform app.fail(403, 'role_above_own', format('You hold %s here within limits.', beyond), 'Nobody gives more than they have.');
+  elsif beyond is not null then
     perform app.fail(403, 'role_above_own', format('You do not hold %s here.', beyond), 'Nobody gives or takes more than they have.');
   end if;
 
@@ -320,6 +329,8 @@ begin
     perform app.refuse('memberships.manage', organization, community);
   elsif not app.is_trusted() and permission is not null and permission <> all (held) then
     perform app.fail(403, 'role_above_own', format('You do not hold %s here.', permission), 'Nobody gives or takes more than they have.');
+  elsif not app.is_trusted() and permission not in (select app.permissions_to_give(organization, community)) then
+    perform app.fail(403, 'role_above_own', format('You hold %s here within limits.', permission), 'Nobody gives more than they have.');
   elsif not exists (select from public.permissions p where p.key = permission) then
     perform app.fail(422, 'permission_unknown', format('There is no permission %s.', permission));
   elsif ends_at <= now() then
@@ -460,8 +471,12 @@ begin
   if app.is_trusted() or exists (
     select
     from public.memberships m
+    join public.roles r on r.id = m.role_id and r.deleted_at is null
     join public.role_permissions rp on rp.role_id = m.role_id
+    left join public.communities c on c.id = m.community_id
     where m.user_id = (select app.user_id()) and rp.permission_key = permission and m.restriction -> 'amounts' -> permission is null
+      -- A role that is limited otherwise, to hours or units, lifts no limit where it does not give the permission itself.
+      and (m.restriction is null or (app.restriction_holds_now(m.restriction, c.time_zone) and not (m.restriction ? 'buildings' or m.restriction ? 'units')))
       and m.deleted_at is null and m.starts_at <= now() and (m.ends_at is null or m.ends_at > now())
       and (m.community_id = community or m.level = 'site'
         or m.organization_id = (select c.organization_id from public.communities c where c.id = community))
@@ -476,9 +491,11 @@ begin
   return (
     select coalesce(max((m.restriction #>> array['amounts', permission])::numeric), 0)
     from public.memberships m
+    join public.roles r on r.id = m.role_id and r.deleted_at is null
     join public.role_permissions rp on rp.role_id = m.role_id
     join public.communities c on c.id = m.community_id
     where m.user_id = (select app.user_id()) and m.community_id = community and rp.permission_key = permission
+      and not (m.restriction ? 'buildings' or m.restriction ? 'units')
       and m.deleted_at is null and m.starts_at <= now() and (m.ends_at is null or m.ends_at > now())
       and app.restriction_holds_now(m.restriction, c.time_zone));
 end;
