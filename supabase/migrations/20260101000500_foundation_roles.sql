@@ -527,10 +527,10 @@ end;
 $$;
 
 comment on function app.permissions_to_give(uuid, uuid) is
-  'What the caller may give or take in a community or an organization: the permissions held there, but not those that are held within hours or up to an amount alone, as whoever is given them would hold them without. '
+  'What the caller may give in a community or an organization: the permissions held there, but not those that are held within hours or up to an amount alone, as whoever is given them would hold them without. '
   'Definer: reads memberships; not executable by API roles.';
 
-create function app.check_role_within(role uuid, organization uuid, community uuid)
+create function app.check_role_within(role uuid, organization uuid, community uuid, is_taken boolean default false)
 returns void
 language plpgsql
 stable
@@ -538,28 +538,31 @@ security definer -- reads role_permissions regardless of who may list them
 set search_path = ''
 as $$
 declare
-  held constant text[] := array(select app.permissions_to_give(organization, community));
+  held constant text[] := array(select app.permissions_in(organization, community));
+  own constant text[] := case when is_taken then held else array(select app.permissions_to_give(organization, community)) end;
   lacking text;
 begin
   if app.is_trusted() then
     return;
-  elsif not 'memberships.manage' = any (held) and 'memberships.manage' not in (select app.permissions_in(organization, community)) then
+  elsif not 'memberships.manage' = any (held) then
     perform app.refuse('memberships.manage', organization, community);
   end if;
   select rp.permission_key into lacking
   from public.role_permissions rp
   join public.permissions p on p.key = rp.permission_key
-  where rp.role_id = check_role_within.role and p.level <> 'unit' and rp.permission_key <> all (held)
+  where rp.role_id = check_role_within.role and p.level <> 'unit' and rp.permission_key <> all (own)
   order by 1
   limit 1;
-  if lacking is not null then
-    perform app.fail(403, 'role_above_own', format('The role holds %s, which you do not hold here, or only within limits.', lacking), 'Nobody gives or takes more than they have.');
+  if lacking = any (held) then
+    perform app.fail(403, 'role_above_own', format('The role holds %s, which you hold here within limits.', lacking), 'Nobody gives more than they have.');
+  elsif lacking is not null then
+    perform app.fail(403, 'role_above_own', format('The role holds %s, which you do not hold here.', lacking), 'Nobody gives or takes more than they have.');
   end if;
 end;
 $$;
 
-comment on function app.check_role_within(uuid, uuid, uuid) is
-  'Refuses to let the caller give or take a role that holds more than the caller holds in the same place without limits (403 permission_denied, role_above_own). Definer: reads role_permissions.';
+comment on function app.check_role_within(uuid, uuid, uuid, boolean) is
+  'Refuses to let the caller give or take a role that holds more than the caller holds in the same place (403 permission_denied, role_above_own); what is held within limits is taken from others, and not given. Definer: reads role_permissions.';
 
 create function app.grant_role(subject uuid, role text, organization uuid, community uuid, starts_at timestamptz, ends_at timestamptz)
 returns uuid
@@ -645,7 +648,7 @@ begin
   then
     perform app.fail(404, 'membership_not_found', 'There is no running membership with this id.');
   elsif held.user_id is distinct from app.user_id() then
-    perform app.check_role_within(held.role_id, held.organization_id, held.community_id);
+    perform app.check_role_within(held.role_id, held.organization_id, held.community_id, is_taken => true);
   end if;
 
   update public.memberships m
@@ -680,7 +683,7 @@ comment on function public.my_permissions(uuid, uuid) is
   'The permissions the caller holds in a community, in an organization, or (both null) on the site: what an app asks before it shows a button.';
 
 grant execute on function
-  app.is_restriction(jsonb), app.permissions_in(uuid, uuid), app.check_role_within(uuid, uuid, uuid),
+  app.is_restriction(jsonb), app.permissions_in(uuid, uuid), app.check_role_within(uuid, uuid, uuid, boolean),
   app.grant_role(uuid, text, uuid, uuid, timestamptz, timestamptz), public.grant_role(uuid, text, uuid, uuid, timestamptz, timestamptz),
   app.revoke_role(uuid), public.revoke_role(uuid), public.my_permissions(uuid, uuid)
 to authenticated, service_role;

@@ -226,13 +226,13 @@ volatile
 set search_path = ''
 as $$
 declare
-  held constant text[] := app.permissions_of(giver, organization, community, to_give => true);
+  own constant text[] := app.permissions_of(giver, organization, community, to_give => true);
 begin
-  return 'memberships.manage' = any (held) and not exists (
+  return 'memberships.manage' = any (app.permissions_of(giver, organization, community)) and not exists (
     select
     from public.role_permissions rp
     join public.permissions p on p.key = rp.permission_key
-    where rp.role_id = role and p.level <> 'unit' and rp.permission_key <> all (held));
+    where rp.role_id = role and p.level <> 'unit' and rp.permission_key <> all (own));
 end;
 $$;
 

@@ -213,7 +213,7 @@ as $$
 declare
   known public.roles;
   held text[];
-  changed text[];
+  own text[];
   beyond text;
   refused text;
 begin
@@ -228,23 +228,32 @@ begin
     perform app.fail(422, 'invalid_scope', 'A custom role belongs to one organization or to one community.');
   end if;
 
-  if not app.is_trusted() and 'roles.manage' not in (select app.permissions_in(organization, community)) then
+  held := array(select app.permissions_in(organization, community));
+  if not app.is_trusted() and not 'roles.manage' = any (held) then
     perform app.refuse('roles.manage', organization, community);
   end if;
-  held := array(select app.permissions_to_give(organization, community));
 
-  -- What is added or taken away must be the caller's to give.
-  changed := array(
-    (select unnest(permissions) except select rp.permission_key from public.role_permissions rp where rp.role_id = role)
-    union
-    (select rp.permission_key from public.role_permissions rp where rp.role_id = role except select unnest(permissions)));
-  select p into beyond from unnest(changed) p where not exists (select from public.permissions x where x.key = p) order by p limit 1;
+  -- What is added must be the caller's to give, what is taken away the caller's.
+  own := array(select app.permissions_to_give(organization, community));
+  select x.permission into beyond from unnest(permissions) x (permission) where not exists (select from public.permissions p where p.key = x.permission) order by 1 limit 1;
   if beyond is not null then
     perform app.fail(422, 'permission_unknown', format('There is no permission %s.', beyond));
+  elsif permissions is null or array_position(permissions, null) is not null or (role is null and (key is null or name is null or level is null)) then
+    perform app.fail(422, 'invalid_value', 'A role has a key, a name, a level and a list of permissions, which may be empty.');
   end if;
-  select p into beyond from unnest(changed) p where not app.is_trusted() and p <> all (held) order by p limit 1;
-  if beyond is not null then
-    perform app.fail(403, 'role_above_own', format('You do not hold %s here, or only within limits.', beyond), 'Nobody gives or takes more than they have.');
+  select x.permission into beyond
+  from (
+    select unnest(permissions) as permission except select rp.permission_key from public.role_permissions rp where rp.role_id = role except select unnest(own)
+    union all
+    (select rp.permission_key from public.role_permissions rp where rp.role_id = role except select unnest(permissions) except select unnest(held))
+  ) x
+  where not app.is_trusted()
+  order by 1
+  limit 1;
+  if beyond = any (held) then
+    perform app.fail(403, 'role_above_own', format('You hold %s here within limits.', beyond), 'Nobody gives more than they have.');
+  elsif beyond is not null then
+    perform app.fail(403, 'role_above_own', format('You do not hold %s here.', beyond), 'Nobody gives or takes more than they have.');
   end if;
 
   if role is null then
@@ -325,7 +334,7 @@ begin
   elsif not app.is_trusted() and 'memberships.manage' not in (select app.permissions_in(organization, community)) then
     perform app.refuse('memberships.manage', organization, community);
   elsif not app.is_trusted() and permission not in (select app.permissions_to_give(organization, community)) then
-    perform app.fail(403, 'role_above_own', format('You do not hold %s here, or only within limits.', permission), 'Nobody gives or takes more than they have.');
+    perform app.fail(403, 'role_above_own', format('You do not hold %s here, or only within limits.', permission), 'Nobody gives more than they have.');
   elsif not exists (select from public.permissions p where p.key = permission) then
     perform app.fail(422, 'permission_unknown', format('There is no permission %s.', permission));
   elsif ends_at <= now() then

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { projectRoot } from '../../scripts/stack/paths.ts';
-import type { Sql } from '../support/database.ts';
+import { connect, testServer, type Sql } from '../support/database.ts';
 import { startTestStack, type TestStack } from '../support/stack.ts';
 
 // docs/database-roles.md, with logins that really connect.
@@ -35,8 +35,9 @@ const newName = (): string => {
 };
 
 /** One session, whatever it is refused: a pool would replace it, and what was set would be gone. */
-function logIn(name: string, password: string): Sql {
+function logIn(name: string, password: string, database = stack.database): Sql {
   const url = new URL(stack.adminUrl);
+  url.pathname = `/${database}`;
   url.username = name;
   url.password = encodeURIComponent(password);
   const client = new pg.Client({ connectionString: url.href });
@@ -226,6 +227,53 @@ describe('a reporting login', () => {
     expect(await refused(stack.sql(`select app.drop_database_login($1)`, [name]))).toMatch(/^PT404 login_not_found/);
   });
 
+  test('is over when it is dropped, although it owns something, even where nobody can drop that', async () => {
+    const databases = [stack.database, stack.database, 'postgres'];
+    for (const [index, owning] of ['select lo_create(0)', 'alter default privileges grant select on tables to public', 'select lo_create(0)'].entries()) {
+      const name = newName();
+      const [row] = await stack.sql<{ password: string }>(`select app.create_reporting_login($1, $2) as password`, [name, domus]);
+      const sql = logIn(name, row!.password);
+      expect((await sql(`select from units`)).length).toBeGreaterThan(0);
+      const owner = logIn(name, row!.password, databases[index]);
+      await owner(`set default_transaction_read_only = off`);
+      await owner(owning);
+      await stack.sql(`select app.drop_database_login($1)`, [name]);
+      expect(await refused(sql(`select count(*) from units`).then((rows) => (rows[0]!.count === '0' ? Promise.reject(new Error('sees nothing')) : rows)))).toMatch(/sees nothing|42501/);
+      expect(await refused(logIn(name, row!.password)(`select 1`))).toMatch(/^28/);
+      const left = await stack.adminSql(`select rolcanlogin, (select count(*)::integer from pg_auth_members m where m.member = r.oid) as groups from pg_roles r where rolname = $1`, [name]);
+      expect(left).toEqual(databases[index] === 'postgres' ? [{ rolcanlogin: false, groups: 0 }] : []);
+      if (databases[index] === 'postgres') {
+        const elsewhere = connect(testServer().url('postgres', 'supabase_admin'));
+        await elsewhere.sql(`drop owned by ${name}`);
+        await elsewhere.end();
+      }
+    }
+  });
+
+  test('ends later when its end is moved, with the password it has', async () => {
+    const name = newName();
+    const [row] = await stack.sql<{ password: string }>(`select app.create_reporting_login($1, $2, now() + interval '2 seconds') as password`, [name, domus]);
+    const until = () => stack.sql(`select l.ends_at is not distinct from nullif(r.rolvaliduntil, 'infinity') as is_same from app.database_logins l join pg_roles r on r.rolname = l.name where l.name = $1`, [name]);
+    for (const end of [`now() + interval '7 days'`, `null`, `now() - interval '1 second'`]) {
+      await stack.sql(`update app.database_logins set ends_at = ${end} where name = $1`, [name]);
+      expect(await until(), end).toEqual([{ is_same: true }]);
+    }
+    expect(await refused(logIn(name, row!.password)(`select 1`))).toMatch(/^28/);
+    await stack.sql(`update app.database_logins set ends_at = now() + interval '1 day' where name = $1`, [name]);
+    expect((await logIn(name, row!.password)(`select from units`)).length).toBeGreaterThan(0);
+  });
+
+  test('holds back no sealing of the audit log', async () => {
+    const { sql } = await reporter(domus);
+    await sql(`select pg_advisory_lock(c.oid::bigint) from pg_class c where c.relname in ('seals', 'log')`);
+    await stack.sql(`update units set floor = coalesce(floor, 0) + 1 where number = '2'`);
+    let sealed = 0;
+    // What a test before this one left open is waited for.
+    for (let attempt = 0; attempt < 50 && sealed === 0; attempt += 1) sealed = Number((await stack.sql<{ sealed: string }>(`select app.seal_audit() as sealed`))[0]!.sealed);
+    expect(sealed).toBeGreaterThan(0);
+    expect(await stack.sql(`select app.ensure_partitions('audit.log') as made`)).toEqual([{ made: 0 }]);
+  });
+
   test('that nobody registered sees nothing', async () => {
     const name = newName();
     await stack.sql(`create role ${name} login password 'correct-horse-battery'`);
@@ -256,6 +304,35 @@ describe('a reporting login', () => {
     const [count] = await stack.sql<{ count: string }>(`select count(*) from app.database_logins l where not exists (select from pg_roles r where r.rolname = l.name)`);
     expect(count!.count).toBe('0');
   });
+});
+
+test('no login makes temporary objects: a type of its own would be taken for one that a trigger names, which acts as the owner', async () => {
+  for (const { sql } of [await reporter(domus), await maintainer(domus)]) {
+    await sql(`set default_transaction_read_only = off`);
+    for (const attempt of [
+      `create domain pg_temp.text as pg_catalog.text check (value is not null)`,
+      `create function pg_temp.mine() returns integer language sql as 'select 1'`,
+      `create temporary table mine (id integer)`,
+      `create temporary view mine as select 1`,
+      `create temporary sequence mine`,
+    ]) {
+      expect(await refused(sql(attempt)), attempt).toMatch(/^42501 permission denied to create temporary tables/);
+    }
+  }
+  // Made by hand, with membership of a group alone, neither.
+  const name = newName();
+  await stack.sql(`create role ${name} login password 'correct-horse-battery'`);
+  await stack.sql(`grant vicinia_maintenance to ${name}`);
+  expect(await refused(logIn(name, 'correct-horse-battery')(`create type pg_temp.text as enum ('a')`))).toMatch(/^42501/);
+});
+
+test('no login is made where everybody may make temporary objects and the maker cannot change that', async () => {
+  const [database] = await stack.adminSql<{ name: string }>(`select quote_ident(current_database()) as name`);
+  await stack.adminSql(`alter database ${database!.name} owner to supabase_admin; grant temporary on database ${database!.name} to public`);
+  const name = newName();
+  expect(await refused(stack.sql(`select app.create_maintenance_login($1)`, [name]))).toMatch(/^PT409 temporary_objects_open/);
+  expect(await stack.sql(`select from pg_roles where rolname = $1`, [name])).toEqual([]);
+  await stack.adminSql(`alter database ${database!.name} owner to postgres; revoke temporary on database ${database!.name} from public`);
 });
 
 describe('a maintenance login', () => {

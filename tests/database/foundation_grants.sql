@@ -209,6 +209,52 @@ select tests.authenticate_as('capped');
 select is(app.amount_limit('expenses.approve', tests.id('North')), null, 'one without limits does');
 select tests.as_studio();
 select public.revoke_role(m.id) from public.memberships m where m.user_id in (tests.id('capped'), tests.id('friend'), tests.id('nightly'));
+-- In whatever way ---------------------------------------------------------------------------------------------------
+
+select tests.as_studio();
+select tests.keep('limited', public.grant_role(tests.id('second'), 'admin', community_id => tests.id('North')));
+select public.restrict_role(tests.kept('limited')::uuid, '{"amounts": {"expenses.approve": 5000}}');
+create function pg_temp.handing_on(way text) returns text language sql as $$
+  select format(case way
+    when 'permission' then 'select public.grant_permission(%1$L, %2$L, %3$L, community_id => %4$L)'
+    when 'role' then 'select public.grant_role(%1$L, %5$L, community_id => %4$L)'
+    when 'custom role' then 'select public.create_role(%6$L, %7$L, %8$L, community_id => %4$L)'
+    when 'invitation' then 'select public.invite_member(%9$L, %5$L, community_id => %4$L)'
+  end, tests.id('second'), 'expenses.approve', 'because I can', tests.id('North'), 'manager', 'spender', 'Spender', '{expenses.approve}', 'friend@test.example');
+$$;
+grant execute on function pg_temp.handing_on(text) to authenticated;
+select tests.authenticate_as('second');
+select is(app.amount_limit('expenses.approve', tests.id('North')), 5000::numeric, 'a limited administrator spends within the limit');
+select throws_ok(pg_temp.handing_on(way), 'PT403', 'role_above_own', 'and hands on nothing without it: ' || way)
+from unnest('{permission, role, custom role, invitation}'::text[]) way;
+select is(app.amount_limit('expenses.approve', tests.id('North')), 5000::numeric, 'so that the limit is what it was');
+select is((select count(*) from public.roles r where r.key = 'spender') + (select count(*) from public.user_permissions up where up.user_id = tests.id('second')), 0::bigint, 'and nothing was made');
+select tests.as_studio();
+select tests.keep('spending', public.grant_permission(tests.id('worker'), 'expenses.approve', 'helps', community_id => tests.id('North')));
+select tests.authenticate_as('second');
+select lives_ok(format('select public.revoke_permission(%L)', tests.kept('spending')), 'what others hold is still theirs to take');
+select tests.as_studio();
+select tests.keep('committee', public.grant_role(tests.id('second'), 'committee', community_id => tests.id('North')));
+select public.restrict_role(tests.kept('committee')::uuid, jsonb_build_object('units', jsonb_build_array(tests.id('T1'))));
+select tests.authenticate_as('second');
+select is(app.amount_limit('expenses.approve', tests.id('North')), 5000::numeric, 'a second role, for one unit, lifts no limit');
+select tests.as_studio();
+select public.restrict_role(tests.kept('committee')::uuid, jsonb_build_object('hours', jsonb_build_object(
+  'from', to_char(now() at time zone 'UTC' + interval '2 hours', 'HH24:MI'), 'to', to_char(now() at time zone 'UTC' + interval '3 hours', 'HH24:MI'))));
+select tests.authenticate_as('second');
+select is(app.amount_limit('expenses.approve', tests.id('North')), 5000::numeric, 'nor does one outside its hours');
+select tests.as_studio();
+select public.revoke_role(tests.kept('limited')::uuid);
+select public.grant_role(tests.id('second'), 'admin', community_id => tests.id('North'));
+select tests.authenticate_as('second');
+select lives_ok(pg_temp.handing_on('permission'), 'who holds it without limits, by another role, hands it on');
+
+select tests.authenticate_as('boss');
+select throws_ok(format($$select public.create_role(%s, organization_id => %L)$$, told, tests.id('Domus')), 'PT422', 'invalid_value', 'a role lacks nothing: ' || told)
+from unnest(array[$$null, 'Nameless', '{units.read}'$$, $$'nameless', null, '{units.read}'$$, $$'nameless', 'Nameless', null$$, $$'nameless', 'Nameless', '{units.read}', level => null$$]) told;
+select throws_ok(format($$select public.set_role_permissions(%L, null)$$, tests.kept('concierge')), 'PT422', 'invalid_value', 'nor when its permissions change');
+select tests.as_studio();
+update public.memberships set deleted_at = now() where user_id = tests.id('second') and deleted_at is null;
 
 -- The last administrator ---------------------------------------------------------------------------------------------
 
