@@ -1,6 +1,6 @@
 -- Custom roles, single permissions, restrictions, the last administrator, and the explanation of access.
 begin;
-select plan(67);
+select plan(83);
 
 select tests.create_organization('Domus');
 select tests.create_organization('Rival');
