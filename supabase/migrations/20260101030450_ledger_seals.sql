@@ -3,12 +3,14 @@
 -- Purpose     verify_ledger compares rows with rows. Who rewrites all of them alike (amount, total, balance, snapshot) would leave books that agree
 --             with themselves. So entries are sealed: what they said then is told by a hash, which the audit log keeps, and the chain over that
 --             log keeps the audit log. And nobody has to think of verifying: every night all books are, and what is found is listed and told.
--- Tables      private.ledger_seals, private.sealed_entries, private.ledger_verifications, ledger_findings
+-- Tables      private.ledger_seals, private.sealed_entries, private.sealed_subaccounts, private.ledger_verifications, ledger_findings
 -- RPCs        review_finding
 -- Invariants  Posting pays nothing: entries are sealed afterwards, by the job. An entry is sealed once, with its postings, and never again. A seal's
 --             hash covers the seal before it; the entry LEDGER_SEALED of the audit log tells it. There is no second chain to be guarded: who
 --             rewrites an entry, its seal and all seals after it has to rewrite the audit log too, which verify_audit finds.
 --             An entry that is found unsound is not sealed: that would make it good.
+--             Postings name a subaccount, and the subaccount whose it is: with its first entry that is sealed too. Whose it is changes by
+--             merging two records of one person, and by nothing else.
 --             A finding is listed once and stays. Somebody with ledger.review, who has not booked what it is about, may say once and for
 --             good that it was looked at, and what came of it. That changes nothing of what is found: what is found in another form, or
 --             again after it was gone, is another finding, which nobody has looked at.
@@ -35,7 +37,7 @@ comment on table private.ledger_seals is 'Seals over journal entries, one chain 
 comment on column private.ledger_seals.community_id is 'Whose books.';
 comment on column private.ledger_seals.number is '1, 2, 3 …, without gaps.';
 comment on column private.ledger_seals.entries is 'How many entries it covers.';
-comment on column private.ledger_seals.entries_hash is 'The hash over their hashes, in order of their ids.';
+comment on column private.ledger_seals.entries_hash is 'The hash over their hashes, in order of their ids, and over those of the subaccounts that they are the first to move.';
 comment on column private.ledger_seals.sealed_at is 'When it was sealed.';
 comment on column private.ledger_seals.previous_hash is 'The hash of the seal before.';
 comment on column private.ledger_seals.hash is 'The hash of all other columns; LEDGER_SEALED in the audit log tells it.';
@@ -67,6 +69,28 @@ create policy sealed_entries_select on private.sealed_entries for select to auth
 create trigger _100_append_only before update or delete or truncate on private.sealed_entries
   for each statement execute function app.tg__append_only();
 
+create table private.sealed_subaccounts (
+  subaccount_id uuid not null,
+  community_id uuid not null,
+  seal_number bigint not null,
+  hash bytea not null,
+  constraint sealed_subaccounts_pkey primary key (community_id, subaccount_id),
+  constraint sealed_subaccounts_seal_fkey foreign key (community_id, seal_number) references private.ledger_seals (community_id, number) on delete restrict
+);
+
+create index sealed_subaccounts_seal_idx on private.sealed_subaccounts (community_id, seal_number);
+
+comment on table private.sealed_subaccounts is 'Which subaccounts are sealed, and whose each was then. Append-only.';
+comment on column private.sealed_subaccounts.subaccount_id is 'The subaccount. A plain id: a seal outlives what was removed in spite of it.';
+comment on column private.sealed_subaccounts.community_id is 'Whose books.';
+comment on column private.sealed_subaccounts.seal_number is 'The seal that covers it: the first with an entry that moves it.';
+comment on column private.sealed_subaccounts.hash is 'The hash of the subaccount, its account, its unit and its resident (app.subaccount_hash). It names nobody.';
+
+alter table private.sealed_subaccounts enable row level security;
+create policy sealed_subaccounts_select on private.sealed_subaccounts for select to authenticated using (false);
+create trigger _100_append_only before update or delete or truncate on private.sealed_subaccounts
+  for each statement execute function app.tg__append_only();
+
 select app.define_action('LEDGER_SEALED', 'Journal entries of a community were sealed.');
 
 -- record_send writes each value with its length, so that no two entries read the same, and the same in every session.
@@ -93,6 +117,19 @@ as $$
 $$;
 
 comment on function app.entry_hashes(uuid) is 'What each entry of a community says now, with its postings, as a hash. Not executable by API roles.';
+
+create function app.subaccount_hash(subaccount uuid, account uuid, unit uuid, resident uuid)
+returns bytea
+language plpgsql
+immutable
+set search_path = ''
+as $$
+begin
+  return sha256(record_send(row(subaccount, account, unit, resident)));
+end;
+$$;
+
+comment on function app.subaccount_hash(uuid, uuid, uuid, uuid) is 'Whose a subaccount is, and of which account, as a hash. Not executable by API roles.';
 
 create function app.ledger_seal_hash(seal private.ledger_seals)
 returns bytea
@@ -212,11 +249,25 @@ begin
   from app.entry_hashes(community) h
   where not exists (select from private.sealed_entries s where s.community_id = community and s.entry_id = h.entry_id)
     and not exists (select from public.ledger_findings f where f.community_id = community and f.entry_id = h.entry_id and f.is_fault and f.gone_at is null);
+  create temporary table if not exists pg_temp.subaccounts_to_seal (subaccount_id uuid not null, hash bytea not null) on commit drop;
+  delete from pg_temp.subaccounts_to_seal t where true;
+  insert into pg_temp.subaccounts_to_seal (subaccount_id, hash)
+  select n.id, app.subaccount_hash(n.id, n.account_id, n.unit_id, n.resident_id)
+  from public.subaccounts n
+  where n.community_id = community
+    and n.id in (
+      select x.subaccount_id
+      from pg_temp.entries_to_seal t
+      join public.postings p on p.journal_entry_id = t.entry_id and p.community_id = community
+      cross join lateral (values (p.debit_subaccount_id), (p.credit_subaccount_id)) x (subaccount_id))
+    and not exists (select from private.sealed_subaccounts s where s.community_id = community and s.subaccount_id = n.id);
   seal.community_id := community;
   seal.number := coalesce(head.number, 0) + 1;
   seal.sealed_at := clock_timestamp();
   seal.previous_hash := head.hash;
-  select count(*), sha256(string_agg(t.hash, '' order by t.entry_id)) into seal.entries, seal.entries_hash from pg_temp.entries_to_seal t;
+  select count(*), sha256(string_agg(t.hash, '' order by t.entry_id) || coalesce((select string_agg(n.hash, '' order by n.subaccount_id) from pg_temp.subaccounts_to_seal n), ''))
+  into seal.entries, seal.entries_hash
+  from pg_temp.entries_to_seal t;
   if seal.entries = 0 then
     return 0;
   end if;
@@ -224,6 +275,8 @@ begin
   insert into private.ledger_seals values (seal.*);
   insert into private.sealed_entries (entry_id, community_id, seal_number, hash)
   select t.entry_id, community, seal.number, t.hash from pg_temp.entries_to_seal t;
+  insert into private.sealed_subaccounts (subaccount_id, community_id, seal_number, hash)
+  select t.subaccount_id, community, seal.number, t.hash from pg_temp.subaccounts_to_seal t;
   perform app.record_action('LEDGER_SEALED', community,
     details => jsonb_build_object('number', seal.number, 'entries', seal.entries, 'hash', encode(seal.hash, 'hex')));
   return seal.entries;
@@ -249,11 +302,15 @@ begin
     where s.community_id = community
     window w as (order by s.number)
   ),
+  moved as (
+    select n.seal_number, string_agg(n.hash, '' order by n.subaccount_id) as hashes from private.sealed_subaccounts n where n.community_id = community group by n.seal_number
+  ),
   covered as (
-    select c.seal_number, count(*) as entries, sha256(string_agg(c.hash, '' order by c.entry_id)) as entries_hash
-    from private.sealed_entries c
-    where c.community_id = community
-    group by c.seal_number
+    select e.seal_number, e.entries, sha256(e.hashes || coalesce(m.hashes, '')) as entries_hash
+    from (
+      select c.seal_number, count(*) as entries, string_agg(c.hash, '' order by c.entry_id) as hashes from private.sealed_entries c where c.community_id = community group by c.seal_number
+    ) e
+    left join moved m on m.seal_number = e.seal_number
   )
   select null::uuid, null::uuid, null::uuid, null::uuid, case
     when s.number <> s.number_before + 1 then format('After seal %s comes seal %s.', s.number_before, s.number)
@@ -306,6 +363,34 @@ $$;
 
 comment on function app.check_sealed_entries(uuid) is 'For verify_ledger: entries that were sealed and are gone, or say something else, with all that follows from them or without.';
 
+create function app.check_sealed_subaccounts(community uuid)
+returns table (entry_id uuid, posting_id uuid, account_id uuid, subaccount_id uuid, detail text)
+language sql
+stable
+set search_path = ''
+as $$
+  with recursive merged as materialized (
+    select r.id, r.merged_into_id from public.residents r where r.community_id = community and r.merged_into_id is not null
+  ),
+  -- Whose each is now, and whose it may have been: of those who turned out to be the same person.
+  holders as (
+    select n.id, n.account_id, n.unit_id, n.resident_id from public.subaccounts n where n.community_id = community
+    union
+    select h.id, h.account_id, h.unit_id, m.id from holders h join merged m on m.merged_into_id = h.resident_id
+  )
+  select null::uuid, null::uuid, null::uuid, s.subaccount_id,
+    case when exists (select from public.subaccounts n where n.community_id = community and n.id = s.subaccount_id) then format('The subaccount is another''s than when seal %s was made.', s.seal_number)
+      else format('The subaccount is in seal %s, and does not exist.', s.seal_number) end
+  from private.sealed_subaccounts s
+  where s.community_id = community
+    and s.subaccount_id not in (
+      select h.id from holders h join private.sealed_subaccounts k on k.community_id = community and k.subaccount_id = h.id and k.hash = app.subaccount_hash(h.id, h.account_id, h.unit_id, h.resident_id))
+$$;
+
+comment on function app.check_sealed_subaccounts(uuid) is
+  'For verify_ledger: subaccounts that were sealed and are gone, or of another unit, account or resident, other than one into whom the sealed one was merged.';
+
+select app.define_ledger_check('subaccount_rewritten', 'app.check_sealed_subaccounts', 'What stands in a subaccount was made somebody else''s after it was sealed, or the subaccount is gone.');
 select app.define_ledger_check('seal_broken', 'app.check_seals', 'The seals over the journal were tampered with.');
 select app.define_ledger_check('entry_rewritten', 'app.check_sealed_entries', 'An entry or its postings were changed or removed after they were sealed.');
 

@@ -2,7 +2,7 @@
 -- Entries are tampered with as the owner of the database could: with the triggers kept still.
 
 begin;
-select plan(48);
+select plan(59);
 
 select tests.create_community('Alder'), tests.create_community('Cedar');
 select tests.create_unit('1', 'Alder'), tests.create_resident('Ana', 'Alder');
@@ -68,6 +68,14 @@ select is(pg_temp.told_of(format($$delete from public.postings where journal_ent
   'entry_rewritten', 'and an entry that is gone without a trace');
 select is(pg_temp.told_of($$update private.sealed_entries s set hash = h.hash from app.entry_hashes(tests.id('Alder')) h where h.entry_id = s.entry_id$$), 'sound', '(hashes are the same in every session)');
 select is(pg_temp.told_of(pg_temp.forgery() || $$; update private.sealed_entries s set hash = h.hash from app.entry_hashes(tests.id('Alder')) h where h.entry_id = s.entry_id$$), 'seal_broken', 'a new hash breaks the seal');
+select tests.create_resident('Boris', 'Alder'), tests.create_unit('2', 'Alder');
+select is(pg_temp.told_of(format($$update public.subaccounts set resident_id = %L where community_id = %L$$, tests.id('Boris'), tests.id('Alder'))), 'subaccount_rewritten', 'so is a debt that was made another resident''s');
+select is(pg_temp.told_of(format($$update public.subaccounts set resident_id = null where community_id = %L$$, tests.id('Alder'))), 'subaccount_rewritten', 'or nobody''s');
+select is(pg_temp.told_of(format($$update public.subaccounts set unit_id = %L where community_id = %L$$, tests.id('2'), tests.id('Alder'))), 'subaccount_rewritten', 'or another unit''s');
+select is(pg_temp.told_of(format($$update public.subaccounts set resident_id = %1$L where community_id = %2$L;
+  update private.sealed_subaccounts s set hash = app.subaccount_hash(n.id, n.account_id, n.unit_id, n.resident_id) from public.subaccounts n where n.id = s.subaccount_id$$, tests.id('Boris'), tests.id('Alder'))), 'seal_broken', 'whose new hash breaks the seal');
+select is(pg_temp.told_of($$delete from private.sealed_subaccounts$$), 'seal_broken', 'as none does');
+select is(pg_temp.told_of($$update private.sealed_subaccounts s set hash = app.subaccount_hash(n.id, n.account_id, n.unit_id, n.resident_id) from public.subaccounts n where n.id = s.subaccount_id$$), 'sound', '(the same hash is the same seal)');
 create function pg_temp.reseal() returns text language sql immutable as $$ select $f$;
   update private.sealed_entries s set hash = h.hash from app.entry_hashes(tests.id('Alder')) h where h.entry_id = s.entry_id;
   update private.ledger_seals s set entries_hash = (select sha256(string_agg(c.hash, '' order by c.entry_id)) from private.sealed_entries c where c.community_id = s.community_id) where s.community_id = tests.id('Alder');
@@ -76,7 +84,16 @@ select is(pg_temp.told_of(pg_temp.forgery() || pg_temp.reseal()), 'seal_broken',
 select is(pg_temp.told_of('delete from private.sealed_entries; delete from private.ledger_seals'), 'seal_broken', 'nor is none');
 select is((select l.changes::jsonb ->> 'hash' from audit.log l where l.action = 'LEDGER_SEALED' and l.community_id = tests.id('Alder')), (select encode(s.hash, 'hex') from private.ledger_seals s where s.community_id = tests.id('Alder')), 'which is in the chain of the audit log');
 select throws_ok(v.sql, 'PT409', 'append_only', v.sql)
-from (values ('update private.ledger_seals set entries = 1'), ('delete from private.sealed_entries'), ('truncate private.sealed_entries')) v (sql);
+from (values ('update private.ledger_seals set entries = 1'), ('delete from private.sealed_entries'), ('truncate private.sealed_entries'), ('delete from private.sealed_subaccounts')) v (sql);
+savepoint apart;
+select public.merge_residents(tests.id('Boris'), tests.id('Ana'), 'The same person');
+select is((select n.resident_id from public.subaccounts n where n.community_id = tests.id('Alder')), tests.id('Boris'), '(two records of one person are merged)');
+select is(pg_temp.found(), 'sound', 'a debt that went to the record which stays is sound');
+select tests.create_resident('Vera', 'Alder');
+select public.merge_residents(tests.id('Vera'), tests.id('Boris'), 'The same person');
+select is(pg_temp.found(), 'sound', 'and so on');
+select is(pg_temp.told_of(format($$update public.residents set merged_into_id = null where id = %L$$, tests.id('Boris'))), 'subaccount_rewritten', 'as long as they are told to be one');
+rollback to apart;
 select pg_temp.charge(7);
 select is(app.seal_ledger(tests.id('Alder')), 1::bigint, 'what comes later is in a later seal');
 select is(pg_temp.found(), 'sound', 'that follows the first');
