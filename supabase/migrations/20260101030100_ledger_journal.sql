@@ -221,7 +221,9 @@ begin
       perform app.fail(409, 'books_not_open', 'This community has no books yet.', 'Open them with open_books.');
     elsif new.effective_on <= closed then
       perform app.fail(409, 'period_closed', format('The books are closed through %s.', closed), 'Date the entry later, or reopen the period.');
-    elsif new.effective_on < opened and new.kind <> 'opening' then
+    elsif new.effective_on < opened and new.kind <> 'opening' and not exists (
+      select from public.journal_entries o where o.id = new.reverses_id and o.community_id = new.community_id and o.kind = 'opening')
+    then
       perform app.fail(422, 'before_books', format('These books begin on %s.', opened));
     elsif new.effective_on > current_date + 400 then
       perform app.fail(422, 'too_far_ahead', 'An entry is dated at most 400 days ahead.');

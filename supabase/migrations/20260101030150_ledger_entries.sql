@@ -139,10 +139,14 @@ returns date
 language sql
 stable
 set search_path = ''
-return coalesce(wanted, (select greatest(j.effective_on, app.today_in(j.community_id)) from public.journal_entries j where j.id = entry));
+return coalesce(wanted, (
+  select case when j.kind = 'opening' and j.effective_on > coalesce(l.closed_through, '-infinity') then j.effective_on else greatest(j.effective_on, app.today_in(j.community_id)) end
+  from public.journal_entries j
+  join public.ledgers l on l.community_id = j.community_id
+  where j.id = entry));
 
 comment on function app.reversal_day(uuid, date) is
-  'The day on which an entry is taken back: the wanted one, or else today, or the entry''s own if that is still to come. Not executable by API roles.';
+  'The day on which an entry is taken back: the wanted one, or else today, or the entry''s own if that is still to come, or if it is of opening balances, while they are open: so that what is brought in anew counts once on every day. Not executable by API roles.';
 
 create function app.reverse_entry(entry uuid, effective_on date, reason text)
 returns uuid
@@ -303,7 +307,7 @@ set search_path = ''
 as $$ select app.reverse_journal_entry(entry_id, effective_on, reason, app.sees_row('journal_entries', entry_id)) $$;
 
 comment on function public.reverse_journal_entry(uuid, text, date) is
-  'Takes an entry back: posts its mirror, today or on a day of an open period, and returns that entry''s id. Once; what a document posted is taken back through the document. Takes ledger.post, and charges.adjust where somebody owes less by it and no money came. '
+  'Takes an entry back: posts its mirror, today (opening balances: on their own day, while that is open) or on a day of an open period, and returns that entry''s id. Once; what a document posted is taken back through the document. Takes ledger.post, and charges.adjust where somebody owes less by it and no money came. '
   'Errors: entry_not_found, permission_denied, receivable_by_document, entry_reversed, entry_is_reversal, entry_has_document, reason_required, period_closed, invalid_period.';
 
 -- Between funds ------------------------------------------------------------------------------------------------------

@@ -486,7 +486,8 @@ as $$
   select e.id, null::uuid, null::uuid, null::uuid, format('The entry counts for %s, the books begin on %s.', e.effective_on, coalesce(l.opened_on::text, 'no day'))
   from public.journal_entries e
   left join public.ledgers l on l.community_id = e.community_id
-  where e.community_id = community and (l.id is null or (e.effective_on < l.opened_on and e.kind <> 'opening'))
+  left join public.journal_entries o on o.id = e.reverses_id
+  where e.community_id = community and (l.id is null or (e.effective_on < l.opened_on and 'opening' in (e.kind, o.kind) is not true))
 $$;
 
 create function app.check_periods(community uuid)
@@ -626,7 +627,7 @@ comment on function app.check_same_sides(uuid) is 'For verify_ledger: postings w
 comment on function app.check_balances(uuid) is 'For verify_ledger: subaccounts whose balance is not the sum of their postings.';
 comment on function app.check_reversed_once(uuid) is 'For verify_ledger: entries that were reversed twice.';
 comment on function app.check_mirrors(uuid) is 'For verify_ledger: reversals that do not mirror what they reverse.';
-comment on function app.check_before_books(uuid) is 'For verify_ledger: entries from before the books, but for opening balances.';
+comment on function app.check_before_books(uuid) is 'For verify_ledger: entries from before the books, but for opening balances and what takes them back.';
 comment on function app.check_periods(uuid) is 'For verify_ledger: periods with gaps between them, closed out of order, or of which the books know nothing.';
 comment on function app.check_booked_in_time(uuid) is 'For verify_ledger: entries that came into a period after it was closed.';
 comment on function app.check_snapshots(uuid) is 'For verify_ledger: snapshots that are not what the postings through that day sum to, or are missing.';

@@ -1,7 +1,7 @@
 -- Opening balances are posted as the list says them, as a whole or not at all, and the same list again posts nothing.
 
 begin;
-select plan(59);
+select plan(62);
 
 alter default privileges grant execute on functions to public; -- so that whoever is signed in may use the helpers of this file
 
@@ -123,6 +123,15 @@ select is((select string_agg(format('%s %s', p.amount, d.code), ', ') from publi
 select is(pg_temp.owed(), 'OPER 1 Ana Petrova 100.00; OPER 2 Boris Iliev 45.00; OPER 2 Vera Ilieva -30.00; OPER 5 Gama OOD -200.00; RES 3 Boris Iliev 1000.00', 'who is not in the list stays');
 select is(pg_temp.changes(pg_temp.import('Unit|Name|Balance', '1|Ana Petrova|0')), '2 Main / 1: Ana Petrova (Operating fund): 100.00 -> 0.00', 'nothing can be said to be owed, too');
 select is(pg_temp.changes(pg_temp.import('Unit|Name|Fund|Balance', '3|Boris Iliev|RES|1000')), 'none', 'a list in part is no other list');
+savepoint listed;
+create function pg_temp.begun() returns text language sql as $$
+  select string_agg(concat_ws(' ', t.fund_code, t.account_code, t.debit - t.credit), ', ') from public.trial_balance(tests.id('Alder'), '2026-03-01') t where not t.is_total and t.debit <> t.credit
+$$;
+select isnt(pg_temp.begun(), null, '(lists count from the first day on)');
+select public.reverse_journal_entry(e.id, 'Wrong list') from public.journal_entries e where e.community_id = tests.id('Alder') and e.kind = 'opening' order by e.id;
+select is(pg_temp.begun(), null, 'lists that are reversed count on no day');
+select is((select count(*) from public.verify_ledger(tests.id('Alder'))), 0::bigint, 'which is in order');
+rollback to savepoint listed;
 select lives_ok($$select public.reverse_journal_entry((select e.id from public.journal_entries e where e.community_id = tests.id('Alder') order by e.id limit 1), 'Wrong list', '2026-03-01')$$, '(the first list is reversed)');
 select is(pg_temp.changes(pg_temp.import('Unit|Name|Fund|Balance', '3|Boris Iliev|RES|1000')), '2 Main / 3: Boris Iliev (Reserve fund): new -> 1000.00', 'what was reversed is new again');
 
