@@ -492,6 +492,11 @@ begin
     perform app.refuse_object('file_differs', format('It was registered with %s bytes.', file.size));
   end if;
 
+  -- A signed address for an upload outlives the account of whoever had it signed.
+  if file.owner_id is not null and not exists (select from public.profiles p where p.id = file.owner_id and p.status = 'active') then
+    perform app.refuse_object('file_owner_barred', 'The account of whoever registered this file is not active.');
+  end if;
+
   if new.metadata ? 'size' then
     select p.* into rules from public.file_purposes p where p.key = file.purpose;
     select (now() at time zone c.time_zone)::date into today from public.communities c where c.id = file.community_id;
@@ -504,7 +509,7 @@ end;
 $$;
 
 comment on function app.tg_storage_objects__register() is
-  'AFTER an object of ours is written or removed: it must be registered, of the registered type and size, and neither moved nor overwritten, whoever writes; keeps files.status. Definer: writes the register.';
+  'AFTER an object of ours is written or removed: it must be registered, by a user whose account is active, of the registered type and size, and neither moved nor overwritten, whoever writes; keeps files.status. Definer: writes the register.';
 
 create function app.attach_storage()
 returns boolean

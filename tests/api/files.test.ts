@@ -246,3 +246,17 @@ test('a user whose account is suspended reads no file from the next request on',
   expect(await contentOf(gone, path)).toBeUndefined();
   expect((await gone.storage.from(documents).list(`${home}/member.document`)).data ?? []).toEqual([]);
 });
+
+test('somebody whose account is banned uploads nothing by an address that was signed before', async () => {
+  const { id, email } = await stack.createUser({ email: 'banned@files.example' });
+  await stack.sql('select public.grant_role($1, $2, community_id => $3)', [id, 'manager', home]);
+  const banned = await stack.client(email);
+  const content = pdf('The meeting is cancelled');
+  const { path } = await register(banned, content, { purpose: 'community.document' });
+  const { data } = await banned.storage.from(documents).createSignedUploadUrl(path);
+  await stack.sql(`select public.set_account_status($1, 'banned', 'A test')`, [id]);
+  const { error } = await stranger.storage.from(documents).uploadToSignedUrl(path, data!.token, content, { contentType: 'application/pdf' });
+  expect(error).not.toBeNull();
+  expect(await statusOf(path)).toBe('registered');
+  expect(await contentOf(manager, path)).toBeUndefined();
+});
