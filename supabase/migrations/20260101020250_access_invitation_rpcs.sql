@@ -244,6 +244,10 @@ begin
   if unknown is not null then
     perform app.fail(422, 'invalid_value', format('%s of an invitation does not change.', unknown));
   end if;
+  select e.key into unknown from jsonb_each(changes) e where e.key <> 'access_point_ids' and jsonb_typeof(e.value) in ('object', 'array') limit 1;
+  if unknown is not null then
+    perform app.fail(422, 'invalid_value', format('%s of an invitation is one value.', unknown));
+  end if;
   given := jsonb_populate_record(given, changes - 'access_point_ids');
   if changes ?| '{starts_at,ends_at,recurrence,guest_limit}' then
     perform app.check_invitation_terms(given, app.is_trusted() or app.can('visits.invite', given.community_id));

@@ -1,7 +1,7 @@
 import pg from 'pg';
 import { afterAll, describe, expect, test } from 'vitest';
 import { attacksOn, functions, matrix, type RelationRules } from '../support/attack-matrix.ts';
-import { createAttackSession, type Answer, type Asker, type Attack } from '../support/attack-session.ts';
+import { createAttackSession, rowsIn, type Answer, type Asker, type Attack } from '../support/attack-session.ts';
 import { testServer, type Row } from '../support/database.ts';
 import { createFixtures, idOf, mintToken, organizationOf, places, throwOut, type Actor, type Place } from '../support/fixtures.ts';
 import { permissionsIn, readWorld } from '../support/permissions.ts';
@@ -316,7 +316,7 @@ async function send(request: { method: string; path: string; body?: Row; asker?:
   const error = isFine ? {} : (content as { code?: string; message?: string });
   return {
     status: answer.status,
-    rows: isFine && Array.isArray(content) ? (content as Row[]) : [],
+    rows: isFine ? rowsIn(content) : [],
     message: [error.code, error.message].filter(Boolean).join(' '),
   };
 }

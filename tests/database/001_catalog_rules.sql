@@ -560,6 +560,22 @@ as $$
 $$;
 comment on function tests.catalog__grants_to_anon() is 'Whoever is not signed in holds nothing on any table, view or column.';
 
+create or replace function tests.catalog__answers_whole() returns table (object text, problem text) language sql stable set search_path = ''
+as $$
+  select f.object, case
+    when not begins then 'writes down who reads, and is read without that where PostgREST fails over the answer: begin with app.require_whole_answer'
+    else 'leaves a trace and returns a set, of which ?offset=1 skips the row and the trace: return one value of a composite type' end
+  from tests.our_functions() f
+  join pg_catalog.pg_proc p on p.oid = f.oid
+  cross join lateral (
+    select p.prosrc ~ 'app\.require_whole_answer\(' or exists (
+        select from tests.our_functions() d join pg_catalog.pg_proc q on q.oid = d.oid
+        where f.schema = 'public' and d.schema = 'app' and d.name = f.name and q.prosrc ~ 'app\.require_whole_answer\(') as begins,
+      p.prosrc ~ 'record_action\([^;]*_(READ|EXPORTED)''' as tells) x
+  where (begins and p.proretset) or (tells and not begins)
+$$;
+comment on function tests.catalog__answers_whole() is 'What is not to be asked without a trace refuses to have its answer filtered or cast (app.require_whole_answer), and returns no set.';
+
 create or replace function tests.catalog__grants_delete() returns table (object text, problem text) language sql stable set search_path = ''
 as $$
   select g.object, format('%s may delete', g.grantee)

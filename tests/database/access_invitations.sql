@@ -125,7 +125,7 @@ select is((select i.visitor_name || ' ' || i.note || ' ' || (i.ends_at = now() +
 select is((select v.visitor_name || ' ' || (v.expires_at = now() + interval '2 days') from public.visits v where v.invitation_id = tests.kept('pauls')::uuid), 'Pina true', 'and who is expected with it');
 select throws_ok(format('select public.change_visitor_invitation(tests.kept(''pauls'')::uuid, %L)', changes), 'PT422', token, sentence) from (values
   ('{"unit_id": null}', 'invalid_value', 'to another unit it does not move'), ('{"used_entries": 0}', 'invalid_value', 'what was used stays used'), ('{"status": "active"}', 'invalid_value', 'nor are steps taken so'),
-  ('{"ends_at": "tomorrow-ish"}', 'invalid_value', 'a moment is one'), ('{"visitor_name": null}', 'invalid_value', 'what the kind needs stays'), ('[1]', 'invalid_value', 'changes are an object'),
+  ('{"ends_at": "tomorrow-ish"}', 'invalid_value', 'a moment is one'), ('{"visitor_name": null}', 'invalid_value', 'what the kind needs stays'), ('{"visitor_name": {"a": 1}}', 'invalid_value', 'a name is a text and no object'), ('[1]', 'invalid_value', 'changes are an object'),
   ('{"ends_at": "2020-01-01"}', 'invalid_period', 'it is not moved into the past'), ('{"access_point_ids": ["x"]}', 'invalid_value', 'gates are named by ids')
 ) c (changes, token, sentence);
 select tests.as_studio();

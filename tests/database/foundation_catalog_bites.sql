@@ -94,6 +94,9 @@ insert into planted values
   ('catalog__functions_granted', 'app.can(text,uuid)', 'grant execute on function app.can(text, uuid) to anon'),
   ('catalog__functions_granted', 'app.can(text,uuid)', 'grant execute on function app.can(text, uuid) to public'),
   ('catalog__functions_granted', 'app.tg__touch()', 'grant execute on function app.tg__touch() to authenticated'),
+  ('catalog__answers_whole', 'public.revoke_entry_code(uuid,uuid,uuid)', $$create function app.revoke_entry_code(uuid, uuid, uuid) returns void language plpgsql as 'begin perform app.require_whole_answer(); end';
+    create function public.revoke_entry_code(uuid, uuid, uuid) returns setof integer language sql as 'select 1'$$),
+  ('catalog__answers_whole', 'app.read_diary()', $$create function app.read_diary() returns text language plpgsql as 'begin perform app.record_action(''DIARY_READ''); return 1; end'$$),
   ('catalog__functions_volatility', 'app.answer', $$insert into supabase_migrations.schema_migrations (version, statements)
     values ('99990101000000', array[e'-- Why.\ncreate function app.answer() returns integer language sql set search_path = '''' as $x$ select 42 $x$'])$$),
   ('catalog__signatures', 'public.shout(public.short_text)', 'create domain public.short_text as text; create function public.shout(public.short_text) returns text language sql as ''select $1'''),

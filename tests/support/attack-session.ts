@@ -21,6 +21,9 @@ export type Attack = {
 /** What PostgREST answers: its status, the rows it sends (all of them, where an app would read page by page), code and message of an error. */
 export type Answer = { status: number; rows: Row[]; message: string };
 
+/** The rows of what PostgREST answers: a function that returns one value of a composite type answers with the row itself. */
+export const rowsIn = (content: unknown): Row[] => (Array.isArray(content) ? (content as Row[]) : typeof content === 'object' && content !== null ? [content as Row] : []);
+
 /**
  * Asks as PostgREST does, without PostgREST: a connection of its role `authenticator` that takes the role and the claims of
  * the caller, runs `db_pre_request`, and then statements of the same shape, prepared once. What PostgREST adds to each
@@ -82,7 +85,7 @@ export async function createAttackSession(url: string, adminSql: Sql): Promise<{
       for (const statement of statements.values()) if (prepared.has(statement.called)) statement.isPrepared = true;
       return rows.map(({ code, message, content }, index) => ({
         status: code === null ? (attacks[index]?.verb === 'insert' ? 201 : 200) : statusOf(code),
-        rows: code === null && Array.isArray(content) ? (content as Row[]) : [],
+        rows: code === null ? rowsIn(content) : [],
         message: code === null ? '' : `${code} ${message}`,
       }));
     },
