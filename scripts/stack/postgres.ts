@@ -7,7 +7,7 @@ import { type Exit, startProcess } from './child-process.ts';
 import { type DatabasePasswords, testKeys } from './keys.ts';
 import { freePort } from './ports.ts';
 import { type Account, postgresAccount, postgresHome } from './postgres-binaries.ts';
-import { commandOf } from './process-table.ts';
+import { commandOf, processesWorkingIn } from './process-table.ts';
 
 /** A role that may log in. */
 export type LoginRole = 'postgres' | 'supabase_admin' | 'authenticator' | 'supabase_auth_admin' | 'supabase_storage_admin';
@@ -153,7 +153,7 @@ export async function dropDatabase(server: PostgresServer, name: string): Promis
 }
 
 /**
- * Ends a PostgreSQL that was left running on `dataDir` when its parent was killed.
+ * Ends a PostgreSQL that was left running on `dataDir` when its parent was killed, and what it left at work when it was killed itself.
  *
  * @returns whether there was one
  */
@@ -162,7 +162,18 @@ export async function stopLeftoverPostgres(dataDir: string): Promise<boolean> {
   if (!existsSync(pidFile)) return false;
   const pid = Number(readFileSync(pidFile, 'utf8').split('\n')[0]);
   const isOurs = () => commandOf(pid).includes(dataDir);
-  if (!isOurs()) return false;
+  if (!isOurs()) {
+    // They end by themselves after their statement, which may take long; as at a pg_terminate_backend, they end in order.
+    const orphans = processesWorkingIn(dataDir).filter((orphan) => commandOf(orphan).startsWith('postgres:'));
+    for (const orphan of orphans) {
+      try {
+        process.kill(orphan, 'SIGTERM');
+      } catch {
+        // it has just ended
+      }
+    }
+    return orphans.length > 0;
+  }
   process.kill(pid, 'SIGINT');
   for (const deadline = Date.now() + 15_000; isOurs(); await new Promise((resolve) => setTimeout(resolve, 50))) {
     if (Date.now() > deadline) {

@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
 
 /** A process as the operating system lists it. */
 export type ProcessEntry = { pid: number; parent: number; command: string; residentBytes: number };
@@ -34,6 +34,18 @@ export function birthOf(pid: number): string {
   }
   const fields = statOf(pid);
   return fields === undefined || fields[0] === 'Z' ? '' : (fields[19] ?? '');
+}
+
+/** The processes whose working folder is this one, where the system tells (Linux). */
+export function processesWorkingIn(folder: string): number[] {
+  if (!existsSync('/proc/self/stat')) return [];
+  return listProcesses().map(({ pid }) => pid).filter((pid) => {
+    try {
+      return readlinkSync(`/proc/${pid}/cwd`) === folder;
+    } catch {
+      return false;
+    }
+  });
 }
 
 /** The processes above this one, nearest first. */

@@ -262,8 +262,7 @@ $$Declares that a column names a person. For migrations, beside the table, after
   select app.register_personal_data('public.vehicles', 'resident_id', 'resident',
     columns => '{"plate": {"each": "erased-%s"}, "model": null, "note": null}', on_erase => 'archive',
     kept_because => 'Entries of the access log name the vehicle by its id.');
-  select app.register_personal_data('public.vehicle_documents', 'vehicle_id', 'parent', parent => 'public.vehicles', on_erase => 'remove',
-    columns => '{"number": null}');
+  select app.register_personal_data('public.vehicle_photos', 'vehicle_id', 'parent', parent => 'public.vehicles', on_erase => 'remove');
   select app.register_personal_data('public.vehicles', 'approved_by', 'actor', kept_because => 'Who decided stays accountable.');
 
 person_column, whose: what the column holds.

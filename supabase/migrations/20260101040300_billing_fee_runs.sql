@@ -179,15 +179,6 @@ $$;
 comment on function app.fee_run_lines(public.fees, date, date, uuid, uuid) is
   'What a run charges for a period, in the order of the units and of who was liable first; null where nobody owes anything. By an allocation that is written, or, before there is one, by what it would be. The one place of both preview and run.';
 
-create function app.fee_run_rows(fee public.fees, from_day date, to_day date, instalment uuid, allocation uuid)
-returns setof app.charge_line
-language sql
-stable
-set search_path = ''
-as $$ select l.* from unnest(app.fee_run_lines(fee, from_day, to_day, instalment, allocation)) l $$;
-
-comment on function app.fee_run_rows(public.fees, date, date, uuid, uuid) is 'app.fee_run_lines, as rows.';
-
 create function app.check_fee_day(day date)
 returns void
 language plpgsql

@@ -98,7 +98,7 @@ create function pg_temp.one_by_one() returns table (run uuid, unit uuid, residen
   cross join lateral (
     select c.unit_id, s.resident_id, c.amount as charged, 0 as due_now from public.charges c join public.subaccounts s on s.id = c.subaccount_id where c.journal_entry_id = r.journal_entry_id
     union all
-    select w.unit_id, w.resident_id, 0, w.amount from app.fee_run_rows(f, r.starts_on, r.ends_on, r.instalment_id, r.allocation_id) w) x
+    select w.unit_id, w.resident_id, 0, w.amount from unnest(app.fee_run_lines(f, r.starts_on, r.ends_on, r.instalment_id, r.allocation_id)) w) x
   where r.community_id = tests.id('Elm') and r.status = 'posted'
   group by 1, 2, 3
   having sum(x.charged) <> sum(x.due_now)

@@ -4,6 +4,7 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createClient } from '@supabase/supabase-js';
+import pg from 'pg';
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
 import WebSocket from 'ws';
 import { type Home, homeAt, projectRoot } from '../../../scripts/stack/paths.ts';
@@ -163,6 +164,22 @@ describe('npm start', () => {
     writeFileSync(home.lock, JSON.stringify({ pid, birth: 'earlier', url, databasePort: 1, startedAt: new Date().toISOString() }));
     writeFileSync(join(home.postgres, 'postmaster.pid'), `${pid}\n${home.postgres}\n`);
     await endsInOrder(await start(), 'SIGHUP');
+  });
+
+  test.skipIf(process.platform !== 'linux')('starts again though a killed PostgreSQL left a statement at work', async () => {
+    const run = await start();
+    const { passwords } = JSON.parse(readFileSync(home.keys, 'utf8')) as { passwords: { postgres: string } };
+    const client = new pg.Client({ connectionString: `postgresql://postgres:${passwords.postgres}@127.0.0.1:${environment.VICINIA_DB_PORT}/postgres` });
+    client.on('error', () => undefined);
+    await client.connect();
+    const { rows } = await client.query<{ pid: number }>('select pg_backend_pid() as pid');
+    const backend = rows[0]?.pid;
+    client.query('select count(*) from generate_series(1, 100000000000)').catch(() => undefined);
+    process.kill(childNamed(run, 'bin/postgres'), 'SIGKILL');
+    await run.ended;
+    expect(listProcesses().map(({ pid }) => pid)).toContain(backend);
+    await endsInOrder(await start(), 'SIGINT');
+    expect(listProcesses().map(({ pid }) => pid)).not.toContain(backend);
   });
 
   test.each([
