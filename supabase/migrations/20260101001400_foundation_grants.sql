@@ -202,6 +202,27 @@ comment on function app.extra_units(text) is
 
 -- Custom roles -------------------------------------------------------------------------------------------------------
 
+create function app.has_administrator(community uuid, but_for uuid, until timestamptz)
+returns boolean
+language plpgsql
+volatile -- sees what was committed while its caller waited for the community
+set search_path = ''
+as $$
+begin
+  return exists (
+    select
+    from public.memberships m
+    join public.role_permissions rp on rp.role_id = m.role_id and rp.permission_key = 'memberships.manage'
+    join public.roles r on r.id = m.role_id and r.deleted_at is null
+    join public.profiles p on p.id = m.user_id and p.status = 'active'
+    where m.community_id = has_administrator.community and m.id is distinct from but_for and m.restriction is null and m.deleted_at is null
+      and m.starts_at <= now() and (m.ends_at is null or m.ends_at > until));
+end;
+$$;
+
+comment on function app.has_administrator(uuid, uuid, timestamptz) is
+  'Whether somebody holds a role with memberships.manage in the community now and beyond that moment, this membership left aside. Not executable by API roles.';
+
 create function app.change_role(role uuid, key text, name text, description text, level public.access_level, permissions text[], organization uuid, community uuid)
 returns uuid
 language plpgsql
@@ -211,6 +232,7 @@ set search_path = ''
 as $$
 declare
   known public.roles;
+  given constant text[] := array(select rp.permission_key from public.role_permissions rp where rp.role_id = change_role.role);
   held text[];
   own text[];
   beyond text;
@@ -261,6 +283,24 @@ begin
     returning id into role;
   end if;
   delete from public.role_permissions rp where rp.role_id = change_role.role and rp.permission_key <> all (permissions);
+  if found and known.level = 'community' and not 'memberships.manage' = any (permissions) then
+    -- Of whom this makes no administrators there must be others left, as where one is removed; in the same order, the communities first.
+    perform from public.communities c
+    where c.deleted_at is null and c.id in (
+      select m.community_id from public.memberships m
+      where m.role_id = change_role.role and m.restriction is null and m.deleted_at is null and m.starts_at <= now() and (m.ends_at is null or m.ends_at > now()))
+    order by c.id
+    for no key update;
+    if exists (
+      select
+      from public.memberships m
+      join public.communities c on c.id = m.community_id and c.deleted_at is null
+      where m.role_id = change_role.role and m.restriction is null and m.deleted_at is null and m.starts_at <= now() and (m.ends_at is null or m.ends_at > now())
+        and 'memberships.manage' = any (given) and not app.has_administrator(m.community_id, null, now())
+    ) then
+      perform app.fail(409, 'last_administrator', 'A community would be left without anybody who may grant roles.', 'Grant such a role to somebody else there first.');
+    end if;
+  end if;
   insert into public.role_permissions (role_id, permission_key) select change_role.role, p from unnest(permissions) p on conflict do nothing;
   return role;
 exception when check_violation then
@@ -302,7 +342,7 @@ $$;
 
 comment on function public.set_role_permissions(uuid, text[]) is
   'Makes these the permissions of a custom role, for everybody who holds it, on their next statement. Takes roles.manage and every permission added or taken. '
-  'Errors: role_not_found, permission_denied, role_above_own, permission_unknown, permission_level.';
+  'Errors: role_not_found, permission_denied, role_above_own, permission_unknown, permission_level, last_administrator, invalid_value.';
 
 -- Single permissions and restrictions --------------------------------------------------------------------------------
 
@@ -521,15 +561,7 @@ begin
   end if;
   if exists (
     select from public.role_permissions rp where rp.role_id = old.role_id and rp.permission_key = 'memberships.manage'
-  ) and not exists (
-    select
-    from public.memberships m
-    join public.role_permissions rp on rp.role_id = m.role_id and rp.permission_key = 'memberships.manage'
-    join public.roles r on r.id = m.role_id and r.deleted_at is null
-    join public.profiles p on p.id = m.user_id and p.status = 'active'
-    where m.community_id = old.community_id and m.id <> old.id and m.restriction is null and m.deleted_at is null
-      and m.starts_at <= now() and (m.ends_at is null or m.ends_at > coalesce(new.ends_at, now()))
-  ) then
+  ) and not app.has_administrator(old.community_id, old.id, coalesce(new.ends_at, now())) then
     perform app.fail(409, 'last_administrator', 'The community would be left without anybody who may grant roles.', 'Grant such a role to somebody else first.');
   end if;
   return new;

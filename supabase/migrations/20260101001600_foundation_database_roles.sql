@@ -106,6 +106,32 @@ $$;
 
 comment on function app.tg_database_logins__until() is 'AFTER UPDATE of ends_at: the password of the login is good until then, and no shorter.';
 
+select app.define_action('DATABASE_LOGIN_MADE', 'Somebody was given a login of the database.');
+select app.define_action('DATABASE_LOGIN_CHANGED', 'A login of the database reaches further, less far, or until another day.');
+select app.define_action('DATABASE_LOGIN_ENDED', 'A login of the database was ended.');
+
+create function app.tg_database_logins__audit()
+returns trigger
+language plpgsql
+set search_path = ''
+as $$
+declare
+  -- The row after the change, and before it.
+  told constant jsonb := case when tg_op <> 'DELETE' then to_jsonb(new) end;
+  former constant jsonb := case when tg_op <> 'INSERT' then to_jsonb(old) end;
+begin
+  perform app.record_action(
+    case tg_op when 'INSERT' then 'DATABASE_LOGIN_MADE' when 'UPDATE' then 'DATABASE_LOGIN_CHANGED' else 'DATABASE_LOGIN_ENDED' end,
+    organization => coalesce(told ->> 'organization_id', former ->> 'organization_id')::uuid,
+    details => jsonb_strip_nulls(coalesce(told, former)) || case when tg_op = 'UPDATE' then jsonb_build_object('before', jsonb_strip_nulls(former)) else '{}' end);
+  return null;
+end;
+$$;
+
+comment on function app.tg_database_logins__audit() is 'AFTER every change: an entry in the audit log of who may read or write with SQL, for the organization that it reaches, or the site.';
+
+create trigger _900_audit after insert or update or delete on app.database_logins for each row execute function app.tg_database_logins__audit();
+
 create trigger _500_until after update of ends_at on app.database_logins for each row
   when (old.ends_at is distinct from new.ends_at) execute function app.tg_database_logins__until();
 

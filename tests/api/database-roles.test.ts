@@ -284,6 +284,22 @@ describe('a reporting login', () => {
     expect(await sql(`update units set floor = 9 returning id`)).toEqual([]);
   });
 
+  test('leaves a trace of itself that the organization reads: made, changed, ended', async () => {
+    const { name } = await reporter(domus);
+    await stack.sql(`update app.database_logins set is_detailed = true where name = $1`, [name]);
+    await stack.sql(`select app.drop_database_login($1)`, [name]);
+    const owner = await stack.createUser({ email: `${name}@test.example` });
+    await stack.sql(`select public.grant_role($1, 'owner', organization_id => $2)`, [owner.id, domus]);
+    const { data } = await (await stack.client(owner.email)).from('audit_log').select('action, actor_label, changes').eq('changes->>name', name).order('id');
+    expect(data).toMatchObject([
+      { action: 'DATABASE_LOGIN_MADE', actor_label: 'studio:postgres', changes: { purpose: 'reporting', organization_id: domus, is_detailed: false } },
+      { action: 'DATABASE_LOGIN_CHANGED', changes: { is_detailed: true, before: { is_detailed: false } } },
+      { action: 'DATABASE_LOGIN_ENDED', changes: { is_detailed: true } },
+    ]);
+    const stranger = await (await stack.client('gerente@demo.example')).from('audit_log').select('id').eq('changes->>name', name);
+    expect(stranger.data).toEqual([]);
+  });
+
   test('is made by nobody through the API', async () => {
     const superadmin = await stack.client('superadmin@demo.example');
     const { error } = await superadmin.rpc('create_reporting_login', { name: 'from_the_api', organization: domus });
