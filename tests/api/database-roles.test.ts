@@ -366,6 +366,9 @@ describe('a maintenance login', () => {
     expect(entries).toEqual(['update', 'insert'].map((operation) => ({ operation, actor_id: null, actor_label: `login:${name}`, origin_id: null, note: 'Ticket 4711' })));
     expect(await stack.sql(`select floor, updated_by from units where id = $1`, [unit!.id])).toEqual([{ floor: 7, updated_by: null }]);
     expect(await stack.sql(`select created_by from units where number = 'M-1'`)).toEqual([{ created_by: null }]);
+    const [other] = await stack.sql<{ id: string }>(`select id from profiles limit 1`);
+    await sql(`insert into units (community_id, number, created_at, created_by) select community_id, 'M-2', '2001-01-01', $2 from units where id = $1`, [unit!.id, other!.id]);
+    expect(await stack.sql(`select created_by, created_at > now() - interval '1 minute' as is_new from units where number = 'M-2'`)).toEqual([{ created_by: null, is_new: true }]);
   });
 
   test('can write every table it is granted: whatever checks and triggers call, it may', async () => {
