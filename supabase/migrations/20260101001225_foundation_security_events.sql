@@ -266,6 +266,8 @@ as $$
 begin
   if not app.is_trusted() and (subject is null or subject is distinct from app.user_id()) and not app.can_on_site('security.read') then
     perform app.refuse('security.read');
+  elsif most < 0 then
+    perform app.fail(422, 'invalid_value', 'The value of most is not valid.', 'From 0 to 1000.');
   elsif to_regclass('auth.audit_log_entries') is null then
     return;
   end if;
@@ -292,7 +294,7 @@ as $$ select * from app.auth_log(user_id, since, most) $$;
 
 comment on function public.auth_log(uuid, timestamptz, integer) is
   'What Auth itself wrote down (login, logout, token_refreshed, user_modified, …), newest first: of one user, the own or with security.read on the site; without a user of everybody, for security.read. '
-  'Auth records no wrong password there, and hosted projects may keep the log out of the database: then it is empty. Not indexed by Auth: keep the time short. Errors: permission_denied.';
+  'Auth records no wrong password there, and hosted projects may keep the log out of the database: then it is empty. Not indexed by Auth: keep the time short. Errors: permission_denied, invalid_value.';
 
 grant execute on function app.auth_log(uuid, timestamptz, integer), public.auth_log(uuid, timestamptz, integer) to authenticated, service_role;
 

@@ -1,7 +1,7 @@
 -- Security events: what happened to an account, told to its user and the site, kept as it was written.
 
 begin;
-select plan(34);
+select plan(35);
 
 select tests.create_supabase_user(u) from unnest(array['ana', 'ben', 'root']) u;
 select tests.grant_role('root', 'superadmin');
@@ -85,6 +85,7 @@ select throws_ok('select * from public.auth_log()', 'PT403', 'permission_denied'
 select lives_ok($$select * from public.auth_log(tests.id('ana'))$$, 'but the own');
 select tests.authenticate_as('root');
 select ok((select count(distinct e.user_id) from public.security_events e) >= 2, 'an administrator of the site sees everybody''s');
+select throws_ok('select * from public.auth_log(most => -1)', 'PT422', 'invalid_value', 'and asks for no fewer entries than none');
 select tests.as_studio();
 select throws_ok($$delete from audit.security_events$$, 'PT409', 'append_only', 'nobody removes one');
 
