@@ -46,13 +46,15 @@ as $$
 begin
   if has_database_privilege('public', current_database(), 'temporary') then
     execute format('revoke temporary on database %I from public', current_database());
-    execute format('grant temporary on database %I to anon, authenticated, service_role', current_database());
+    execute format('grant temporary on database %I to %s', current_database(), (
+      select string_agg(quote_ident(r.rolname), ', ') from pg_catalog.pg_roles r
+      where r.rolname in ('anon', 'authenticated', 'service_role', 'authenticator', 'supabase_auth_admin', 'supabase_storage_admin')));
   end if;
 end;
 $$;
 
 comment on function app.close_temporary_schema() is
-  'Lets nobody but the owner of the database and the roles of the API, which have no SQL of their own, make temporary objects. Names of types are looked up among those first, whatever the search_path: with a type of its own called text '
+  'Lets nobody but the owner of the database and Supabase''s own roles, as which nobody writes SQL, make temporary objects. Names of types are looked up among those first, whatever the search_path: with a type of its own called text '
   'a login would run what it likes in every definer function that says text, as the owner. Called where logins are made too, because a copy of a database does not have its privileges.';
 
 select app.close_temporary_schema();
