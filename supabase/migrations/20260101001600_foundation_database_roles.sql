@@ -237,6 +237,8 @@ declare
   scope text;
   condition text;
   verbs text := 'select';
+  -- Which user a row is about follows from a verified address or an invitation: whoever could write it would see as that person.
+  written text := '';
   former record;
   called record;
 begin
@@ -273,6 +275,12 @@ begin
   if has_any_column_privilege('vicinia_reporting', tracked, 'select') then
     execute format('revoke select on %s from vicinia_reporting', tracked);
   end if;
+  if has_any_column_privilege('vicinia_maintenance', tracked, 'update') then
+    execute format('revoke insert, update on %s from vicinia_maintenance', tracked);
+  end if;
+  if 'user_id' = any (columns) then
+    written := (select format(' (%s)', string_agg(quote_ident(c), ', ')) from unnest(columns) c where c <> 'user_id');
+  end if;
 
   condition := format(scope, 'reporting', case when has_details then 'true' else '' end);
   execute format('create policy %I on %s for select to vicinia_reporting using (%s)', table_name || '_select_reporting', tracked, condition);
@@ -284,11 +292,11 @@ begin
   -- What may belong to the site or to an organization decides who may do what, or how the whole is set up: it is read only.
   if (is_community and is_tracked) or table_name in ('organizations', 'communities') then
     execute format('create policy %I on %s for update to vicinia_maintenance using (%s) with check (%s)', table_name || '_update_maintenance', tracked, condition, condition);
-    verbs := verbs || ', update';
+    verbs := verbs || ', update' || written;
   end if;
   if is_community and is_tracked then
     execute format('create policy %I on %s for insert to vicinia_maintenance with check (%s)', table_name || '_insert_maintenance', tracked, condition);
-    verbs := verbs || ', insert';
+    verbs := verbs || ', insert' || written;
   end if;
   execute format('grant %s on %s to vicinia_maintenance', verbs, tracked);
 
@@ -311,7 +319,7 @@ $$;
 
 comment on function app.open_to_database_roles(regclass) is
   'Lets vicinia_reporting read and vicinia_maintenance read and write a tracked table of the API, by policies of their own. Called by app.track; by app.keep for what both may only read. '
-  'A table whose rows belong to no community and no organization stays closed. Columns marked secret are not granted for reporting, and a table that has some, or an e-mail address or telephone number, only to logins with details.';
+  'A table whose rows belong to no community and no organization stays closed. user_id is not granted for writing. Columns marked secret are not granted for reporting, and a table that has some, or an e-mail address or telephone number, only to logins with details.';
 
 select app.open_to_database_roles(g.tgrelid)
 from pg_catalog.pg_trigger g

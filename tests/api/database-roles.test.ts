@@ -374,7 +374,7 @@ describe('a maintenance login', () => {
   test('can write every table it is granted: whatever checks and triggers call, it may', async () => {
     const { sql } = await maintainer(null);
     const tables = await stack.sql<{ name: string }>(
-      `select relname as name from pg_class where relnamespace = 'public'::regnamespace and relkind in ('r', 'p') and has_table_privilege('vicinia_maintenance', oid, 'update') order by 1`);
+      `select relname as name from pg_class where relnamespace = 'public'::regnamespace and relkind in ('r', 'p') and has_any_column_privilege('vicinia_maintenance', oid, 'update') order by 1`);
     expect(tables.length).toBeGreaterThan(8);
     let written = 0;
     for (const { name } of tables) {
@@ -398,6 +398,13 @@ describe('a maintenance login', () => {
     const { sql } = await maintainer(domus);
     const rows = () => stack.sql(`select (select count(*) from units) as units, (select count(*) from memberships) as memberships, (select max(floor) from units where community_id in (select id from communities where organization_id = '${encinos}')) as floor`);
     const before = await rows();
+    const links = () => stack.sql(`select id, user_id from residents order by id`);
+    const linked = await links();
+    for (const attempt of [`update residents set user_id = null`, `update guards set user_id = null`, `insert into residents (community_id, full_name, user_id) select community_id, 'Me', user_id from residents where user_id is not null limit 1`]) {
+      expect(await refused(sql(attempt)), attempt).toMatch(/^42501/);
+    }
+    expect(await links()).toEqual(linked);
+    await sql(`update residents set locale = 'bg' where user_id is not null`);
     const [foreign] = await stack.sql<{ id: string }>(`select id from communities where organization_id = $1`, [encinos]);
     await sql(`select set_config('app.purging', 'public.units'::regclass::oid::text, false), set_config('app.rewriting', 'public.memberships'::regclass::oid::text, false)`);
     for (const attempt of [
