@@ -331,6 +331,13 @@ begin
       then nullif(set_config('app.claims_actor', coalesce(nullif(current_setting('request.jwt.claims', true), '')::json ->> 'sub', ''), true), '')::uuid
   end;
   if tg_op = 'INSERT' then
+    -- A login of the database says neither when nor by whom. Asked only where something was said.
+    if (new.created_at <> new.updated_at or new.created_by is not null)
+      and current_setting('role') not in ('authenticated', 'anon', 'service_role') and not pg_has_role(session_user, 'postgres', 'member')
+    then
+      new.created_at := new.updated_at;
+      new.created_by := null;
+    end if;
     new.created_at := coalesce(new.created_at, new.updated_at);
     new.created_by := coalesce(new.updated_by, new.created_by);
   end if;
@@ -338,7 +345,7 @@ begin
 end;
 $$;
 
-comment on function app.tg__touch() is 'BEFORE INSERT OR UPDATE: keeps the row model''s columns. A user cannot write them, an import by a trusted role may set created_*.';
+comment on function app.tg__touch() is 'BEFORE INSERT OR UPDATE: keeps the row model''s columns. A user or a login of the database cannot write them, an import by a trusted role may set created_*.';
 
 create function app.tg__made()
 returns trigger

@@ -196,6 +196,34 @@ $$;
 comment on function app.deliver_broadcast(app.outbox) is
   'Consumer "broadcast": sends the event to the private realtime channel community:<id> where Realtime exists, and its id and topic to LISTEN vicinia_events everywhere.';
 
+create function app.open_realtime()
+returns boolean
+language plpgsql
+volatile
+set search_path = ''
+as $$
+begin
+  if to_regclass('realtime.messages') is null then
+    return false;
+  end if;
+  execute 'drop policy if exists vicinia_events_select on realtime.messages';
+  -- For reading alone: nobody sends into a community's channel but the database.
+  execute $policy$
+    create policy vicinia_events_select on realtime.messages for select to authenticated
+      using (
+        extension = 'broadcast'
+        and (select realtime.topic()) = any ((select array(select 'community:' || c from unnest(app.communities_where('audit.read')) c))::text[])
+      )
+  $policy$;
+  return true;
+end;
+$$;
+
+comment on function app.open_realtime() is
+  'Lets holders of audit.read, who may read of every change anyway, listen to the private channel of their community; nobody else, and nobody sends. False where Realtime is not installed: call it again when it is.';
+
+select app.open_realtime();
+
 insert into app.outbox_consumers (name, topics, handler, description) values
   ('broadcast', '%', 'app.deliver_broadcast(app.outbox)', 'Tells apps that listen to a community''s realtime channel, and local workers.');
 

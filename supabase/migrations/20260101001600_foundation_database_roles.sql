@@ -109,6 +109,32 @@ $$;
 
 comment on function app.tg_database_logins__until() is 'AFTER UPDATE of ends_at: the password of the login is good until then, and no shorter.';
 
+select app.define_action('DATABASE_LOGIN_MADE', 'Somebody was given a login of the database.');
+select app.define_action('DATABASE_LOGIN_CHANGED', 'A login of the database reaches further, less far, or until another day.');
+select app.define_action('DATABASE_LOGIN_ENDED', 'A login of the database was ended.');
+
+create function app.tg_database_logins__audit()
+returns trigger
+language plpgsql
+set search_path = ''
+as $$
+declare
+  -- The row after the change, and before it.
+  told constant jsonb := case when tg_op <> 'DELETE' then to_jsonb(new) end;
+  former constant jsonb := case when tg_op <> 'INSERT' then to_jsonb(old) end;
+begin
+  perform app.record_action(
+    case tg_op when 'INSERT' then 'DATABASE_LOGIN_MADE' when 'UPDATE' then 'DATABASE_LOGIN_CHANGED' else 'DATABASE_LOGIN_ENDED' end,
+    organization => coalesce(told ->> 'organization_id', former ->> 'organization_id')::uuid,
+    details => jsonb_strip_nulls(coalesce(told, former)) || case when tg_op = 'UPDATE' then jsonb_build_object('before', jsonb_strip_nulls(former)) else '{}' end);
+  return null;
+end;
+$$;
+
+comment on function app.tg_database_logins__audit() is 'AFTER every change: an entry in the audit log of who may read or write with SQL, for the organization that it reaches, or the site.';
+
+create trigger _900_audit after insert or update or delete on app.database_logins for each row execute function app.tg_database_logins__audit();
+
 create trigger _500_until after update of ends_at on app.database_logins for each row
   when (old.ends_at is distinct from new.ends_at) execute function app.tg_database_logins__until();
 
@@ -212,6 +238,8 @@ declare
   scope text;
   condition text;
   verbs text := 'select';
+  -- Which user a row is about follows from a verified address or an invitation: whoever could write it would see as that person.
+  written text := '';
   former record;
   called record;
 begin
@@ -248,6 +276,12 @@ begin
   if has_any_column_privilege('vicinia_reporting', tracked, 'select') then
     execute format('revoke select on %s from vicinia_reporting', tracked);
   end if;
+  if has_any_column_privilege('vicinia_maintenance', tracked, 'update') then
+    execute format('revoke insert, update on %s from vicinia_maintenance', tracked);
+  end if;
+  if 'user_id' = any (columns) then
+    written := (select format(' (%s)', string_agg(quote_ident(c), ', ')) from unnest(columns) c where c <> 'user_id');
+  end if;
 
   condition := format(scope, 'reporting', case when has_details then 'true' else '' end);
   execute format('create policy %I on %s for select to vicinia_reporting using (%s)', table_name || '_select_reporting', tracked, condition);
@@ -259,11 +293,11 @@ begin
   -- What may belong to the site or to an organization decides who may do what, or how the whole is set up: it is read only.
   if (is_community and is_tracked) or table_name in ('organizations', 'communities') then
     execute format('create policy %I on %s for update to vicinia_maintenance using (%s) with check (%s)', table_name || '_update_maintenance', tracked, condition, condition);
-    verbs := verbs || ', update';
+    verbs := verbs || ', update' || written;
   end if;
   if is_community and is_tracked then
     execute format('create policy %I on %s for insert to vicinia_maintenance with check (%s)', table_name || '_insert_maintenance', tracked, condition);
-    verbs := verbs || ', insert';
+    verbs := verbs || ', insert' || written;
   end if;
   execute format('grant %s on %s to vicinia_maintenance', verbs, tracked);
 
@@ -286,7 +320,7 @@ $$;
 
 comment on function app.open_to_database_roles(regclass) is
   'Lets vicinia_reporting read and vicinia_maintenance read and write a tracked table of the API, by policies of their own. Called by app.track; by app.keep for what both may only read. '
-  'A table whose rows belong to no community and no organization stays closed. Columns marked secret are not granted for reporting, and a table that has some, or an e-mail address or telephone number, only to logins with details.';
+  'A table whose rows belong to no community and no organization stays closed. user_id is not granted for writing. Columns marked secret are not granted for reporting, and a table that has some, or an e-mail address or telephone number, only to logins with details.';
 
 select app.open_to_database_roles(g.tgrelid)
 from pg_catalog.pg_trigger g

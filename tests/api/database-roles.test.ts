@@ -284,6 +284,22 @@ describe('a reporting login', () => {
     expect(await sql(`update units set floor = 9 returning id`)).toEqual([]);
   });
 
+  test('leaves a trace of itself that the organization reads: made, changed, ended', async () => {
+    const { name } = await reporter(domus);
+    await stack.sql(`update app.database_logins set is_detailed = true where name = $1`, [name]);
+    await stack.sql(`select app.drop_database_login($1)`, [name]);
+    const owner = await stack.createUser({ email: `${name}@test.example` });
+    await stack.sql(`select public.grant_role($1, 'owner', organization_id => $2)`, [owner.id, domus]);
+    const { data } = await (await stack.client(owner.email)).from('audit_log').select('action, actor_label, changes').eq('changes->>name', name).order('id');
+    expect(data).toMatchObject([
+      { action: 'DATABASE_LOGIN_MADE', actor_label: 'studio:postgres', changes: { purpose: 'reporting', organization_id: domus, is_detailed: false } },
+      { action: 'DATABASE_LOGIN_CHANGED', changes: { is_detailed: true, before: { is_detailed: false } } },
+      { action: 'DATABASE_LOGIN_ENDED', changes: { is_detailed: true } },
+    ]);
+    const stranger = await (await stack.client('gerente@demo.example')).from('audit_log').select('id').eq('changes->>name', name);
+    expect(stranger.data).toEqual([]);
+  });
+
   test('is made by nobody through the API', async () => {
     const superadmin = await stack.client('superadmin@demo.example');
     const { error } = await superadmin.rpc('create_reporting_login', { name: 'from_the_api', organization: domus });
@@ -350,12 +366,15 @@ describe('a maintenance login', () => {
     expect(entries).toEqual(['update', 'insert'].map((operation) => ({ operation, actor_id: null, actor_label: `login:${name}`, origin_id: null, note: 'Ticket 4711' })));
     expect(await stack.sql(`select floor, updated_by from units where id = $1`, [unit!.id])).toEqual([{ floor: 7, updated_by: null }]);
     expect(await stack.sql(`select created_by from units where number = 'M-1'`)).toEqual([{ created_by: null }]);
+    const [other] = await stack.sql<{ id: string }>(`select id from profiles limit 1`);
+    await sql(`insert into units (community_id, number, created_at, created_by) select community_id, 'M-2', '2001-01-01', $2 from units where id = $1`, [unit!.id, other!.id]);
+    expect(await stack.sql(`select created_by, created_at > now() - interval '1 minute' as is_new from units where number = 'M-2'`)).toEqual([{ created_by: null, is_new: true }]);
   });
 
   test('can write every table it is granted: whatever checks and triggers call, it may', async () => {
     const { sql } = await maintainer(null);
     const tables = await stack.sql<{ name: string }>(
-      `select relname as name from pg_class where relnamespace = 'public'::regnamespace and relkind in ('r', 'p') and has_table_privilege('vicinia_maintenance', oid, 'update') order by 1`);
+      `select relname as name from pg_class where relnamespace = 'public'::regnamespace and relkind in ('r', 'p') and has_any_column_privilege('vicinia_maintenance', oid, 'update') order by 1`);
     expect(tables.length).toBeGreaterThan(8);
     let written = 0;
     for (const { name } of tables) {
@@ -379,6 +398,13 @@ describe('a maintenance login', () => {
     const { sql } = await maintainer(domus);
     const rows = () => stack.sql(`select (select count(*) from units) as units, (select count(*) from memberships) as memberships, (select max(floor) from units where community_id in (select id from communities where organization_id = '${encinos}')) as floor`);
     const before = await rows();
+    const links = () => stack.sql(`select id, user_id from residents order by id`);
+    const linked = await links();
+    for (const attempt of [`update residents set user_id = null`, `update guards set user_id = null`, `insert into residents (community_id, full_name, user_id) select community_id, 'Me', user_id from residents where user_id is not null limit 1`]) {
+      expect(await refused(sql(attempt)), attempt).toMatch(/^42501/);
+    }
+    expect(await links()).toEqual(linked);
+    await sql(`update residents set locale = 'bg' where user_id is not null`);
     const [foreign] = await stack.sql<{ id: string }>(`select id from communities where organization_id = $1`, [encinos]);
     await sql(`select set_config('app.purging', 'public.units'::regclass::oid::text, false), set_config('app.rewriting', 'public.memberships'::regclass::oid::text, false)`);
     for (const attempt of [

@@ -1,8 +1,8 @@
 -- The outbox and the scheduled jobs: told once in the transaction that caused it, tried again when it fails, done once.
--- Two workers at once are in tests/api/outbox.test.ts: that takes two sessions.
+-- Two workers at once are in tests/api/races.test.ts: that takes two sessions.
 
 begin;
-select plan(37);
+select plan(45);
 
 create function pg_temp.take(event app.outbox) returns void language plpgsql as $$
 begin
@@ -136,6 +136,45 @@ select is((select last_error from app.scheduled_jobs where name = 'test-fail'), 
 select is_empty($$select from public.organizations where id = tests.id('by a job')$$, 'and what it had done is undone');
 update app.scheduled_jobs set is_enabled = false where name = 'test-work';
 select ok(not app.run_job('test-work'), 'a job that is switched off does not run');
+
+-- Who listens ----------------------------------------------------------------------------------------------------------
+-- A model of what Realtime installs: it asks this policy, as the user, when a private channel is joined.
+
+select ok(not app.open_realtime(), 'where Realtime is not installed there is nothing to open');
+create schema realtime;
+create table realtime.messages (topic text not null, extension text not null, payload jsonb);
+alter table realtime.messages enable row level security;
+create function realtime.topic() returns text language sql stable as $$ select nullif(current_setting('realtime.topic', true), '') $$;
+grant usage on schema realtime to authenticated, anon;
+grant execute on function realtime.topic() to authenticated, anon;
+grant select, insert on realtime.messages to authenticated, anon;
+select ok(app.open_realtime() and app.open_realtime(), 'where it is, the channels of communities are opened, once');
+select tests.create_organization('Heard');
+select tests.create_community('Listening', 'Heard');
+select tests.create_community('Deaf', 'Heard');
+select tests.create_supabase_user(name) from unnest(array['listening manager', 'listening guard', 'deaf manager']) name;
+select tests.grant_role('listening manager', 'manager', community => 'Listening');
+select tests.grant_role('listening guard', 'guard', community => 'Listening');
+select tests.grant_role('deaf manager', 'manager', community => 'Deaf');
+insert into realtime.messages (topic, extension) select 'community:' || tests.id('Listening'), e from unnest(array['broadcast', 'presence']) e;
+create function pg_temp.hears(who text, topic text) returns text language plpgsql as $$
+begin
+  perform set_config('realtime.topic', topic, true);
+  perform tests.authenticate_as(who);
+  return (select string_agg(m.extension, ' ') from realtime.messages m);
+end;
+$$;
+select is(pg_temp.hears('listening manager', 'community:' || tests.id('Listening')), 'broadcast', 'who may read of every change hears of it');
+select throws_ok($$insert into realtime.messages (topic, extension) values ('community:' || tests.id('Listening'), 'broadcast')$$, '42501', null, 'and sends nothing');
+select tests.as_studio();
+select is(pg_temp.hears('listening manager', 'community:' || tests.id('Deaf')), null, 'not in another community');
+select tests.as_studio();
+select is(pg_temp.hears('listening manager', 'community:'), null, 'nor in none');
+select tests.as_studio();
+select is(pg_temp.hears('deaf manager', 'community:' || tests.id('Listening')), null, 'nor does the manager of the other hear this one');
+select tests.as_studio();
+select is(pg_temp.hears('listening guard', 'community:' || tests.id('Listening')), null, 'nor whoever else is in it');
+select tests.as_studio();
 
 select * from finish();
 rollback;

@@ -267,6 +267,17 @@ select throws_ok(format('select public.revoke_role(%L)', tests.kept('admin_membe
 select tests.authenticate_as('boss');
 select throws_ok(format('select public.revoke_role(%L)', tests.kept('admin_membership')), 'PT409', 'last_administrator', 'nor be removed');
 select ok(tests.id('North') in (select app.communities_with('memberships.manage')), 'and is still there');
+select tests.keep('chief', public.create_role('chief', 'Chief', '{communities.read, memberships.read, memberships.manage}', organization_id => tests.id('Domus')));
+select public.grant_role(tests.id('worker'), 'chief', community_id => tests.id('South'));
+select throws_ok(
+  format($$select public.set_role_permissions(%L, '{communities.read}')$$, tests.kept('chief')),
+  'PT409', 'last_administrator', 'nor is the role of the last one made another');
+select is((select count(*) from public.role_permissions rp where rp.role_id = tests.kept('chief')::uuid), 3::bigint, 'it holds what it held');
+select lives_ok(format($$select public.set_role_permissions(%L, '{memberships.manage}')$$, tests.kept('chief')), 'while it still grants roles, it changes');
+select tests.as_studio();
+select public.grant_role(tests.id('manager'), 'manager', community_id => tests.id('South'));
+select tests.authenticate_as('boss');
+select lives_ok(format($$select public.set_role_permissions(%L, '{communities.read}')$$, tests.kept('chief')), 'and once there is another it may be anything');
 
 -- Nor is the permission taken from the role by which the last one holds it.
 select tests.as_studio();

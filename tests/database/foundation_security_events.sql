@@ -86,6 +86,7 @@ select lives_ok($$select * from public.auth_log(tests.id('ana'))$$, 'but the own
 select throws_ok($$select * from public.auth_log(tests.id('ana'), most => -1)$$, 'PT422', 'invalid_value', 'not less than nothing of it');
 select tests.authenticate_as('root');
 select ok((select count(distinct e.user_id) from public.security_events e) >= 2, 'an administrator of the site sees everybody''s');
+select throws_ok('select * from public.auth_log(most => -1)', 'PT422', 'invalid_value', 'and asks for no fewer entries than none');
 select tests.as_studio();
 select throws_ok($$delete from audit.security_events$$, 'PT409', 'append_only', 'nobody removes one');
 
