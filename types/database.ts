@@ -5221,7 +5221,7 @@ export interface Profiles {
    */
   status: Generated<AccountStatus>;
   /**
-   * Why the account is not active; for administrators of the site and the user.
+   * Why the account is not active. Whoever sees the profile reads it: the user, administrators of the site, and those who may list the members of a place where the user has a role. Say no more than they may know.
    */
   status_reason: string | null;
   /**

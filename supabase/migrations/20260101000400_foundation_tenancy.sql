@@ -39,7 +39,7 @@ comment on column public.profiles.username is
   'A short name of the user''s choosing, unique in this installation whichever way it is capitalized: 3 to 30 Latin letters, digits and underscores, a letter first.';
 comment on column public.profiles.email is 'A copy of the address in Auth, kept by a trigger, so that administrators can tell users apart.';
 comment on column public.profiles.status is 'active: in use. inactive: put aside. suspended: barred for a time. banned: barred. All but active lose every access on their next statement.';
-comment on column public.profiles.status_reason is 'Why the account is not active; for administrators of the site and the user.';
+comment on column public.profiles.status_reason is 'Why the account is not active. Whoever sees the profile reads it: the user, administrators of the site, and those who may list the members of a place where the user has a role. Say no more than they may know.';
 comment on column public.profiles.locale is 'Preferred language (BCP 47); the community''s where null.';
 comment on column public.profiles.time_zone is 'Preferred IANA time zone; the community''s where null.';
 

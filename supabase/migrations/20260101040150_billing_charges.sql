@@ -340,6 +340,8 @@ begin
     perform app.fail(422, 'account_refused', 'What is charged is credited to an account of income of the same fund.');
   elsif not coalesce(charge_unit.amount > 0 and charge_unit.amount < 1e15 and charge_unit.amount = round(charge_unit.amount, places), false) then
     perform app.fail(422, 'invalid_amount', 'A charge is of an amount above zero that has no more decimals than the currency.');
+  elsif charge_unit.description is null then
+    perform app.fail(422, 'invalid_value', 'The value of description is missing.');
   elsif length(charge_unit.idempotency_key) not between 1 and 200 then
     perform app.fail(422, 'invalid_value', 'The value of idempotency_key is not valid.', '1 to 200 characters.');
   elsif not charge_unit.charged_on between date '1900-01-01' and date '2999-12-31' then

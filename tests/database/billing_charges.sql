@@ -1,7 +1,7 @@
 -- A charge is the document of one posting, and agrees with it whoever writes.
 
 begin;
-select plan(53);
+select plan(54);
 
 select tests.create_community('Alder');
 select tests.create_community('Birch');
@@ -49,6 +49,7 @@ select throws_ok($$select public.charge_unit(tests.id('1'), tests.kept('fund')::
 select throws_ok($$select public.charge_unit(tests.id('1'), tests.kept('fund')::uuid, 5.005, 'x', '2026-02-10', resident_id => tests.id('Ann'))$$, 'PT422', 'invalid_amount', 'nor half a cent');
 select throws_ok($$select public.charge_unit(tests.id('1'), tests.kept('fund')::uuid, 5.005, 'x', '2026-02-10')$$, 'PT422', 'invalid_amount', 'nor half a cent shared out');
 select throws_ok($$select public.charge_unit(tests.id('1'), tests.kept('fund')::uuid, 5, 'x', '2026-02-10', '2026-02-09')$$, 'PT422', 'invalid_value', 'a charge is not due before it is made');
+select throws_ok($$select public.charge_unit(tests.id('1'), tests.kept('fund')::uuid, 5, null, '2026-02-10')$$, 'PT422', 'invalid_value', 'and it is for something');
 select throws_ok($$select public.charge_unit(tests.id('1'), tests.kept('foreign')::uuid, 5, 'x', '2026-02-10')$$, 'PT404', 'fund_not_found', 'another community''s fund is unknown');
 select throws_ok($$select public.charge_unit(tests.id('9'), tests.kept('foreign')::uuid, 5, 'x', '2026-02-10')$$, 'PT403', 'permission_denied', 'another community''s unit is not charged');
 select throws_ok($$select public.charge_unit(tests.id('1'), tests.kept('fund')::uuid, 5, 'x', '2026-02-10', resident_id => tests.id('Zoe'))$$, 'PT404', 'resident_not_found', 'another community''s resident is unknown');
