@@ -36,15 +36,19 @@ declare
 begin
   if current_setting('transaction_read_only')::boolean then
     perform app.fail(405, 'post_required', 'Asking leaves a trace, and a request by GET can leave none.', 'Send a POST.');
-  elsif strpos(asked, 'pgrst_source') > 0 and (made ~ '\m(WHERE|CAST)\M' or asked ilike '%st_asgeojson%') then
-    perform app.fail(400, 'whole_answer_required', 'What asking leaves behind would go where a filter or a cast of the answer fails.', 'Leave filters and casts out of the address, and look at the answer as it comes.');
+  -- max-affected: PostgREST 13 counts the rows of an answer when it has them, and takes back what has too many.
+  elsif strpos(asked, 'pgrst_source') > 0
+    and (made ~ '\m(WHERE|CAST)\M' or asked ilike '%st_asgeojson%' or strpos(lower(current_setting('request.headers', true)), 'max-affected') > 0)
+  then
+    perform app.fail(400, 'whole_answer_required', 'What asking leaves behind would go where a filter, a cast or a limit of the answer fails.',
+      'Leave filters and casts out of the address, and max-affected out of Prefer, and look at the answer as it comes.');
   end if;
 end;
 $$;
 
 comment on function app.require_whole_answer() is
   'Begins an RPC that is not to be asked without a trace (a line of a log, a count of wrong guesses). Callers tell PostgREST in the address what to make of an answer, and where that fails all is rolled back: '
-  '?select=reason::int tells the answer in its error and leaves nothing. 400 whole_answer_required; by GET 405 post_required. Such an RPC returns one value of a composite type and no set, '
+  '?select=reason::int tells the answer in its error and leaves nothing. 400 whole_answer_required, for Prefer: max-affected too; by GET 405 post_required. Such an RPC returns one value of a composite type and no set, '
   'or one that is skipped (?offset=1) is an error too. Elsewhere than behind PostgREST it does nothing. Not executable by API roles.';
 
 create function app.fail_check(table_name text, constraint_name text)
