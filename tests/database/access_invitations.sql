@@ -1,7 +1,7 @@
 -- Invitations of visitors: what each kind needs, whom they depend on, who sees them, when they count.
 
 begin;
-select plan(106);
+select plan(107);
 
 select tests.create_community('Alder'), tests.create_community('Cedar'), tests.create_community('Sofia', time_zone => 'Europe/Sofia');
 select tests.create_unit('1', 'Alder'), tests.create_unit('2', 'Alder'), tests.create_unit('9', 'Cedar'), tests.create_unit('5', 'Sofia');

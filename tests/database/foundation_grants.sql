@@ -1,6 +1,6 @@
 -- Custom roles, single permissions, restrictions, the last administrator, and the explanation of access.
 begin;
-select plan(83);
+select plan(87);
 
 select tests.create_organization('Domus');
 select tests.create_organization('Rival');
