@@ -203,7 +203,7 @@ volatile
 set search_path = ''
 as $$
 begin
-  if to_regclass('realtime.messages') is null then
+  if to_regclass('realtime.messages') is null or to_regprocedure('realtime.topic()') is null then
     return false;
   end if;
   execute 'drop policy if exists vicinia_events_select on realtime.messages';
@@ -216,11 +216,14 @@ begin
       )
   $policy$;
   return true;
+exception when insufficient_privilege then
+  -- An older project, whose Realtime lets nobody else say who listens: nobody does, as before.
+  return false;
 end;
 $$;
 
 comment on function app.open_realtime() is
-  'Lets holders of audit.read, who may read of every change anyway, listen to the private channel of their community; nobody else, and nobody sends. False where Realtime is not installed: call it again when it is.';
+  'Lets holders of audit.read, who may read of every change anyway, listen to the private channel of their community; nobody else, and nobody sends. False where Realtime is not installed, or lets nobody else say who listens: call it again when it is and does.';
 
 select app.open_realtime();
 
