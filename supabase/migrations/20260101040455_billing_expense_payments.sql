@@ -56,7 +56,7 @@ create table public.expense_payments (
     and (reversal_idempotency_key is null or status = 'reversed')),
   constraint expense_payments_idempotency_key_check check (length(idempotency_key) between 1 and 200),
   constraint expense_payments_reversal_idempotency_key_check check (length(reversal_idempotency_key) between 1 and 200),
-  constraint expense_payments_archived_check check (deleted_at is null)
+  constraint expense_payments_deleted_at_check check (deleted_at is null)
 );
 
 create index expense_payments_ledger_idx on public.expense_payments (community_id, decimals);
