@@ -326,21 +326,21 @@ set search_path = ''
 as $$
 begin
   new.updated_at := now();
-  -- app.actor_id(), written out: every written row comes past here. Reading the claims takes longer than all the rest, so it is done
-  -- once for each text of them. Whoever could set what is kept here could as well set the claims themselves: it is believed where they are.
+  -- app.believes_claims() and app.actor_id(), written out: every written row comes past here. Reading the claims takes longer than all the rest,
+  -- so it is done once for each text of them. Whoever could set what is kept here could as well set the claims themselves: it is believed where they are.
   new.updated_by := case
     when current_setting('role') not in ('authenticated', 'anon', 'service_role') and not pg_has_role(session_user, 'postgres', 'member') then null
-    when current_setting('app.claims_read', true) is not distinct from current_setting('request.jwt.claims', true) then nullif(current_setting('app.claims_actor', true), '')::uuid
-    when set_config('app.claims_read', current_setting('request.jwt.claims', true), true) is not null
-      then nullif(set_config('app.claims_actor', coalesce(nullif(current_setting('request.jwt.claims', true), '')::json ->> 'sub', ''), true), '')::uuid
+    when current_setting('app.claims_read', true) is distinct from current_setting('request.jwt.claims', true) then nullif(set_config('app.claims_actor',
+      coalesce(nullif(set_config('app.claims_read', current_setting('request.jwt.claims', true), true), '')::json ->> 'sub', ''), true), '')::uuid
+    else nullif(current_setting('app.claims_actor', true), '')::uuid
   end;
   if tg_op = 'INSERT' then
-    -- A login of the database says neither when nor by whom. Asked only where something was said.
-    if (new.created_at <> new.updated_at or new.created_by is not null)
-      and current_setting('role') not in ('authenticated', 'anon', 'service_role') and not pg_has_role(session_user, 'postgres', 'member')
-    then
-      new.created_at := new.updated_at;
-      new.created_by := null;
+    -- A login of the database says neither when nor by whom. Asked only where something was said, and apart: what is not come to is not made ready.
+    if new.created_at <> new.updated_at or new.created_by is not null then
+      if current_setting('role') not in ('authenticated', 'anon', 'service_role') and not pg_has_role(session_user, 'postgres', 'member') then
+        new.created_at := new.updated_at;
+        new.created_by := null;
+      end if;
     end if;
     new.created_at := coalesce(new.created_at, new.updated_at);
     new.created_by := coalesce(new.updated_by, new.created_by);

@@ -186,17 +186,25 @@ set search_path = ''
 as $audit$
 #variable_conflict use_column
 declare
-  -- app.believes_claims(), written out; and then app.tg__touch has read the claims, if a row was written.
-  believes constant boolean := tg_op <> 'DELETE' and (current_setting('role') in ('authenticated', 'anon', 'service_role') or pg_has_role(session_user, 'postgres', 'member'));
-  headers constant jsonb := case when believes then nullif(current_setting('request.headers', true), '')::jsonb end;
-  -- app.actor_label(), and of it written out what requests, devices and jobs are.
-  audit_label constant text := case
-    when believes and current_setting('app.claims_actor', true) <> '' then null
-    when believes and current_setting('app.actor', true) <> '' then current_setting('app.actor', true)
-    else app.actor_label() end;
-  -- app.origin_hash, written out.
-  audit_place constant bytea := case when headers is not null then sha256(convert_to(format('%%L %%L %%L %%L %%L %%L', nullif(current_setting('app.claims_actor', true), '')::uuid,%s), 'UTF8')) end;
+  claimed constant text := current_setting('app.claims_actor', true);
+  headers jsonb;
+  audit_label text;
+  audit_place bytea;
 begin
+  -- app.believes_claims(), written out; and then app.tg__touch has read the claims, if a row was written.
+  if tg_op <> 'DELETE' and (current_setting('role') in ('authenticated', 'anon', 'service_role') or pg_has_role(session_user, 'postgres', 'member')) then
+    -- app.origin_hash, written out.
+    headers := nullif(current_setting('request.headers', true), '')::jsonb;
+    if headers is not null then
+      audit_place := sha256(convert_to(format('%%L %%L %%L %%L %%L %%L', nullif(claimed, '')::uuid,%s), 'UTF8'));
+    end if;
+    -- app.actor_label(), and of it written out what devices and jobs are.
+    if coalesce(claimed, '') = '' then
+      audit_label := coalesce(nullif(current_setting('app.actor', true), ''), app.actor_label());
+    end if;
+  else
+    audit_label := app.actor_label();
+  end if;
   if tg_op = 'UPDATE' then
     -- One row needs no join; the plan for many must not compare each with each, and keeps them in memory.%s
     if found then
