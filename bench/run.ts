@@ -16,6 +16,7 @@ import { search } from './search.ts';
 import { start } from './start.ts';
 import { statements } from './statements.ts';
 import { settings, startBenchCluster } from './support/cluster.ts';
+import { measurePace } from './support/pace.ts';
 import type { Bench, Figure } from './support/report.ts';
 
 const benches: Bench[] = [access, ids, audit, archive, search, passes, decisions, ledger, statements, fees, start];
@@ -38,12 +39,13 @@ const machine = `${os.cpus().length} cores, ${Math.round(os.totalmem() / 2 ** 30
 console.log(pc.dim(machine));
 
 const cluster = await startBenchCluster();
-const sections: { bench: Bench; figures: Figure[] }[] = [];
+const sections: { bench: Bench; pace: string; figures: Figure[] }[] = [];
 try {
   for (const bench of chosen) {
-    console.log(`\n${pc.bold(bench.title)}`);
+    const pace = await measurePace(cluster);
+    console.log(`\n${pc.bold(bench.title)} ${pc.dim(`(${pace})`)}`);
     const figures = await bench.run({ cluster, quick, progress: (what) => console.log(pc.dim(`  ${what} …`)) });
-    sections.push({ bench, figures });
+    sections.push({ bench, pace, figures });
     for (const line of table(figures)) console.log(line);
   }
 } finally {
@@ -70,7 +72,7 @@ function writeResults(): void {
   const file = join(projectRoot, 'bench', 'results.md');
   const before = existsSync(file) ? readFileSync(file, 'utf8') : '';
   const kept = new Map([...before.matchAll(/^## (?<title>.+)\n(?<text>[\s\S]*?)(?=^## |$(?![\s\S]))/gm)].map((section) => [section.groups?.title ?? '', section.groups?.text ?? '']));
-  for (const { bench, figures } of sections) kept.set(bench.title, `\n${bench.about}\n\n${table(figures).join('\n')}\n\n${machine}${quick ? ' (quick)' : ''}\n\n`);
+  for (const { bench, pace, figures } of sections) kept.set(bench.title, `\n${bench.about}\n\n${table(figures).join('\n')}\n\n${machine}; ${pace}${quick ? ' (quick)' : ''}\n\n`);
   const order = benches.map(({ title }) => title).filter((title) => kept.has(title));
   writeFileSync(file, `# Results\n\nWritten by \`npm run bench -- --record\`. See [README.md](README.md) for what the numbers mean.\n\n${order.map((title) => `## ${title}\n${kept.get(title)}`).join('')}`.replace(/\n+$/, '\n'));
 }
