@@ -3934,6 +3934,10 @@ export interface Invitations {
    */
   email: string | null;
   /**
+   * When the role that it gives ends; null: when it is revoked.
+   */
+  ends_at: Timestamp | null;
+  /**
    * From this moment on it cannot be accepted.
    */
   expires_at: Generated<Timestamp>;

@@ -3371,6 +3371,7 @@ export type Database = {
           created_by: string | null
           deleted_at: string | null
           email: string | null
+          ends_at: string | null
           expires_at: string
           id: string
           invited_by: string | null
@@ -3393,6 +3394,7 @@ export type Database = {
           created_by?: string | null
           deleted_at?: string | null
           email?: string | null
+          ends_at?: string | null
           expires_at?: string
           id?: string
           invited_by?: string | null
@@ -3415,6 +3417,7 @@ export type Database = {
           created_by?: string | null
           deleted_at?: string | null
           email?: string | null
+          ends_at?: string | null
           expires_at?: string
           id?: string
           invited_by?: string | null
@@ -7804,6 +7807,7 @@ export type Database = {
         Args: {
           community_id?: string
           email?: string
+          ends_at?: string
           expires_in_hours?: number
           organization_id?: string
           phone?: string
@@ -7986,6 +7990,7 @@ export type Database = {
         Args: Record<PropertyKey, never>
         Returns: {
           community_id: string
+          ends_at: string
           expires_at: string
           id: string
           invited_by: string

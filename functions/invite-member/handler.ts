@@ -17,6 +17,8 @@ export type Wish = Address & {
   role: string;
   organization_id?: string | undefined;
   community_id?: string | undefined;
+  /** When the role ends. */
+  ends_at?: string | undefined;
 };
 
 /** Which resident to invite to sign up; without an address by the one in the roster. */
@@ -55,6 +57,7 @@ const wish = z.strictObject({
   role: z.string().max(63),
   organization_id: z.guid().optional(),
   community_id: z.guid().optional(),
+  ends_at: z.iso.datetime({ offset: true }).optional(),
   ...delivery,
 }).refine(({ email, phone }) => (email === undefined) !== (phone === undefined), {
   path: ["email"],
@@ -64,8 +67,9 @@ const residentWish = z.strictObject({ ...address, resident_id: z.guid(), ...deli
 const again = z.strictObject(delivery);
 
 /**
- * POST /invite-member `{ email | phone, role, organization_id | community_id, expires_in_hours?, redirect_to? }` invites somebody
- * to a role, `{ resident_id, email? | phone?, expires_in_hours?, redirect_to? }` a resident to sign up, and sends the mail.
+ * POST /invite-member `{ email | phone, role, organization_id | community_id, ends_at?, expires_in_hours?, redirect_to? }` invites
+ * somebody to a role (until `ends_at`), `{ resident_id, email? | phone?, expires_in_hours?, redirect_to? }` a resident to sign up,
+ * and sends the mail.
  * POST /invite-member/:id/resend `{ expires_in_hours?, redirect_to? }` sends it again with a new token.
  *
  * Both are done with the caller's own rights. The mail's link signs the person in and leads to `redirect_to` with

@@ -426,3 +426,117 @@ comment on function app.require(text, uuid) is
   'Refuses (403 permission_denied; assurance_required where only a second factor is missing) unless the caller holds the permission in the community or is trusted. Answers the same for a community that does not exist.';
 
 grant execute on function app.can(text, uuid), app.needs_assurance(text, uuid), app.fail_unassured(text), app.require(text, uuid) to authenticated, service_role;
+
+-- What the caller may hand on ----------------------------------------------------------------------------------------
+
+create function app.terms_in(organization uuid, community uuid)
+returns table (permission text, held_until timestamptz, given_until timestamptz)
+language plpgsql
+stable
+security definer -- reads the caller's roles, occupancies and single permissions, regardless of who may list them
+set search_path = ''
+as $$
+declare
+  caller constant uuid := app.user_id();
+  home uuid := organization;
+  zone text;
+begin
+  if community is not null then
+    select c.organization_id, c.time_zone into home, zone from public.communities c where c.id = community;
+  end if;
+  return query
+    with sources as (
+      select rp.permission_key, tstzrange(m.starts_at, coalesce(m.ends_at, 'infinity')) as during,
+        coalesce(m.restriction ? 'hours' or m.restriction #> array['amounts', rp.permission_key] is not null, false) as is_limited
+      from public.memberships m
+      join public.roles r on r.id = m.role_id and r.deleted_at is null
+      join public.role_permissions rp on rp.role_id = m.role_id
+      join public.permissions p on p.key = rp.permission_key
+      where m.user_id = caller and m.deleted_at is null and (m.level = 'site' or m.organization_id = home or m.community_id = terms_in.community)
+        and (m.restriction is null
+          or app.restriction_holds_now(m.restriction, zone) and (p.is_kept_when_restricted or not m.restriction ?| '{buildings,units}'))
+      union all
+      select rp.permission_key, tstzrange(oc.starts_on::timestamp at time zone zone, coalesce((oc.ends_on + 1)::timestamp at time zone zone, 'infinity')), false
+      from public.residents re
+      join public.occupancies oc on oc.community_id = re.community_id and oc.resident_id = re.id and oc.deleted_at is null
+      join public.roles r on r.is_occupancy and r.key = oc.role::text
+      join public.role_permissions rp on rp.role_id = r.id
+      where re.user_id = caller and re.community_id = terms_in.community and re.deleted_at is null and re.onboarding <> 'suspended'
+      union all
+      select up.permission_key, tstzrange(up.starts_at, coalesce(up.ends_at, 'infinity')), false
+      from public.user_permissions up
+      where up.user_id = caller and up.deleted_at is null and (up.organization_id = home or up.community_id = terms_in.community)
+    )
+    -- What begins where the one before ends prolongs it.
+    select h.key,
+      (select upper(d) from unnest(range_agg(s.during)) d where d @> now()),
+      (select upper(d) from unnest(range_agg(s.during) filter (where not s.is_limited)) d where d @> now())
+    from app.permissions_in(organization, community) h (key)
+    join sources s on s.permission_key = h.key
+    group by h.key;
+end;
+$$;
+
+comment on function app.terms_in(uuid, uuid) is
+  'The permissions of app.permissions_in, each with the moment until which the caller holds it without a break by roles, occupancies and single permissions (infinity: without an end), and the moment until which by those that set no limits: '
+  'null for what is held within hours or up to an amount alone, as whoever is given it would hold it without. Definer: reads what gives the caller permissions; not executable by API roles.';
+
+create function app.beyond_own(managing text, given text[], taken text[], organization uuid, community uuid, until timestamptz)
+returns table (permission text, is_held boolean, ends_at timestamptz)
+language sql
+stable
+set search_path = ''
+as $$
+  select w.permission, t.held_until is not null, l.ends_at
+  from (
+    -- Whoever manages within hours does so within hours: it is not what is given.
+    select managing as permission, true as is_used, coalesce(until, 'infinity') as until
+    union all select unnest(taken), true, '-infinity'
+    union all select unnest(given), false, coalesce(until, 'infinity')
+  ) w
+  left join app.terms_in(organization, community) t on t.permission = w.permission
+  cross join lateral (select case when w.is_used then t.held_until else t.given_until end as ends_at) l
+  where w.permission is not null and (l.ends_at < w.until) is not false
+  order by t.held_until is null and w.permission = managing desc, l.ends_at nulls first, w.permission
+$$;
+
+comment on function app.beyond_own(text, text[], text[], uuid, uuid, timestamptz) is
+  'What keeps the caller from giving and taking permissions in a place, the worst first, with whether it is held and, if the end alone is too late (until; null: none), the last moment that it may have. '
+  'Giving takes the permission without limits and until then, managing until then, taking only holding it. No row: nothing does. Not executable by API roles.';
+
+create function app.check_own(managing text, given text[], taken text[], organization uuid, community uuid, until timestamptz)
+returns void
+language plpgsql
+volatile
+security definer -- locks what gives the caller permissions
+set search_path = ''
+as $$
+declare
+  beyond record;
+begin
+  if app.is_trusted() then
+    return;
+  elsif until is distinct from '-infinity' then
+    -- Whoever ends or shortens what is given from waits until it is given, or is waited for.
+    perform from public.memberships m where m.user_id = (select app.user_id()) and m.deleted_at is null order by m.id for share;
+    perform from public.user_permissions up where up.user_id = (select app.user_id()) and up.deleted_at is null order by up.id for share;
+  end if;
+  select b.* into beyond from app.beyond_own(managing, given, taken, organization, community, until) b limit 1;
+  if beyond.permission is null then
+    return;
+  elsif beyond.ends_at is not null then
+    perform app.fail(403, 'term_above_own',
+      format('You hold %s here until %s, and nobody gives for longer than they have.', beyond.permission, to_char(beyond.ends_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"')),
+      'Name an end no later than that, or ask somebody who holds it for longer.');
+  elsif beyond.is_held then
+    perform app.fail(403, 'role_above_own', format('You hold %s here within limits.', beyond.permission), 'Nobody gives more than they have.');
+  elsif beyond.permission = managing then
+    perform app.refuse(managing, organization, community);
+  end if;
+  perform app.fail(403, 'role_above_own', format('You do not hold %s here.', beyond.permission), 'Nobody gives or takes more than they have.');
+end;
+$$;
+
+comment on function app.check_own(text, text[], text[], uuid, uuid, timestamptz) is
+  'Refuses to let the caller give or take more than they hold in the same place, or give it for longer (403 permission_denied, role_above_own, term_above_own): the rule of app.beyond_own, for everybody who is not trusted. '
+  'What the caller holds is locked first, so that it is not shortened meanwhile. Definer: locks memberships and single permissions; not executable by API roles.';

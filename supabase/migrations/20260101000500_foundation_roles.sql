@@ -5,7 +5,8 @@
 -- RPCs        grant_role, revoke_role, my_permissions
 -- Invariants  A role holds only permissions of its own level or a narrower one. A custom role's key is taken by no other role
 --             that resolves in the same place. A membership names a role of its own level and scope, and a user holds
---             a role in a place once at a time. Nobody grants or revokes a role that holds more than they hold themselves.
+--             a role in a place once at a time. Nobody grants or revokes a role that holds more than they hold themselves, nor
+--             grants one for longer than they hold it.
 
 -- Permissions --------------------------------------------------------------------------------------------------------
 
@@ -506,63 +507,32 @@ comment on function app.limits_of(text, uuid) is
   'The limits within which the caller holds a permission for a whole community now, one row for each role and grant that gives it: {} where there are none, no row where it is not held. '
   'Definer: reads memberships and single permissions; not executable by API roles.';
 
-create function app.permissions_to_give(organization uuid, community uuid)
-returns setof text
-language plpgsql
+create function app.permissions_of_role(role uuid)
+returns text[]
+language sql
 stable
-security definer -- reads the caller's limits
 set search_path = ''
-as $$
-begin
-  return query
-    select h.key
-    from app.permissions_in(organization, community) h (key)
-    where not exists (
-        select from public.memberships m
-        where m.user_id = (select app.user_id()) and m.community_id = community and m.restriction is not null and m.deleted_at is null)
-      or exists (
-        select from app.limits_of(h.key, community) l (limits)
-        where not l.limits ? 'hours' and l.limits -> 'amounts' -> h.key is null);
-end;
-$$;
-
-comment on function app.permissions_to_give(uuid, uuid) is
-  'What the caller may give in a community or an organization: the permissions held there, but not those that are held within hours or up to an amount alone, as whoever is given them would hold them without. '
-  'Definer: reads memberships; not executable by API roles.';
-
-create function app.check_role_within(role uuid, organization uuid, community uuid, is_taken boolean default false)
-returns void
-language plpgsql
-stable
-security definer -- reads role_permissions regardless of who may list them
-set search_path = ''
-as $$
-declare
-  held constant text[] := array(select app.permissions_in(organization, community));
-  own constant text[] := case when is_taken then held else array(select app.permissions_to_give(organization, community)) end;
-  lacking text;
-begin
-  if app.is_trusted() then
-    return;
-  elsif not 'memberships.manage' = any (held) then
-    perform app.refuse('memberships.manage', organization, community);
-  end if;
-  select rp.permission_key into lacking
+return array(
+  select rp.permission_key
   from public.role_permissions rp
   join public.permissions p on p.key = rp.permission_key
-  where rp.role_id = check_role_within.role and p.level <> 'unit' and rp.permission_key <> all (own)
-  order by 1
-  limit 1;
-  if lacking = any (held) then
-    perform app.fail(403, 'role_above_own', format('The role holds %s, which you hold here within limits.', lacking), 'Nobody gives more than they have.');
-  elsif lacking is not null then
-    perform app.fail(403, 'role_above_own', format('The role holds %s, which you do not hold here.', lacking), 'Nobody gives or takes more than they have.');
-  end if;
-end;
+  where rp.role_id = role and p.level <> 'unit');
+
+comment on function app.permissions_of_role(uuid) is 'What whoever gives or takes a role has to hold: its permissions, but for those that are looked up per unit. Not executable by API roles.';
+
+create function app.check_role_within(role uuid, organization uuid, community uuid, until timestamptz, is_taken boolean default false)
+returns void
+language sql
+volatile
+set search_path = ''
+as $$
+  select app.check_own('memberships.manage',
+    case when is_taken then '{}' else app.permissions_of_role(role) end, case when is_taken then app.permissions_of_role(role) else '{}' end,
+    organization, community, case when is_taken then '-infinity' else until end)
 $$;
 
-comment on function app.check_role_within(uuid, uuid, uuid, boolean) is
-  'Refuses to let the caller give or take a role that holds more than the caller holds in the same place (403 permission_denied, role_above_own); what is held within limits is taken from others, and not given. Definer: reads role_permissions.';
+comment on function app.check_role_within(uuid, uuid, uuid, timestamptz, boolean) is
+  'Refuses to let the caller give a role until a moment (null: without an end), or take it, if it holds more than the caller holds in the same place: the rule of app.check_own. Not executable by API roles.';
 
 create function app.grant_role(subject uuid, role text, organization uuid, community uuid, starts_at timestamptz, ends_at timestamptz)
 returns uuid
@@ -591,7 +561,7 @@ begin
     and (r.community_id is null or r.community_id = community)
     and (r.organization_id is null or r.organization_id = coalesce(
       organization, (select c.organization_id from public.communities c where c.id = community)));
-  perform app.check_role_within(found_role, organization, community);
+  perform app.check_role_within(found_role, organization, community, grant_role.ends_at);
   if found_role is null then
     perform app.fail(404, 'role_not_found', format('There is no role %s for the level %s here.', role, wanted));
   end if;
@@ -624,7 +594,7 @@ as $$ select app.grant_role(user_id, role, organization_id, community_id, starts
 
 comment on function public.grant_role(uuid, text, uuid, uuid, timestamptz, timestamptz) is
   'Gives a user a role in a community, in an organization, or (both null) on the site, from now or starts_at until revoked or ends_at. Returns the membership''s id. '
-  'Takes memberships.manage there and every permission the role holds. Errors: permission_denied, role_above_own, role_not_found, role_not_assignable, role_already_held, user_not_found, invalid_value, invalid_scope, invalid_period.';
+  'Takes memberships.manage there and every permission the role holds, each until ends_at at least. Errors: permission_denied, role_above_own, term_above_own, role_not_found, role_not_assignable, role_already_held, user_not_found, invalid_value, invalid_scope, invalid_period.';
 
 create function app.revoke_role(membership uuid)
 returns void
@@ -648,7 +618,7 @@ begin
   then
     perform app.fail(404, 'membership_not_found', 'There is no running membership with this id.');
   elsif held.user_id is distinct from app.user_id() then
-    perform app.check_role_within(held.role_id, held.organization_id, held.community_id, is_taken => true);
+    perform app.check_role_within(held.role_id, held.organization_id, held.community_id, null, is_taken => true);
   end if;
 
   update public.memberships m
@@ -683,7 +653,7 @@ comment on function public.my_permissions(uuid, uuid) is
   'The permissions the caller holds in a community, in an organization, or (both null) on the site: what an app asks before it shows a button.';
 
 grant execute on function
-  app.is_restriction(jsonb), app.permissions_in(uuid, uuid), app.check_role_within(uuid, uuid, uuid, boolean),
+  app.is_restriction(jsonb), app.permissions_in(uuid, uuid),
   app.grant_role(uuid, text, uuid, uuid, timestamptz, timestamptz), public.grant_role(uuid, text, uuid, uuid, timestamptz, timestamptz),
   app.revoke_role(uuid), public.revoke_role(uuid), public.my_permissions(uuid, uuid)
 to authenticated, service_role;

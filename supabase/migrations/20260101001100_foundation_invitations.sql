@@ -26,6 +26,7 @@ create table public.invitations (
   community_id uuid,
   status public.invitation_status not null default 'pending',
   expires_at timestamptz not null default now() + interval '7 days',
+  ends_at timestamptz,
   invited_by uuid,
   sent_at timestamptz not null default now(),
   resent_count smallint not null default 0,
@@ -41,6 +42,7 @@ create table public.invitations (
   constraint invitations_email_check check (app.is_email(email) and email = lower(email)),
   constraint invitations_phone_check check (phone ~ '^[1-9][0-9]{6,14}$'),
   constraint invitations_target_check check (num_nonnulls(role_id, resident_id) = 1 and (resident_id is null or community_id is not null)),
+  constraint invitations_ends_at_check check (ends_at is null or (ends_at >= expires_at and role_id is not null)),
   constraint invitations_resent_count_check check (resent_count >= 0),
   constraint invitations_accepted_check check (
     (status = 'accepted') = (accepted_at is not null) and (status = 'accepted') = (accepted_by is not null))
@@ -68,6 +70,7 @@ comment on column public.invitations.community_id is 'The community it invites t
 comment on column public.invitations.status is
   'pending: can be accepted until expires_at. expired: can be sent again. accepted and revoked: final.';
 comment on column public.invitations.expires_at is 'From this moment on it cannot be accepted.';
+comment on column public.invitations.ends_at is 'When the role that it gives ends; null: when it is revoked.';
 comment on column public.invitations.invited_by is
   'The user who invited, or who sent it again last: what they may give decides at acceptance. Null: the secret key or Studio did. A plain id: it outlives the user.';
 comment on column public.invitations.sent_at is 'When the token that is valid now was made.';
@@ -77,10 +80,10 @@ comment on column public.invitations.accepted_by is 'The user who accepted. A pl
 
 select app.track('public.invitations');
 
-create trigger _010_frozen_terms before update of email, phone, role_id, resident_id, organization_id on public.invitations for each row
-  when ((old.email, old.phone, old.role_id, old.resident_id, old.organization_id)
-    is distinct from (new.email, new.phone, new.role_id, new.resident_id, new.organization_id))
-  execute function app.tg__frozen('address, role, resident and scope');
+create trigger _010_frozen_terms before update of email, phone, role_id, resident_id, organization_id, ends_at on public.invitations for each row
+  when ((old.email, old.phone, old.role_id, old.resident_id, old.organization_id, old.ends_at)
+    is distinct from (new.email, new.phone, new.role_id, new.resident_id, new.organization_id, new.ends_at))
+  execute function app.tg__frozen('address, role and its end, resident and scope');
 insert into app.state_transitions (table_id, from_state, to_state, permission_key, description) values
   ('public.invitations', null, 'pending', 'memberships.manage', 'Invite somebody'),
   ('public.invitations', 'pending', 'accepted', null, 'Accepted by the person it was written to'),
@@ -198,46 +201,58 @@ return (
 comment on function app.verified_phone(uuid) is
   'The telephone number, in digits, that Auth has verified as the user''s; null when it has verified none. Definer: reads auth.users. Not executable by API roles.';
 
-create function app.permissions_of(subject uuid, organization uuid, community uuid, to_give boolean default false)
+create function app.ask_for(subject uuid)
+returns text
+language plpgsql
+volatile
+set search_path = ''
+as $$
+declare
+  claims constant text := coalesce(current_setting('request.jwt.claims', true), '');
+begin
+  perform set_config('request.jwt.claims', jsonb_build_object('sub', subject, 'role', 'authenticated', 'aal', 'aal2', 'on_behalf', true)::text, true);
+  return claims;
+end;
+$$;
+
+comment on function app.ask_for(uuid) is
+  'From here on the helpers answer as if another user had sent this request, with claims that say nothing and so are not believed; returns the claims that are to be set again. Not executable by API roles.';
+
+create function app.permissions_of(subject uuid, organization uuid, community uuid)
 returns text[]
 language plpgsql
 volatile
 set search_path = ''
 as $$
 declare
-  claims constant text := current_setting('request.jwt.claims', true);
-  held text[];
+  claims constant text := app.ask_for(subject);
+  held constant text[] := array(select app.permissions_in(organization, community));
 begin
-  -- Asks the same helpers as if the user had sent this request, with claims that say nothing and so are not believed.
-  perform set_config('request.jwt.claims', jsonb_build_object('sub', subject, 'role', 'authenticated', 'aal', 'aal2', 'on_behalf', true)::text, true);
-  held := case when to_give then array(select app.permissions_to_give(organization, community)) else array(select app.permissions_in(organization, community)) end;
-  perform set_config('request.jwt.claims', coalesce(claims, ''), true);
+  perform set_config('request.jwt.claims', claims, true);
   return held;
 end;
 $$;
 
-comment on function app.permissions_of(uuid, uuid, uuid, boolean) is
-  'The permissions that another user holds in an organization or a community now, or (to_give) may give there. Not executable by API roles.';
+comment on function app.permissions_of(uuid, uuid, uuid) is 'The permissions that another user holds in an organization or a community now. Not executable by API roles.';
 
-create function app.may_give_role(giver uuid, role uuid, organization uuid, community uuid)
+create function app.may_give_role(giver uuid, role uuid, organization uuid, community uuid, until timestamptz default null)
 returns boolean
 language plpgsql
 volatile
 set search_path = ''
 as $$
 declare
-  own constant text[] := app.permissions_of(giver, organization, community, to_give => true);
+  claims constant text := app.ask_for(giver);
+  may constant boolean := not exists (
+    select from app.beyond_own('memberships.manage', app.permissions_of_role(role), '{}', organization, community, until));
 begin
-  return 'memberships.manage' = any (app.permissions_of(giver, organization, community)) and not exists (
-    select
-    from public.role_permissions rp
-    join public.permissions p on p.key = rp.permission_key
-    where rp.role_id = role and p.level <> 'unit' and rp.permission_key <> all (own));
+  perform set_config('request.jwt.claims', claims, true);
+  return may;
 end;
 $$;
 
-comment on function app.may_give_role(uuid, uuid, uuid, uuid) is
-  'Whether another user may give a role in an organization or a community now: the rule of check_role_within for somebody who is not the caller. Not executable by API roles.';
+comment on function app.may_give_role(uuid, uuid, uuid, uuid, timestamptz) is
+  'Whether another user may give a role in an organization or a community now, until a moment (null: without an end): the rule of check_role_within for somebody who is not the caller. Not executable by API roles.';
 
 create function app.is_live_place(organization uuid, community uuid)
 returns boolean
@@ -268,7 +283,7 @@ begin
     else
       exists (select from public.roles r where r.id = invitation.role_id and r.deleted_at is null)
       and (invitation.invited_by is null
-        or app.may_give_role(invitation.invited_by, invitation.role_id, invitation.organization_id, invitation.community_id))
+        or app.may_give_role(invitation.invited_by, invitation.role_id, invitation.organization_id, invitation.community_id, invitation.ends_at))
     end;
 end;
 $$;
@@ -319,7 +334,7 @@ $$;
 comment on function app.check_pending_invitations(uuid, uuid) is
   'Refuses a further invitation where 500 wait for an answer (429 too_many_invitations). Not executable by API roles.';
 
-create function app.invite_member(email text, phone text, role text, organization uuid, community uuid, expires_in_hours integer)
+create function app.invite_member(email text, phone text, role text, organization uuid, community uuid, expires_in_hours integer, ends_at timestamptz)
 returns table (id uuid, token text, invited text, role_key text, role_name text, place text, expires_at timestamptz)
 language plpgsql
 volatile
@@ -339,6 +354,8 @@ begin
     perform app.fail(422, 'invalid_value', 'Somebody is invited to a role: the role has to be named.');
   elsif num_nonnulls(organization, community) <> 1 then
     perform app.fail(422, 'invalid_scope', 'People are invited to an organization or to a community: name one of the two.');
+  elsif ends_at <= now() then
+    perform app.fail(422, 'invalid_period', 'The role would end before it begins.');
   end if;
 
   select r.id into found_role
@@ -347,7 +364,7 @@ begin
     and (r.community_id is null or r.community_id = community)
     and (r.organization_id is null or r.organization_id = coalesce(
       organization, (select c.organization_id from public.communities c where c.id = community)));
-  perform app.check_role_within(found_role, organization, community);
+  perform app.check_role_within(found_role, organization, community, invite_member.ends_at);
   if found_role is null then
     perform app.fail(404, 'role_not_found', format('There is no role %s for the level %s here.', role, wanted));
   elsif not exists (select from public.roles r where r.id = found_role and r.is_membership) then
@@ -372,8 +389,8 @@ begin
   where coalesce(i.email, i.phone) = coalesce(address, number) and i.role_id = found_role and coalesce(i.community_id, i.organization_id) = coalesce(community, organization)
     and i.status = 'pending' and i.deleted_at is null and i.expires_at <= now();
 
-  insert into public.invitations (email, phone, role_id, organization_id, community_id, expires_at, invited_by)
-  values (address, number, found_role, organization, community, now() + make_interval(hours => expires_in_hours), auth.uid())
+  insert into public.invitations (email, phone, role_id, organization_id, community_id, expires_at, ends_at, invited_by)
+  values (address, number, found_role, organization, community, least(now() + make_interval(hours => expires_in_hours), invite_member.ends_at), invite_member.ends_at, auth.uid())
   on conflict do nothing
   returning invitations.id into made;
   if made is null then
@@ -386,23 +403,23 @@ exception when check_violation then
 end;
 $$;
 
-comment on function app.invite_member(text, text, text, uuid, uuid, integer) is 'What public.invite_member does. Definer: no API role may write invitations or read addresses in Auth.';
+comment on function app.invite_member(text, text, text, uuid, uuid, integer, timestamptz) is 'What public.invite_member does. Definer: no API role may write invitations or read addresses in Auth.';
 
 create function public.invite_member(
   email text default null, role text default null, organization_id uuid default null, community_id uuid default null,
-  expires_in_hours integer default 168, phone text default null
+  expires_in_hours integer default 168, phone text default null, ends_at timestamptz default null
 )
 returns table (id uuid, token text, invited text, role_key text, role_name text, place text, expires_at timestamptz)
 language sql
 volatile
 set search_path = ''
-as $$ select * from app.invite_member(email, phone, role, organization_id, community_id, expires_in_hours) $$;
+as $$ select * from app.invite_member(email, phone, role, organization_id, community_id, expires_in_hours, ends_at) $$;
 
-comment on function public.invite_member(text, text, uuid, uuid, integer, text) is
-  'Invites an address, or a telephone number with its country''s code, to a role in an organization or a community, for 7 days unless told otherwise (1 to 720 hours). Returns the invitation with its single-use token, which is never shown again; sends no mail (the function invite-member does). '
-  'Takes memberships.manage there and every permission the role holds. Errors: permission_denied, role_above_own, role_not_found, role_not_assignable, role_already_held, place_not_found, invitation_pending, too_many_invitations, invalid_value, invalid_scope, invalid_period.';
+comment on function public.invite_member(text, text, uuid, uuid, integer, text, timestamptz) is
+  'Invites an address, or a telephone number with its country''s code, to a role in an organization or a community until ends_at or until revoked. It is open for 7 days unless told otherwise (1 to 720 hours). Returns the invitation with its single-use token, which is never shown again; sends no mail (the function invite-member does). '
+  'Takes memberships.manage there and every permission the role holds, each until ends_at at least. Errors: permission_denied, role_above_own, term_above_own, role_not_found, role_not_assignable, role_already_held, place_not_found, invitation_pending, too_many_invitations, invalid_value, invalid_scope, invalid_period.';
 
-create function app.invitation_to_change(invitation uuid)
+create function app.invitation_to_change(invitation uuid, is_taken boolean default false)
 returns public.invitations
 language plpgsql
 volatile
@@ -418,7 +435,7 @@ begin
     perform app.fail(404, 'invitation_not_found', 'There is no invitation with this id.');
   end if;
   if found_one.resident_id is null then
-    perform app.check_role_within(found_one.role_id, found_one.organization_id, found_one.community_id);
+    perform app.check_role_within(found_one.role_id, found_one.organization_id, found_one.community_id, found_one.ends_at, is_taken);
   else
     perform app.require('memberships.manage', found_one.community_id), app.require('residents.manage', found_one.community_id);
   end if;
@@ -431,8 +448,8 @@ begin
 end;
 $$;
 
-comment on function app.invitation_to_change(uuid) is
-  'Locks an invitation that is neither accepted nor revoked, for somebody who could have sent it. Not executable by API roles.';
+comment on function app.invitation_to_change(uuid, boolean) is
+  'Locks an invitation that is neither accepted nor revoked, for somebody who could have sent it or (is_taken) could take the role from who accepts. Not executable by API roles.';
 
 create function app.resend_invitation(invitation uuid, expires_in_hours integer)
 returns table (id uuid, token text, invited text, role_key text, role_name text, place text, expires_at timestamptz)
@@ -442,16 +459,19 @@ security definer -- API roles may not write invitations
 set search_path = ''
 as $$
 declare
-  wanted uuid;
+  wanted public.invitations;
 begin
   if (expires_in_hours between 1 and 720) is not true then
     perform app.fail(422, 'invalid_period', 'An invitation is open for 1 to 720 hours.');
   end if;
-  wanted := (app.invitation_to_change(invitation)).id;
+  wanted := app.invitation_to_change(invitation);
+  if wanted.ends_at <= now() then
+    perform app.fail(422, 'invalid_period', 'The role would have ended already.', 'Invite the person again, until later.');
+  end if;
   update public.invitations i
-  set status = 'pending', expires_at = now() + make_interval(hours => expires_in_hours), invited_by = auth.uid(), sent_at = now(), resent_count = i.resent_count + 1
-  where i.id = wanted;
-  return query select * from app.issue_invitation(wanted);
+  set status = 'pending', expires_at = least(now() + make_interval(hours => expires_in_hours), i.ends_at), invited_by = auth.uid(), sent_at = now(), resent_count = i.resent_count + 1
+  where i.id = wanted.id;
+  return query select * from app.issue_invitation(wanted.id);
 exception when unique_violation then
   perform app.fail(409, 'invitation_pending', 'This address was invited to this role here again meanwhile.', 'Send that invitation again, or revoke it.');
 end;
@@ -468,7 +488,7 @@ as $$ select * from app.resend_invitation(invitation_id, expires_in_hours) $$;
 
 comment on function public.resend_invitation(uuid, integer) is
   'Opens a pending or expired invitation again, with a new token; the old one is dead, and the caller is the inviter from now on. Takes what inviting takes. '
-  'Errors: invitation_not_found, permission_denied, role_above_own, invitation_used, invitation_revoked, invitation_pending, invalid_period.';
+  'Errors: invitation_not_found, permission_denied, role_above_own, term_above_own, invitation_used, invitation_revoked, invitation_pending, invalid_period.';
 
 create function app.revoke_invitation(invitation uuid)
 returns void
@@ -478,7 +498,7 @@ security definer -- API roles may not write invitations
 set search_path = ''
 as $$
 declare
-  unwanted constant uuid := (app.invitation_to_change(invitation)).id;
+  unwanted constant uuid := (app.invitation_to_change(invitation, is_taken => true)).id;
 begin
   update public.invitations i set status = 'revoked' where i.id = unwanted;
 end;
@@ -494,10 +514,10 @@ set search_path = ''
 as $$ select app.revoke_invitation(invitation_id) $$;
 
 comment on function public.revoke_invitation(uuid) is
-  'Withdraws an invitation that was not accepted, for good. Takes what inviting takes. Errors: invitation_not_found, permission_denied, role_above_own, invitation_used, invitation_revoked.';
+  'Withdraws an invitation that was not accepted, for good. Takes memberships.manage there and every permission the role holds. Errors: invitation_not_found, permission_denied, role_above_own, invitation_used, invitation_revoked.';
 
 grant execute on function
-  app.invite_member(text, text, text, uuid, uuid, integer), public.invite_member(text, text, uuid, uuid, integer, text),
+  app.invite_member(text, text, text, uuid, uuid, integer, timestamptz), public.invite_member(text, text, uuid, uuid, integer, text, timestamptz),
   app.resend_invitation(uuid, integer), public.resend_invitation(uuid, integer),
   app.revoke_invitation(uuid), public.revoke_invitation(uuid)
 to authenticated, service_role;
@@ -562,8 +582,8 @@ begin
   end if;
 
   select r.key into role from public.roles r where r.id = accepted.role_id;
-  insert into public.memberships (user_id, role_id, organization_id, community_id)
-  values (caller, accepted.role_id, accepted.organization_id, accepted.community_id)
+  insert into public.memberships (user_id, role_id, organization_id, community_id, ends_at)
+  values (caller, accepted.role_id, accepted.organization_id, accepted.community_id, accepted.ends_at)
   on conflict do nothing
   returning memberships.id into membership_id;
   if membership_id is null then
@@ -597,7 +617,7 @@ comment on function public.accept_invitation(text, uuid) is
   'Errors: email_not_verified, resident_linked, invitation_not_found, invitation_other_address, invitation_used, invitation_revoked, invitation_expired, invitation_void, account_unknown, invalid_value.';
 
 create function app.my_invitations()
-returns table (id uuid, role text, role_name text, organization_id uuid, community_id uuid, place text, invited_by text, expires_at timestamptz, resident_id uuid)
+returns table (id uuid, role text, role_name text, organization_id uuid, community_id uuid, place text, invited_by text, expires_at timestamptz, resident_id uuid, ends_at timestamptz)
 language plpgsql
 stable
 security definer -- the invited cannot see the invitation, the place and the inviter before they accept
@@ -605,7 +625,7 @@ set search_path = ''
 as $$
 begin
   return query
-    select i.id, r.key, r.name, i.organization_id, i.community_id, coalesce(c.name, o.name), p.display_name, i.expires_at, i.resident_id
+    select i.id, r.key, r.name, i.organization_id, i.community_id, coalesce(c.name, o.name), p.display_name, i.expires_at, i.resident_id, i.ends_at
     from public.invitations i
     left join public.roles r on r.id = i.role_id
     left join public.organizations o on o.id = i.organization_id
@@ -620,14 +640,14 @@ $$;
 comment on function app.my_invitations() is 'What public.my_invitations does. Definer: the invited see nothing of the place before they accept.';
 
 create function public.my_invitations()
-returns table (id uuid, role text, role_name text, organization_id uuid, community_id uuid, place text, invited_by text, expires_at timestamptz, resident_id uuid)
+returns table (id uuid, role text, role_name text, organization_id uuid, community_id uuid, place text, invited_by text, expires_at timestamptz, resident_id uuid, ends_at timestamptz)
 language sql
 stable
 set search_path = ''
 as $$ select * from app.my_invitations() $$;
 
 comment on function public.my_invitations() is
-  'The invitations that wait for the caller, found by the address or number that Auth has verified: the role (null where the caller is to become a resident), the name of the place and of the inviter. What an app shows after sign-up. accept_invitation takes the id.';
+  'The invitations that wait for the caller, found by the address or number that Auth has verified: the role (null where the caller is to become a resident) and when it would end, the name of the place and of the inviter. What an app shows after sign-up. accept_invitation takes the id.';
 
 grant execute on function
   app.accept_invitation(text, uuid), public.accept_invitation(text, uuid), app.my_invitations(), public.my_invitations()

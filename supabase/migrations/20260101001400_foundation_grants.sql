@@ -5,8 +5,8 @@
 -- RPCs        create_role, set_role_permissions, grant_permission, revoke_permission, restrict_role, explain_access
 -- Invariants  Nobody builds, widens or hands out more than they hold in the same place. A restricted membership never
 --             reaches beyond its limits: it gives nothing community-wide but what survives a restriction, and what is held
---             within hours or up to an amount is not handed on, as it would be held without. A community that had an
---             administrator always has one.
+--             within hours or up to an amount is not handed on, as it would be held without; nor is what is held for a time for
+--             longer than that. A community that had an administrator always has one.
 
 select app.define_permission('roles.manage', 'community', 'Build custom roles', '{
   site/superadmin, organization/owner, organization/admin, community/admin}');
@@ -212,9 +212,9 @@ set search_path = ''
 as $$
 declare
   known public.roles;
-  held text[];
-  own text[];
-  beyond text;
+  given text[];
+  taken text[];
+  unknown text;
   refused text;
 begin
   if role is not null then
@@ -228,32 +228,19 @@ begin
     perform app.fail(422, 'invalid_scope', 'A custom role belongs to one organization or to one community.');
   end if;
 
-  held := array(select app.permissions_in(organization, community));
-  if not app.is_trusted() and not 'roles.manage' = any (held) then
-    perform app.refuse('roles.manage', organization, community);
-  end if;
+  -- What is added must be the caller's to give, what is taken away the caller's. A role has no end: what is added to it is given for ever to
+  -- whoever holds it. A new one is held by nobody yet.
+  given := array(
+    select p.key from public.permissions p
+    where p.key = any (permissions) and not exists (select from public.role_permissions rp where rp.role_id = role and rp.permission_key = p.key));
+  taken := array(select rp.permission_key from public.role_permissions rp where rp.role_id = role and rp.permission_key <> all (permissions));
+  perform app.check_own('roles.manage', given, taken, organization, community, case when role is null or given = '{}' then '-infinity' else 'infinity' end::timestamptz);
 
-  -- What is added must be the caller's to give, what is taken away the caller's.
-  own := array(select app.permissions_to_give(organization, community));
-  select x.permission into beyond from unnest(permissions) x (permission) where not exists (select from public.permissions p where p.key = x.permission) order by 1 limit 1;
-  if beyond is not null then
-    perform app.fail(422, 'permission_unknown', format('There is no permission %s.', beyond));
+  select x.permission into unknown from unnest(permissions) x (permission) where not exists (select from public.permissions p where p.key = x.permission) order by 1 limit 1;
+  if unknown is not null then
+    perform app.fail(422, 'permission_unknown', format('There is no permission %s.', unknown));
   elsif permissions is null or array_position(permissions, null) is not null or (role is null and (key is null or name is null or level is null)) then
     perform app.fail(422, 'invalid_value', 'A role has a key, a name, a level and a list of permissions, which may be empty.');
-  end if;
-  select x.permission into beyond
-  from (
-    select unnest(permissions) as permission except select rp.permission_key from public.role_permissions rp where rp.role_id = role except select unnest(own)
-    union all
-    (select rp.permission_key from public.role_permissions rp where rp.role_id = role except select unnest(permissions) except select unnest(held))
-  ) x
-  where not app.is_trusted()
-  order by 1
-  limit 1;
-  if beyond = any (held) then
-    perform app.fail(403, 'role_above_own', format('You hold %s here within limits.', beyond), 'Nobody gives more than they have.');
-  elsif beyond is not null then
-    perform app.fail(403, 'role_above_own', format('You do not hold %s here.', beyond), 'Nobody gives or takes more than they have.');
   end if;
 
   if role is null then
@@ -308,8 +295,8 @@ end;
 $$;
 
 comment on function public.set_role_permissions(uuid, text[]) is
-  'Makes these the permissions of a custom role, for everybody who holds it, on their next statement. Takes roles.manage and every permission added or taken. '
-  'Errors: role_not_found, permission_denied, role_above_own, permission_unknown, permission_level, last_administrator, invalid_value.';
+  'Makes these the permissions of a custom role, for everybody who holds it, on their next statement. Takes roles.manage and every permission added or taken; adding takes both without an end. '
+  'Errors: role_not_found, permission_denied, role_above_own, term_above_own, permission_unknown, permission_level, last_administrator, invalid_value.';
 
 -- Single permissions and restrictions --------------------------------------------------------------------------------
 
@@ -331,11 +318,9 @@ declare
 begin
   if num_nonnulls(organization, community) <> 1 then
     perform app.fail(422, 'invalid_scope', 'A permission is given in one organization or in one community.');
-  elsif not app.is_trusted() and 'memberships.manage' not in (select app.permissions_in(organization, community)) then
-    perform app.refuse('memberships.manage', organization, community);
-  elsif not app.is_trusted() and permission not in (select app.permissions_to_give(organization, community)) then
-    perform app.fail(403, 'role_above_own', format('You do not hold %s here, or only within limits.', permission), 'Nobody gives more than they have.');
-  elsif not exists (select from public.permissions p where p.key = permission) then
+  end if;
+  perform app.check_own('memberships.manage', array[permission], '{}', organization, community, grant_permission.ends_at);
+  if not exists (select from public.permissions p where p.key = permission) then
     perform app.fail(422, 'permission_unknown', format('There is no permission %s.', permission));
   elsif ends_at <= now() then
     perform app.fail(422, 'invalid_period', 'The permission would end before it begins.');
@@ -367,7 +352,7 @@ as $$ select app.grant_permission(user_id, permission, organization_id, communit
 
 comment on function public.grant_permission(uuid, text, text, uuid, uuid, timestamptz) is
   'Gives one user one permission in an organization or a community, beside their roles, until ends_at or until revoked, and returns the grant''s id. '
-  'Takes memberships.manage and the permission itself. Errors: permission_denied, role_above_own, permission_unknown, permission_level, user_not_found, invalid_scope, invalid_period, invalid_value.';
+  'Takes memberships.manage and the permission itself, each until ends_at at least. Errors: permission_denied, role_above_own, term_above_own, permission_unknown, permission_level, user_not_found, invalid_scope, invalid_period, invalid_value.';
 
 create function app.revoke_permission(given uuid)
 returns void
@@ -421,14 +406,16 @@ declare
   held public.memberships;
   action_before constant text := app.set_action('ROLE_RESTRICTED');
 begin
+  -- With what the caller gives from, which is locked too (app.check_own), in one order: two may restrict each other.
+  perform from public.memberships m where (m.id = membership or m.user_id = (select app.user_id())) and m.deleted_at is null order by m.id for no key update;
   select m.* into held
   from public.memberships m
-  where m.id = membership and m.deleted_at is null and (m.ends_at is null or m.ends_at > now())
-  for no key update;
+  where m.id = membership and m.deleted_at is null and (m.ends_at is null or m.ends_at > now());
   if held.id is null or not (app.is_trusted() or 'memberships.read' in (select app.permissions_in(held.organization_id, held.community_id))) then
     perform app.fail(404, 'membership_not_found', 'There is no running membership with this id.');
   end if;
-  perform app.check_role_within(held.role_id, held.organization_id, held.community_id);
+  -- Whoever sets limits to a role without any takes from it; else they may be wider than they were.
+  perform app.check_role_within(held.role_id, held.organization_id, held.community_id, held.ends_at, is_taken => held.restriction is null);
   if held.user_id = auth.uid() and held.restriction is not null then
     perform app.fail(409, 'own_restriction', 'Nobody widens the own limits.');
   elsif restriction is not null and (held.community_id is null or not app.is_restriction(restriction)) then
@@ -458,7 +445,7 @@ as $$ select app.restrict_role(membership_id, restriction) $$;
 
 comment on function public.restrict_role(uuid, jsonb) is
   'Narrows a membership in a community to buildings, units, hours or amounts (shape: memberships.restriction), or lifts the limits with null. '
-  'Takes memberships.manage and every permission the role holds. Errors: membership_not_found, permission_denied, role_above_own, own_restriction, invalid_restriction.';
+  'Takes memberships.manage and every permission the role holds; changing or lifting limits takes them until the membership''s end at least. Errors: membership_not_found, permission_denied, role_above_own, term_above_own, own_restriction, invalid_restriction.';
 
 create function app.amount_limit(permission text, community uuid)
 returns numeric

@@ -98,7 +98,12 @@ Deno.test("the database is asked with the caller's own JWT, for what the caller 
   const asked: unknown[] = [];
   await logged(() =>
     withFunction(async (call) => {
-      await (await call("", { ...wish, expires_in_hours: 24, redirect_to: "https://app.example/" })).body?.cancel();
+      await (await call("", {
+        ...wish,
+        ends_at: "2027-01-31T00:00:00Z",
+        expires_in_hours: 24,
+        redirect_to: "https://app.example/",
+      })).body?.cancel();
       await (await call(`/${issued.id}/resend`, { expires_in_hours: 48 })).body?.cancel();
       await (await call(`/${issued.id}/resend`, "")).body?.cancel();
     }, {
@@ -107,7 +112,7 @@ Deno.test("the database is asked with the caller's own JWT, for what the caller 
     })
   );
   assert.deepEqual(asked, [
-    ["header.payload.signature", { ...wish, expires_in_hours: 24 }],
+    ["header.payload.signature", { ...wish, ends_at: "2027-01-31T00:00:00Z", expires_in_hours: 24 }],
     ["header.payload.signature", issued.id, 48],
     ["header.payload.signature", issued.id, undefined],
   ]);
@@ -190,6 +195,7 @@ Deno.test("a body that is none is a 400 that names the field, before anybody is 
           [{ resident_id: "ana" }, /resident_id/],
           [{ resident_id: issued.id, role: "guard" }, /role/],
           [{ ...wish, expires_in_hours: 1.5 }, /expires_in_hours/],
+          [{ ...wish, ends_at: "tomorrow" }, /ends_at/],
           [{ ...wish, redirect_to: "join" }, /redirect_to/],
           [{ ...wish, comunity_id: communityId }, /comunity_id/],
         ] as const
