@@ -352,6 +352,26 @@ $$;
 comment on function app.users_of(text) is
   'The users who have a role or a resident''s record in the communities and organizations where the caller holds the permission. Definer: reads memberships and residents.';
 
+create function app.require_known_user(subject uuid)
+returns void
+language plpgsql
+stable
+set search_path = ''
+as $$
+begin
+  if not (
+    app.is_trusted() or subject = app.user_id() or app.can_on_site('users.read')
+    or subject in (select app.users_of('memberships.read')) or subject in (select app.users_of('memberships.manage')))
+  then
+    perform app.fail(404, 'user_not_found', 'You know no user with this id: nobody who has a role or lives where you see or give roles.', 'Invite them by their address; they decide.');
+  end if;
+end;
+$$;
+
+comment on function app.require_known_user(uuid) is
+  'Refuses (404 user_not_found) to give anything to a user whom the caller does not see already: whoever belongs to a place is seen by those who manage it, and so an id alone would show a stranger''s name and address to whoever founds a community. '
+  'The same answer whether there is such a user or not. Not executable by API roles.';
+
 grant execute on function
   app.users_of(text), app.user_id(), app.can_on_site(text), app.my_organizations(), app.organizations_with(text), app.my_communities(),
   app.communities_with(text), app.communities_where(text), app.units_with(text)

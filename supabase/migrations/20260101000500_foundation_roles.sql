@@ -565,6 +565,7 @@ begin
   if found_role is null then
     perform app.fail(404, 'role_not_found', format('There is no role %s for the level %s here.', role, wanted));
   end if;
+  perform app.require_known_user(subject);
 
   insert into public.memberships (user_id, role_id, organization_id, community_id, starts_at, ends_at)
   values (subject, found_role, organization, community, coalesce(grant_role.starts_at, now()), grant_role.ends_at)

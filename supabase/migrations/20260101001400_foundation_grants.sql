@@ -325,6 +325,7 @@ begin
   elsif ends_at <= now() then
     perform app.fail(422, 'invalid_period', 'The permission would end before it begins.');
   end if;
+  perform app.require_known_user(subject);
   insert into public.user_permissions (permission_key, user_id, organization_id, community_id, ends_at, reason)
   values (permission, subject, organization, community, grant_permission.ends_at, grant_permission.reason)
   returning id into made;

@@ -48,6 +48,7 @@ test('after a membership is revoked, its user is shown no row any more, however 
 
 test('of twenty grants of one role at once, one is made and the others are told so', async () => {
   const { id } = await stack.createUser({ email: 'granted@test.example' });
+  await stack.sql('insert into public.residents (community_id, full_name, user_id) values ($1, $2, $3)', [communityId, 'Granted', id]);
   const manager = await stack.client('manager@demo.example');
   const answers = await Promise.all(
     Array.from({ length: 20 }, () => manager.rpc('grant_role', { user_id: id, role: 'guard', community_id: communityId })),

@@ -21,6 +21,8 @@ afterAll(() => stack.stop());
 
 async function member(name: string, role?: string, until?: string): Promise<string> {
   const { id } = await stack.createUser({ email: `${name}@test.example` });
+  // Nobody is given anything by somebody who does not know them.
+  await stack.sql('insert into public.residents (community_id, full_name, user_id) values ($1, $2, $3)', [community, name, id]);
   if (role !== undefined) await stack.sql('select public.grant_role($1, $2, community_id => $3, ends_at => $4)', [id, role, community, until]);
   return id;
 }

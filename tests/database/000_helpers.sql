@@ -197,6 +197,13 @@ $$;
 comment on function tests.occupy(text, text, public.occupancy_role, date, date, boolean) is
   'Ties a resident to a unit, by default from today; the occupancy''s identifier is "<resident> <role> <unit>".';
 
+create function tests.make_known(member text, community text)
+returns void language sql volatile set search_path = ''
+as $$
+  insert into public.residents (community_id, full_name, user_id) values (tests.id(community), member, tests.id(member))
+$$;
+comment on function tests.make_known(text, text) is 'Records a user as a resident of a community, where nobody lives without a unit: known to those who manage it, and permitted nothing.';
+
 create function tests.grant_role(
   member text, role text, organization text default null, community text default null, starts_at timestamptz default null, ends_at timestamptz default null
 )

@@ -1,6 +1,6 @@
 -- Custom roles, single permissions, restrictions, the last administrator, and the explanation of access.
 begin;
-select plan(87);
+select plan(89);
 
 select tests.create_organization('Domus');
 select tests.create_organization('Rival');
@@ -8,6 +8,7 @@ select tests.create_community('North', 'Domus');
 select tests.create_community('South', 'Domus');
 select tests.create_community('Foreign', 'Rival');
 select tests.create_supabase_user(name) from unnest(array['boss', 'admin', 'second', 'manager', 'worker', 'guard', 'rival boss']) name;
+select tests.make_known(name, 'North') from unnest('{worker, guard}'::text[]) name;
 select tests.grant_role('boss', 'owner', organization => 'Domus');
 select tests.grant_role('rival boss', 'owner', organization => 'Rival');
 select tests.grant_role('admin', 'admin', community => 'North');
@@ -96,6 +97,10 @@ select throws_ok(
 select throws_ok(
   format($$select public.grant_permission(%L, 'audit.read', '', community_id => %L)$$, tests.id('worker'), tests.id('North')),
   'PT422', 'invalid_value', 'nor one without a reason');
+select throws_ok(
+  format($$select public.grant_permission(%L, 'audit.read', 'to see who it is', community_id => %L)$$, stranger, tests.id('North')),
+  'PT404', 'user_not_found', 'nor one to a user whom they do not know, be there one or not')
+from unnest(array[tests.id('rival boss'), gen_random_uuid()]) stranger;
 
 select tests.authenticate_as('worker');
 select ok(app.can('audit.read', tests.id('North')), 'a single permission is held');
@@ -152,6 +157,7 @@ select throws_ok(format($$select public.restrict_role(%L, null)$$, tests.kept('g
 
 select tests.as_studio();
 select tests.create_supabase_user(name) from unnest(array['capped', 'friend', 'nightly']) name;
+select tests.make_known(name, 'North') from unnest('{capped, friend, nightly}'::text[]) name;
 select tests.authenticate_as('admin');
 select tests.keep('capped', public.grant_role(tests.id('capped'), 'manager', community_id => tests.id('North')));
 select public.restrict_role(tests.kept('capped')::uuid, '{"amounts": {"expenses.approve": 100}}');

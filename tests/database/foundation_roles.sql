@@ -1,7 +1,7 @@
 -- Granting and revoking: nobody gives or takes more than they have, a role is held where it belongs, and once.
 
 begin;
-select plan(54);
+select plan(60);
 
 -- vault.open is held by administrators and not by managers, so that there is something above a manager.
 select app.define_permission('vault.open', 'community', 'Open the vault', '{site/superadmin, organization/owner, organization/admin, community/admin}');
@@ -43,6 +43,18 @@ select throws_ok($$select public.grant_role(gen_random_uuid(), 'guard')$$, '4250
 
 select tests.as_studio();
 select set_eq('select id, user_id, role_id, ends_at, deleted_at from public.memberships', 'table held_before', 'and nothing changed');
+
+-- Nobody is given anything by somebody who does not know them, and the answer does not tell whether they exist.
+select tests.authenticate_as('manager');
+select throws_ok($$select tests.grant_role('somebody', 'guard', community => 'Alder')$$, 'PT404', 'user_not_found', 'a manager gives no role to a stranger, of whom they know an id alone');
+select throws_ok($$select tests.grant_role('cedar manager', 'guard', community => 'Alder')$$, 'PT404', 'user_not_found', 'nor to whoever manages elsewhere');
+select throws_ok($$select public.grant_role(gen_random_uuid(), 'guard', community_id => tests.id('Alder'))$$, 'PT404', 'user_not_found', 'nor to nobody');
+select is_empty($$select from public.profiles p where p.id = tests.id('somebody')$$, 'and sees nothing of them');
+select tests.authenticate_as('org admin');
+select throws_ok($$select tests.grant_role('cedar manager', 'admin', organization => 'North')$$, 'PT404', 'user_not_found', 'nor does an administrator of the organization');
+select tests.as_studio();
+select set_eq('select id, user_id, role_id, ends_at, deleted_at from public.memberships', 'table held_before', 'which changed nothing either');
+select tests.make_known('somebody', 'Alder');
 
 select tests.authenticate_as('manager');
 select lives_ok($$select tests.grant_role('somebody', 'guard', community => 'Alder')$$, 'a manager gives what a manager has');

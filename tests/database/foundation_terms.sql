@@ -7,6 +7,7 @@ select tests.create_community('North', 'Domus', 'Europe/Sofia');
 select tests.create_community('South', 'Domus');
 select tests.create_supabase_user(name) from unnest(array['admin', 'substitute', 'deputy', 'bookkeeper', 'second account', 'friend', 'root', 'renewed', 'interrupted', 'chair', 'nightly', 'guard', 'other guard', 'leaving']) name;
 select tests.grant_role('admin', 'admin', community => 'North'), tests.grant_role('leaving', 'manager', community => 'North');
+select tests.make_known(name, 'North') from unnest('{second account, friend, renewed, interrupted, nightly, guard, other guard}'::text[]) name;
 create function pg_temp.day(n integer) returns timestamptz language sql stable return date_trunc('second', now()) + make_interval(days => n);
 create function pg_temp.refusal(statement text) returns text language plpgsql as $$
 declare

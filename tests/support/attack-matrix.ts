@@ -1333,10 +1333,17 @@ export const functions: Record<string, FunctionRules | FunctionRules[]> = {
     { call: nobody, args: () => ({ permission: 'units.read' }) },
   ],
 
-  grant_role: {
-    call: mayHandOut('community/guard'),
-    args: (place) => ({ user_id: idOf('user without a role'), role: 'guard', community_id: idOf(place) }),
-  },
+  grant_role: [
+    {
+      call: mayHandOut('community/guard'),
+      args: (place) => ({ user_id: idOf(`${place} target user`), role: 'guard', community_id: idOf(place) }),
+    },
+    // Whom the giver does not see is given nothing.
+    {
+      call: all(onSite('users.read'), mayHandOut('community/guard')),
+      args: (place) => ({ user_id: idOf('user without a role'), role: 'guard', community_id: idOf(place) }),
+    },
+  ],
   revoke_role: { call: mayHandOut('community/cleaning'), args: (place) => ({ membership_id: idOf(`${place} membership`) }) },
   restrict_role: {
     call: mayHandOut('community/cleaning'),
@@ -1364,15 +1371,19 @@ export const functions: Record<string, FunctionRules | FunctionRules[]> = {
   grant_permission: [
     {
       call: all(inCommunity('memberships.manage'), inCommunity('units.read')),
+      args: (place) => ({ user_id: idOf(`${place} target user`), permission: 'units.read', reason: 'Attack', community_id: idOf(place) }),
+    },
+    {
+      call: all(onSite('users.read'), inCommunity('memberships.manage'), inCommunity('units.read')),
       args: (place) => ({ user_id: idOf('user without a role'), permission: 'units.read', reason: 'Attack', community_id: idOf(place) }),
     },
     {
       call: all(inOrganization('memberships.manage'), inOrganization('communities.archive')),
-      args: (place) => ({ user_id: idOf('user without a role'), permission: 'communities.archive', reason: 'Attack', organization_id: idOf(organizationOf[place]) }),
+      args: (place) => ({ user_id: idOf(`${place} target user`), permission: 'communities.archive', reason: 'Attack', organization_id: idOf(organizationOf[place]) }),
     },
     {
       call: all(inCommunity('memberships.manage'), inCommunity('communities.archive')),
-      args: (place) => ({ user_id: idOf('user without a role'), permission: 'communities.archive', reason: 'Attack', community_id: idOf(place) }),
+      args: (place) => ({ user_id: idOf(`${place} target user`), permission: 'communities.archive', reason: 'Attack', community_id: idOf(place) }),
     },
   ],
   revoke_permission: [
