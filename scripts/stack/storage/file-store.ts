@@ -82,7 +82,12 @@ export function createFileStore(root: string, isStored: (bucket: string, key: st
         },
       });
       const content = body instanceof Uint8Array ? Readable.from([body]) : Readable.fromWeb(body as ReadableStream);
-      await pipeline(content, hashing, createWriteStream(draft));
+      try {
+        await pipeline(content, hashing, createWriteStream(draft));
+      } catch (error) {
+        await removal(draft);
+        throw error;
+      }
       const properties: Properties = { mimetype, cacheControl, eTag: `"${digest.digest('hex')}"` };
       await writeFile(`${draft}.json`, JSON.stringify(properties));
       const described = await describe(draft);
