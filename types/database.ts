@@ -3271,6 +3271,10 @@ export interface FilePurposes {
    */
   id: Generated<string>;
   /**
+   * Whether a stored file is the community's: it has no owner any more, so that who uploaded it neither reads nor removes it by that alone, and does not take it along when erased.
+   */
+  is_of_community: Generated<boolean>;
+  /**
    * For how long they may not be removed, from the day they were stored; null: they may be at any time.
    */
   kept_for: Interval | null;
@@ -3354,7 +3358,7 @@ export interface Files {
    */
   name: string;
   /**
-   * The user who uploaded it and may always read it; null for what the system stored, or when the user is gone.
+   * The user who uploaded it and may always read it; null for what the system stored, for what is the community's (file_purposes.is_of_community), or when the user is gone.
    */
   owner_id: string | null;
   /**
@@ -3648,7 +3652,7 @@ export interface HouseRules {
    */
   effective_on: Timestamp | null;
   /**
-   * The same as a document, signed perhaps.
+   * The same as a document, signed perhaps: a stored file of purpose community.document, which cannot be removed as long as they name it.
    */
   file_id: string | null;
   /**

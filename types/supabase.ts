@@ -2648,6 +2648,7 @@ export type Database = {
           deleted_at: string | null
           description: string
           id: string
+          is_of_community: boolean
           kept_for: string | null
           key: string
           manage_permission: string
@@ -2667,6 +2668,7 @@ export type Database = {
           deleted_at?: string | null
           description: string
           id?: string
+          is_of_community?: boolean
           kept_for?: string | null
           key: string
           manage_permission: string
@@ -2686,6 +2688,7 @@ export type Database = {
           deleted_at?: string | null
           description?: string
           id?: string
+          is_of_community?: boolean
           kept_for?: string | null
           key?: string
           manage_permission?: string

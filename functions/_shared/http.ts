@@ -1,4 +1,5 @@
 import { Hono } from "hono";
+import { bodyLimit } from "hono/body-limit";
 import { cors } from "hono/cors";
 import type { ContentfulStatusCode } from "hono/utils/http-status";
 import type { z } from "zod";
@@ -13,9 +14,18 @@ const preflight = cors({
   exposeHeaders: [exposeHeaders],
 });
 
+// Far more than any function is told. Some are asked by whoever can reach them, and a body is read before it says who that is.
+const longestBody = 128 * 1024;
+const limit = bodyLimit({
+  maxSize: longestBody,
+  onError: () => {
+    throw new ApiError(413, "body_too_large", `A body has at most ${longestBody} bytes.`);
+  },
+});
+
 /**
- * The app of one function: reachable at /<name> as Supabase routes it, from any origin, with every request logged and
- * every error mapped.
+ * The app of one function: reachable at /<name> as Supabase routes it, from any origin, with every request logged, every
+ * error mapped, and no body read that is longer than 128 KiB (413 `body_too_large`).
  */
 export function createApp(name: string): Hono {
   const app = new Hono().basePath(`/${name}`);
@@ -33,6 +43,7 @@ export function createApp(name: string): Hono {
       milliseconds: Math.round(performance.now() - startedAt),
     });
   });
+  app.use(limit);
   app.onError((error, c) => {
     if (error instanceof ApiError) {
       return c.json(error.toJSON(), error.status as ContentfulStatusCode);

@@ -1,8 +1,6 @@
 import type { Hono } from "hono";
-import { bodyLimit } from "hono/body-limit";
 import { z } from "zod";
 import { type Caller, callerOf } from "../_shared/auth.ts";
-import { ApiError } from "../_shared/errors.ts";
 import { createApp, parse, parseJson } from "../_shared/http.ts";
 import { compile, evaluateAll, totalOf } from "./formula.ts";
 
@@ -43,8 +41,6 @@ const wish = z.strictObject({
   formula: z.string().min(1).optional(),
 });
 
-const largest = 64 * 1024;
-
 /**
  * POST /allocate-expense `{ allocation_key_id, starts_on, ends_on }` evaluates the formula of an allocation key for every unit that the key
  * concerns, with what is known of the units and with what was measured in the days, and stores the weights: expenses and fees are
@@ -60,44 +56,35 @@ const largest = 64 * 1024;
 export function allocateExpense(dependencies: Dependencies): Hono {
   const app = createApp("allocate-expense");
 
-  app.post(
-    "/",
-    bodyLimit({
-      maxSize: largest,
-      onError: () => {
-        throw new ApiError(413, "body_too_large", `A body has at most ${largest} bytes, a formula 2000 characters.`);
-      },
-    }),
-    async (c) => {
-      const caller = callerOf(c.req.header("authorization"));
-      const wanted = parse(wish, parseJson(await c.req.text()));
-      const tried = wanted.formula === undefined ? undefined : compile(wanted.formula);
-      const told = await dependencies.inputs(caller, wanted);
-      const units = told.units.map(([id, number, inputs]) => ({ id, number, inputs }));
-      const weights = evaluateAll(tried ?? compile(told.formula), units, { isMissingZero: told.is_missing_zero });
-      const summary = {
-        version: told.version,
-        unit_count: weights.length,
-        weight_total: totalOf(weights),
-      };
-      if (tried) {
-        return c.json({
-          ...summary,
-          weights: weights.map(({ unit_id, weight }, place) => ({
-            unit_id,
-            unit_number: units[place]?.number,
-            weight,
-            inputs: units[place]?.inputs,
-          })),
-        });
-      }
-      const { version, digest, caller: evaluated_by } = told;
+  app.post("/", async (c) => {
+    const caller = callerOf(c.req.header("authorization"));
+    const wanted = parse(wish, parseJson(await c.req.text()));
+    const tried = wanted.formula === undefined ? undefined : compile(wanted.formula);
+    const told = await dependencies.inputs(caller, wanted);
+    const units = told.units.map(([id, number, inputs]) => ({ id, number, inputs }));
+    const weights = evaluateAll(tried ?? compile(told.formula), units, { isMissingZero: told.is_missing_zero });
+    const summary = {
+      version: told.version,
+      unit_count: weights.length,
+      weight_total: totalOf(weights),
+    };
+    if (tried) {
       return c.json({
-        evaluation_id: await dependencies.store({ ...wanted, version, digest, evaluated_by, weights }),
         ...summary,
-      }, 201);
-    },
-  );
+        weights: weights.map(({ unit_id, weight }, place) => ({
+          unit_id,
+          unit_number: units[place]?.number,
+          weight,
+          inputs: units[place]?.inputs,
+        })),
+      });
+    }
+    const { version, digest, caller: evaluated_by } = told;
+    return c.json({
+      evaluation_id: await dependencies.store({ ...wanted, version, digest, evaluated_by, weights }),
+      ...summary,
+    }, 201);
+  });
 
   return app;
 }

@@ -45,26 +45,32 @@ export function liteAuth(
 export async function liteStorage(
   options: { databaseUrl: string; keys: StackKeys; config: SupabaseConfig; directory: string },
 ): Promise<LiteService> {
-  const connection = connect(options.databaseUrl, 4);
+  // What it does in its own name it does in this role, as Supabase's does, and it alone deletes objects.
+  const connection = connect(options.databaseUrl, 4, { role: 'service_role', 'storage.allow_delete_query': 'true' });
   const app = new App({
     connection,
     auth: { enabled: false, jwt_secret: options.keys.jwtSecret },
     storage: { enabled: true, file_size_limit: options.config.storage.file_size_limit },
   });
-  app._storageAdapter = createFileStore(options.directory);
+  const files = createFileStore(options.directory, async (bucket, key) => {
+    const objects = connection.kysely.selectFrom('storage.objects').select('id');
+    return (await objects.where('bucket_id', '=', bucket).where('name', '=', key).executeTakeFirst()) !== undefined;
+  });
+  app._storageAdapter = files;
   // In this order, or it warns in the terminal that Storage is experimental.
   await app.init();
   setExperimental('storage', true);
-  return { fetch: (request) => app.fetch(request), close: () => connection.close() };
+  return { fetch: (request) => files.settle(() => app.fetch(request)), close: () => connection.close() };
 }
 
-function connect(url: string, max: number) {
+function connect(url: string, max: number, parameters: Record<string, string> = {}) {
   const connection = createPostgresConnection({
     url,
     postgresOptions: {
       max,
       idle_timeout: 60,
       onnotice: () => undefined,
+      connection: parameters,
       types: { json: jsonType(114), jsonb: jsonType(3802), timestamptz: isoTimestamp },
     },
   });

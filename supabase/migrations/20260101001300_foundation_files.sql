@@ -7,6 +7,7 @@
 --             cannot stand in another community, be moved, or be overwritten, with the secret key neither.
 --             What is stored has the type and the size that were registered, and the purpose allows both.
 --             Who may read the row may read the object. Later topics add purposes, never policies.
+--             Who registered a file uploads it while they may still upload such files; what is the community's is theirs no more.
 --             A file is not removed before the day until which it is kept.
 
 create type public.file_status as enum ('registered', 'stored', 'removed');
@@ -32,6 +33,7 @@ create table public.file_purposes (
   readable_files text,
   kept_for interval,
   removed_after interval,
+  is_of_community boolean not null default false,
   like app.row_model including defaults including comments,
   constraint file_purposes_pkey primary key (id),
   constraint file_purposes_key unique (key),
@@ -65,6 +67,8 @@ comment on column public.file_purposes.manage_permission is 'What it takes in th
 comment on column public.file_purposes.readable_files is 'A function f() returning setof uuid: the files of this purpose that the caller may read besides.';
 comment on column public.file_purposes.kept_for is 'For how long they may not be removed, from the day they were stored; null: they may be at any time.';
 comment on column public.file_purposes.removed_after is 'After how long they are removed, from the day they were stored; null: they stay.';
+comment on column public.file_purposes.is_of_community is
+  'Whether a stored file is the community''s: it has no owner any more, so that who uploaded it neither reads nor removes it by that alone, and does not take it along when erased.';
 
 select app.track('public.file_purposes');
 
@@ -124,20 +128,21 @@ create trigger _500_buckets after insert or update on public.file_purposes for e
 
 create function app.define_file_purpose(
   key text, bucket text, description text, content_types text[], max_bytes bigint, upload_permission text, manage_permission text,
-  read_permission text default null, readable_files text default null, kept_for interval default null, removed_after interval default null
+  read_permission text default null, readable_files text default null, kept_for interval default null, removed_after interval default null,
+  is_of_community boolean default false
 )
 returns void
 language sql
 volatile
 set search_path = ''
 as $$
-  insert into public.file_purposes (key, bucket, description, content_types, max_bytes, upload_permission, manage_permission, read_permission, readable_files, kept_for, removed_after)
+  insert into public.file_purposes (key, bucket, description, content_types, max_bytes, upload_permission, manage_permission, read_permission, readable_files, kept_for, removed_after, is_of_community)
   values (define_file_purpose.key, define_file_purpose.bucket, define_file_purpose.description, define_file_purpose.content_types,
     define_file_purpose.max_bytes, define_file_purpose.upload_permission, define_file_purpose.manage_permission, define_file_purpose.read_permission,
-    define_file_purpose.readable_files, define_file_purpose.kept_for, define_file_purpose.removed_after)
+    define_file_purpose.readable_files, define_file_purpose.kept_for, define_file_purpose.removed_after, define_file_purpose.is_of_community)
 $$;
 
-comment on function app.define_file_purpose(text, text, text, text[], bigint, text, text, text, text, interval, interval) is 'Declares a purpose of files. For migrations.';
+comment on function app.define_file_purpose(text, text, text, text[], bigint, text, text, text, text, interval, interval, boolean) is 'Declares a purpose of files. For migrations.';
 
 -- The register -------------------------------------------------------------------------------------------------------
 
@@ -199,7 +204,7 @@ comment on column public.files.path is 'The path in the bucket: <community>/<pur
 comment on column public.files.content_type is 'Media type, as registered; the upload must have it.';
 comment on column public.files.size is 'Bytes, as registered; the upload must have as many.';
 comment on column public.files.sha256 is 'SHA-256 of the content in hexadecimal, as its uploader computed it; who downloads can compare.';
-comment on column public.files.owner_id is 'The user who uploaded it and may always read it; null for what the system stored, or when the user is gone.';
+comment on column public.files.owner_id is 'The user who uploaded it and may always read it; null for what the system stored, for what is the community''s (file_purposes.is_of_community), or when the user is gone.';
 comment on column public.files.status is 'registered: awaits its upload, for a day. stored: uploaded. removed: nobody reads it, the content goes as soon as the worker comes by.';
 comment on column public.files.stored_at is 'When the upload was complete.';
 comment on column public.files.removable_on is 'Kept until then: from this day on it may be removed; null: at any time.';
@@ -258,12 +263,14 @@ declare
   reader text;
 begin
   for reader in select distinct p.readable_files from public.file_purposes p where p.readable_files is not null loop
-    return query execute format('select %s()', to_regprocedure(reader || '()')::oid::regproc);
+    return query execute format(
+      'select f.id from %s() r (id) join public.files f on f.id = r.id join public.file_purposes p on p.key = f.purpose where p.readable_files = $1',
+      to_regprocedure(reader || '()')::oid::regproc) using reader;
   end loop;
 end;
 $$;
 
-comment on function app.files_with_me() is 'The files that the purposes'' own functions (file_purposes.readable_files) let the caller read. Definer: calls them whatever the caller may execute.';
+comment on function app.files_with_me() is 'The files that the purposes'' own functions (file_purposes.readable_files) let the caller read, of these purposes alone: what a row names may be a file for something else. Definer: calls them whatever the caller may execute.';
 
 grant execute on function app.file_folders_with_me(), app.files_with_me() to authenticated;
 
@@ -492,16 +499,17 @@ begin
     perform app.refuse_object('file_differs', format('It was registered with %s bytes.', file.size));
   end if;
 
-  -- A signed address for an upload outlives the account of whoever had it signed.
-  if file.owner_id is not null and not exists (select from public.profiles p where p.id = file.owner_id and p.status = 'active') then
-    perform app.refuse_object('file_owner_barred', 'The account of whoever registered this file is not active.');
+  -- A registration, and an address signed for its upload, outlive the role and the account of whoever has them.
+  select p.* into rules from public.file_purposes p where p.key = file.purpose;
+  if file.owner_id is not null and rules.upload_permission <> all (app.permissions_of(file.owner_id, null, file.community_id)) then
+    perform app.refuse_object('file_owner_barred', format('Whoever registered this file does not hold %s in this community any more.', rules.upload_permission));
   end if;
 
   if new.metadata ? 'size' then
-    select p.* into rules from public.file_purposes p where p.key = file.purpose;
     select (now() at time zone c.time_zone)::date into today from public.communities c where c.id = file.community_id;
     update public.files f
-    set status = 'stored', stored_at = now(), removable_on = (today + rules.kept_for)::date, expires_on = (today + rules.removed_after)::date
+    set status = 'stored', stored_at = now(), removable_on = (today + rules.kept_for)::date, expires_on = (today + rules.removed_after)::date,
+      owner_id = case when not rules.is_of_community then f.owner_id end
     where f.id = file.id;
   end if;
   return null;
@@ -509,7 +517,7 @@ end;
 $$;
 
 comment on function app.tg_storage_objects__register() is
-  'AFTER an object of ours is written or removed: it must be registered, by a user whose account is active, of the registered type and size, and neither moved nor overwritten, whoever writes; keeps files.status. Definer: writes the register.';
+  'AFTER an object of ours is written or removed: it must be registered, by a user who may still upload such files, of the registered type and size, and neither moved nor overwritten, whoever writes; keeps files.status. Definer: writes the register.';
 
 create function app.attach_storage()
 returns boolean
@@ -559,9 +567,9 @@ comment on function app.attach_storage() is
   'Puts our policies and triggers on storage.objects and makes our buckets. Idempotent; false where Storage is not installed: call it again once it is.';
 
 select app.define_file_purpose('community.logo', 'vicinia-images', 'The community''s logo',
-  '{image/png,image/jpeg,image/webp}', 2097152, 'communities.update', 'communities.update', read_permission => 'communities.read');
+  '{image/png,image/jpeg,image/webp}', 2097152, 'communities.update', 'communities.update', read_permission => 'communities.read', is_of_community => true);
 select app.define_file_purpose('community.document', 'vicinia-documents', 'What the management publishes to everybody in the community',
-  '{application/pdf,image/png,image/jpeg}', 20971520, 'communities.update', 'communities.update', read_permission => 'communities.read');
+  '{application/pdf,image/png,image/jpeg}', 20971520, 'communities.update', 'communities.update', read_permission => 'communities.read', is_of_community => true);
 select app.define_file_purpose('member.document', 'vicinia-documents', 'What somebody hands in to the management: a contract, a proof, a photograph',
   '{application/pdf,image/png,image/jpeg,image/webp,image/heic}', 10485760, 'files.upload', 'communities.update', read_permission => 'communities.update');
 

@@ -4,10 +4,10 @@
 -- Tables      brandings, opening_hours, opening_exceptions, house_rules, house_rule_acknowledgements
 -- RPCs        set_branding, set_opening_hours, set_opening_exception, opening_times, is_open,
 --             publish_house_rules, house_rules_on, acknowledge_house_rules
--- Invariants  A logo is a stored file of this community, uploaded as its logo. Opening hours of a day never overlap; they are in the
---             community's time zone, whatever the clocks do. A published version of the rules never changes and is never archived
---             but with its community; versions count up, none comes into force before the one it replaces, so there is one in
---             force on every day from the first on.
+-- Invariants  A logo is a stored file of this community, uploaded as its logo; the paper of the rules is one of its documents. Opening
+--             hours of a day never overlap; they are in the community's time zone, whatever the clocks do. A published version of
+--             the rules never changes and is never archived but with its community; versions count up, none comes into force
+--             before the one it replaces, so there is one in force on every day from the first on.
 
 -- Branding -----------------------------------------------------------------------------------------------------------
 
@@ -425,7 +425,7 @@ comment on table public.house_rules is 'The house rules, one row per version; dr
 comment on column public.house_rules.title is 'What people see above them.';
 comment on column public.house_rules.version is 'Counts the published versions; null for a draft.';
 comment on column public.house_rules.body is 'The rules, as Markdown.';
-comment on column public.house_rules.file_id is 'The same as a document, signed perhaps.';
+comment on column public.house_rules.file_id is 'The same as a document, signed perhaps: a stored file of purpose community.document, which cannot be removed as long as they name it.';
 comment on column public.house_rules.published_at is 'When the version was published; null for a draft. From then on nothing about it changes.';
 comment on column public.house_rules.effective_on is 'The first day on which they hold, in the community''s time zone.';
 
@@ -436,6 +436,29 @@ create trigger _010_frozen_published before update of title, body, file_id, vers
     and (old.title, old.body, old.file_id, old.version, old.published_at, old.effective_on)
       is distinct from (new.title, new.body, new.file_id, new.version, new.published_at, new.effective_on))
   execute function app.tg__frozen('A published version');
+
+create function app.tg_house_rules__file()
+returns trigger
+language plpgsql
+security definer -- reads files whoever may read them
+set search_path = ''
+as $$
+begin
+  if not exists (
+    select from public.files f
+    where f.community_id = new.community_id and f.id = new.file_id and f.purpose = 'community.document' and f.status = 'stored' and f.deleted_at is null)
+  then
+    perform app.fail(422, 'invalid_value', 'file_id is no stored file of purpose community.document of this community.');
+  end if;
+  return new;
+end;
+$$;
+
+comment on function app.tg_house_rules__file() is
+  'BEFORE INSERT OR UPDATE of the file: it must be a stored document of this community. Any other would be kept from its own removal, retention and erasure. Definer: reads files.';
+
+create trigger _200_file before insert or update of file_id on public.house_rules for each row
+  when (new.file_id is not null) execute function app.tg_house_rules__file();
 
 create policy house_rules_select on public.house_rules for select to authenticated
   using (

@@ -232,8 +232,8 @@ declare
     from pg_catalog.pg_trigger g where g.tgrelid = tracked and g.tgname = '_900_audit_insert'), '{}');
   columns text[];
   is_community boolean;
-  -- What the database alone writes (app.keep) is read only.
-  is_tracked constant boolean := exists (select from pg_catalog.pg_trigger g where g.tgrelid = tracked and g.tgname = '_100_touch');
+  -- What the database alone writes (app.keep) is read only, and so is the register of files, which says who reads what is stored.
+  is_tracked constant boolean := table_name <> 'files' and exists (select from pg_catalog.pg_trigger g where g.tgrelid = tracked and g.tgname = '_100_touch');
   has_details boolean;
   scope text;
   condition text;
@@ -319,7 +319,7 @@ end;
 $$;
 
 comment on function app.open_to_database_roles(regclass) is
-  'Lets vicinia_reporting read and vicinia_maintenance read and write a tracked table of the API, by policies of their own. Called by app.track; by app.keep for what both may only read. '
+  'Lets vicinia_reporting read and vicinia_maintenance read and write a tracked table of the API, by policies of their own. Called by app.track; by app.keep for what both may only read, as they do files. '
   'A table whose rows belong to no community and no organization stays closed. user_id is not granted for writing. Columns marked secret are not granted for reporting, and a table that has some, or an e-mail address or telephone number, only to logins with details.';
 
 select app.open_to_database_roles(g.tgrelid)

@@ -14,7 +14,7 @@ select app.define_permission('leases.manage', 'community', 'Enter, prolong and e
 select app.define_permission('leases.read_own', 'unit', 'See the leases of the unit one owns', '{community/owner}');
 
 select app.define_file_purpose('lease.document', 'vicinia-documents', 'The contract of a lease, scanned',
-  '{application/pdf,image/png,image/jpeg}', 20971520, 'leases.manage', 'leases.manage', read_permission => 'leases.read');
+  '{application/pdf,image/png,image/jpeg}', 20971520, 'leases.manage', 'leases.manage', read_permission => 'leases.read', is_of_community => true);
 
 create table public.leases (
   id uuid not null default extensions.uuidv7(),

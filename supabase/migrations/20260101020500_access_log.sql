@@ -251,6 +251,30 @@ comment on column private.device_photos.device_id is 'The device.';
 alter table private.device_photos enable row level security;
 create policy device_photos_select on private.device_photos for select to authenticated using (false);
 
+create function app.tg_files__device()
+returns trigger
+language plpgsql
+security definer -- reads devices, whoever uploads
+set search_path = ''
+as $$
+begin
+  if exists (
+    select from private.device_photos p
+    join public.access_devices d on d.community_id = p.community_id and d.id = p.device_id
+    where p.file_id = new.id and (d.status <> 'active' or d.deleted_at is not null))
+  then
+    perform app.refuse_object('file_owner_barred', 'The device that registered this photograph is revoked.');
+  end if;
+  return new;
+end;
+$$;
+
+comment on function app.tg_files__device() is
+  'BEFORE a photograph is stored: the address signed for it outlives the device that registered it, so the device must still be active. Definer: reads devices.';
+
+create trigger _200_device before update of status on public.files for each row
+  when (old.status = 'registered' and new.status = 'stored' and new.purpose = 'access.photo') execute function app.tg_files__device();
+
 create function app.register_device_photo(content_type text, size bigint, sha256 text)
 returns table (file_id uuid, bucket text, path text)
 language plpgsql

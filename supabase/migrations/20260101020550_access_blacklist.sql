@@ -216,7 +216,7 @@ grant select, insert, update on public.blacklist_entries to service_role;
 -- Evidence -----------------------------------------------------------------------------------------------------------
 
 select app.define_file_purpose('access.evidence', 'vicinia-gates', 'Evidence for an entry of the blacklist: a photograph, a protocol', '{image/png,image/jpeg,image/webp,application/pdf}', 10485760,
-  'blacklist.manage', 'blacklist.manage', read_permission => 'blacklist.manage');
+  'blacklist.manage', 'blacklist.manage', read_permission => 'blacklist.manage', is_of_community => true);
 
 create table public.blacklist_evidence (
   id uuid not null default extensions.uuidv7(),

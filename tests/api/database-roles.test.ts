@@ -405,6 +405,10 @@ describe('a maintenance login', () => {
     }
     expect(await links()).toEqual(linked);
     await sql(`update residents set locale = 'bg' where user_id is not null`);
+    // Whose a file is says who reads its content, which is in a schema that logins do not reach.
+    for (const attempt of [`update files set owner_id = null`, `update files set removable_on = null`, `insert into files (name, community_id, purpose, bucket, content_type, size) select 'x', id, 'community.document', 'vicinia-documents', 'application/pdf', 5 from communities`]) {
+      expect(await refused(sql(attempt)), attempt).toMatch(/^42501/);
+    }
     const [foreign] = await stack.sql<{ id: string }>(`select id from communities where organization_id = $1`, [encinos]);
     await sql(`select set_config('app.purging', 'public.units'::regclass::oid::text, false), set_config('app.rewriting', 'public.memberships'::regclass::oid::text, false)`);
     for (const attempt of [

@@ -228,6 +228,15 @@ describe('the secret key', () => {
   });
 });
 
+test('what is kept stays whole when its bucket is emptied', async () => {
+  const content = Buffer.from('A face at the gate');
+  const { bucket, path } = await register(manager, content, { purpose: 'access.photo', content_type: 'image/png' });
+  expect((await manager.storage.from(bucket).upload(path, content, { contentType: 'image/png' })).error).toBeNull();
+  expect((await secret.storage.emptyBucket(bucket)).error).not.toBeNull();
+  const { data } = await manager.storage.from(bucket).download(path);
+  expect(await data?.text()).toBe(content.toString());
+});
+
 test('who is not signed in reaches nothing', async () => {
   const { path, content } = await stored(owner, 'closed');
   const nobody = await stack.client();
@@ -245,6 +254,34 @@ test('a user whose account is suspended reads no file from the next request on',
   await stack.sql(`select public.set_account_status($1, 'suspended', 'left')`, [id]);
   expect(await contentOf(gone, path)).toBeUndefined();
   expect((await gone.storage.from(documents).list(`${home}/member.document`)).data ?? []).toEqual([]);
+});
+
+test('an address that was signed for an upload takes one content, and keeps it when used again', async () => {
+  const content = pdf('Invoice 17: 100.00');
+  const { path } = await register(manager, content, { purpose: 'community.document' });
+  const { data } = await manager.storage.from(documents).createSignedUploadUrl(path, { upsert: true });
+  const put = (what: Buffer) => manager.storage.from(documents).uploadToSignedUrl(path, data!.token, what, { contentType: 'application/pdf', upsert: true });
+  expect((await put(content)).error).toBeNull();
+  expect((await put(pdf('Invoice 17: 900.00'))).error).not.toBeNull();
+  expect(await contentOf(manager, path)).toBe(content.toString());
+});
+
+test('a manager who was dismissed and lives there still publishes nothing, and removes nothing of the management', async () => {
+  const { id, email } = await stack.createUser({ email: 'dismissed@files.example' });
+  await stack.sql(`select public.grant_role($1, 'guard', community_id => $2), public.grant_role($1, 'manager', community_id => $2)`, [id, home]);
+  const dismissed = await stack.client(email);
+  const content = pdf('The meeting is cancelled');
+  const kept = await register(dismissed, content, { purpose: 'community.document' });
+  expect((await upload(dismissed, kept.path, content)).error).toBeNull();
+  const [byToken, byAddress] = [await register(dismissed, content, { purpose: 'community.document' }), await register(dismissed, content, { purpose: 'community.document' })];
+  const { data } = await dismissed.storage.from(documents).createSignedUploadUrl(byAddress.path);
+
+  await stack.sql(`select public.revoke_role(m.id) from public.memberships m join public.roles r on r.id = m.role_id where m.user_id = $1 and r.key = 'manager'`, [id]);
+  expect((await upload(dismissed, byToken.path, content)).error).not.toBeNull();
+  expect((await dismissed.storage.from(documents).uploadToSignedUrl(byAddress.path, data!.token, content, { contentType: 'application/pdf' })).error).not.toBeNull();
+  expect((await dismissed.rpc('remove_file', { file_id: kept.file_id })).error?.message).toBe('file_not_found');
+  expect([await statusOf(byToken.path), await statusOf(byAddress.path), await statusOf(kept.path)]).toEqual(['registered', 'registered', 'stored']);
+  expect(await contentOf(manager, kept.path)).toBe(content.toString());
 });
 
 test('somebody whose account is banned uploads nothing by an address that was signed before', async () => {

@@ -103,6 +103,14 @@ test('a reader, a revoked camera and whoever has no key announce none', async ()
   expect(await files()).toEqual(before);
 });
 
+test('an address that was signed for a camera takes nothing once the camera is revoked', async () => {
+  const stolen = await enroll('Camera in a bag', 'camera');
+  const { told } = await announce(stolen.device_key);
+  await manager.rpc('revoke_device', { device_id: stolen.device_id }).throwOnError();
+  expect(await upload(told.upload_url, jpeg)).toBeGreaterThanOrEqual(400);
+  expect(await statusOf(told.file_id)).toBe('registered');
+});
+
 test('of many announced at once by one device fifty wait for their content', async () => {
   const flood = await enroll('Mad camera', 'camera');
   const answers = await Promise.all(Array.from({ length: 60 }, () => stack.device(flood.device_key).rpc('register_device_photo', photo)));

@@ -1,7 +1,7 @@
 -- Files: nothing is stored that was not registered, and nobody reads, lists, moves or overwrites what is not theirs.
 
 begin;
-select plan(71);
+select plan(81);
 
 select tests.create_organization('firm');
 select tests.create_community('home', 'firm', 'Europe/Sofia');
@@ -20,6 +20,8 @@ select tests.occupy('family in flat', 'flat', 'family');
 select tests.occupy('owner next door', 'next door', 'owner');
 select app.define_file_purpose('tests.invoice', 'vicinia-documents', 'Kept for ten years', '{application/pdf}', 1000, 'communities.update', 'communities.update',
   kept_for => '10 years', removed_after => '11 years');
+select app.define_file_purpose('tests.proof', 'vicinia-documents', 'The management''s', '{application/pdf}', 1000, 'communities.update', 'communities.update',
+  read_permission => 'communities.update', is_of_community => true);
 
 -- Registers a file as whoever is signed in and keeps its path and id under a name.
 create function pg_temp.register(label text, community text, purpose text, size bigint default 1000, type text default 'application/pdf', file_name text default 'Договор №1.pdf')
@@ -147,12 +149,36 @@ set local storage.allow_delete_query = 'true';
 with tried as (delete from storage.objects where true returning 1) select is((select count(*) from tried), 0::bigint, 'and deletes none');
 
 select tests.as_studio();
-create function app.tests_readable() returns setof uuid language sql stable set search_path = '' as $$ select tests.kept('contract_id')::uuid where auth.uid() = tests.id('neighbour') $$;
+create function app.tests_readable() returns setof uuid language sql stable set search_path = '' as $$ select unnest(array[tests.kept('contract_id'), tests.kept('invoice_id')]::uuid[]) where auth.uid() = tests.id('neighbour') $$;
 update public.file_purposes set readable_files = 'app.tests_readable' where key = 'member.document';
 select tests.authenticate_as('neighbour');
-select is(pg_temp.readable(), 'contract, notice', 'a later topic lets more people read through a function of its own, without a policy');
+select is(pg_temp.readable(), 'contract, notice', 'a later topic lets more people read through a function of its own, without a policy, and files of its own purposes alone');
 select tests.as_studio();
 select throws_ok($$update public.file_purposes set readable_files = 'app.nothing' where key = 'member.document'$$, 'PT422', 'invalid_value', 'one that exists');
+
+-- Whose it is --------------------------------------------------------------------------------------------------------
+
+select is((select f.owner_id from public.files f where f.path = tests.kept('contract')), tests.id('owner'), 'what somebody hands in stays theirs');
+select is((select f.owner_id from public.files f where f.path = tests.kept('notice')), null, 'what the management stores is the community''s');
+select tests.grant_role('neighbour', 'manager', community => 'home');
+select tests.authenticate_as('neighbour');
+select pg_temp.register('proof', 'home', 'tests.proof'), pg_temp.register('announcement', 'home', 'community.document'), pg_temp.register('own_paper', 'home', 'member.document');
+select lives_ok($$select pg_temp.try('vicinia-documents', tests.kept('announcement'))$$, 'a manager uploads what the management publishes');
+select tests.as_studio();
+select pg_temp.complete('vicinia-documents', tests.kept('proof'));
+select tests.authenticate_as('neighbour');
+select isnt_empty($$select from public.files f where f.path = tests.kept('proof')$$, 'and reads what is the community''s');
+select tests.as_studio();
+select public.revoke_role(m.id) from public.memberships m where m.user_id = tests.id('neighbour');
+select tests.authenticate_as('neighbour');
+select is_empty($$select from public.files f where f.path = tests.kept('proof')$$, 'who was manager, and lives there still, reads it no more');
+select throws_ok($$select public.remove_file(tests.kept('proof_id')::uuid)$$, 'PT404', 'file_not_found', 'nor removes it');
+select throws_ok($$select pg_temp.try('vicinia-documents', tests.kept('announcement'))$$, '42501', 'file_owner_barred', 'and publishes nothing that was registered in office');
+select tests.as_studio();
+select throws_ok($$select pg_temp.complete('vicinia-documents', tests.kept('announcement'))$$, '42501', 'file_owner_barred', 'by an address that was signed in office neither');
+select is((select string_agg(f.status::text, ', ' order by f.path = tests.kept('announcement')) from public.files f where f.path in (tests.kept('announcement'), tests.kept('proof'))), 'stored, registered',
+  'so that the one stays and the other never was');
+select lives_ok($$select pg_temp.complete('vicinia-documents', tests.kept('own_paper'))$$, 'but hands in papers like everybody else');
 
 -- Keeping and removing -----------------------------------------------------------------------------------------------
 

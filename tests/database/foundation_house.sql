@@ -1,7 +1,7 @@
 -- Branding, opening hours and house rules: valid whoever writes them, for the own community alone, on record once published.
 
 begin;
-select plan(88);
+select plan(94);
 
 select tests.create_organization('firm');
 select tests.create_community('home', 'firm', 'Europe/Sofia');
@@ -22,7 +22,9 @@ begin
   perform tests.keep(label, made.file_id);
 end $$;
 select pg_temp.stored('logo', 'home', 'community.logo', 'image/png'), pg_temp.stored('far_logo', 'elsewhere', 'community.logo', 'image/png'),
-  pg_temp.stored('paper', 'home', 'community.document', 'application/pdf');
+  pg_temp.stored('paper', 'home', 'community.document', 'application/pdf'), pg_temp.stored('far_paper', 'elsewhere', 'community.document', 'application/pdf'),
+  pg_temp.stored('photo', 'home', 'access.photo', 'image/png');
+select tests.keep('awaited', r.file_id) from public.register_file(tests.id('home'), 'community.document', 'a.pdf', 'application/pdf', 10) r;
 
 select tests.authenticate_as('manager');
 select lives_ok($$select public.set_branding(tests.id('home'), 'Lipa Court', 'Lipa', '#1F6FEB', '#ffffff', tests.kept('logo')::uuid)$$, 'a manager sets the branding');
@@ -95,6 +97,10 @@ select is(public.is_open(tests.id('home'), '2027-05-10 09:00+03'), true, 'an exc
 
 insert into public.house_rules (id, community_id, title, body) values (tests.id('rules 1'), tests.id('home'), 'House rules', '# Quiet from 22:00');
 insert into public.house_rules (id, community_id, title, body, file_id) values (tests.id('rules 2'), tests.id('home'), 'House rules', '# Quiet from 21:00', tests.kept('paper')::uuid);
+select throws_ok(format('insert into public.house_rules (community_id, title, body, file_id) values (tests.id(%L), %L, %L, %L)', 'home', 'x', 'x', tests.kept(f.label)), 'PT422', 'invalid_value', f.why || ' is no paper of the rules')
+from (values ('photo', 'a photograph from the gate, which they would keep for ever'), ('logo', 'a logo'), ('awaited', 'a file that was never uploaded'), ('far_paper', 'another community''s document')) f (label, why);
+select throws_ok($$update public.house_rules set file_id = tests.kept('photo')::uuid where id = tests.id('rules 1')$$, 'PT422', 'invalid_value', 'nor does it become one later');
+select throws_ok($$select public.remove_file(tests.kept('paper')::uuid)$$, 'PT409', 'has_live_children', 'the paper stays as long as the rules name it');
 select throws_ok($$insert into public.house_rules (community_id, title, body) values (tests.id('elsewhere'), 'Mine', 'Mine')$$, '42501', null, 'nobody writes another community''s rules');
 select throws_ok($$update public.house_rules set published_at = now(), version = 1, effective_on = current_date where id = tests.id('rules 1')$$, '42501', null, 'nobody publishes by writing the table');
 select tests.authenticate_as('guest');
@@ -140,12 +146,12 @@ create function pg_temp.live() returns text language sql as $$
     (select count(*) from public.house_rule_acknowledgements t where t.community_id = tests.id('home') and t.deleted_at is null),
     (select count(*) from public.feature_values t where t.community_id = tests.id('home') and t.deleted_at is null),
     (select count(*) from public.files t where t.community_id = tests.id('home') and t.deleted_at is null)) $$;
-select is(pg_temp.live(), '1 4 3 1 1 2', 'a live community has all of it');
+select is(pg_temp.live(), '1 4 3 1 1 4', 'a live community has all of it');
 select public.archive('communities', tests.id('home'));
 select is(pg_temp.live(), '0 0 0 0 0 0', 'an archived one takes it along, published rules and files too');
 select throws_ok($$select public.purge('communities', tests.id('home'), 'test')$$, 'PT409', 'file_has_content', 'it is not purged while the content of its files is in Storage, where nobody would find it again');
 select public.restore('communities', tests.id('home'));
-select is(pg_temp.live(), '1 4 3 1 1 2', 'one that comes back brings it back');
+select is(pg_temp.live(), '1 4 3 1 1 4', 'one that comes back brings it back');
 select is((select count(*) from public.opening_exceptions t where t.community_id = tests.id('home') and t.deleted_at is null), 1::bigint, 'and what was lifted before stays lifted');
 
 select * from finish();

@@ -53,6 +53,28 @@ Deno.test("who shows no key of a device is refused before the database is asked"
   }
 });
 
+Deno.test("a body that nobody needs is not read to its end, whether it says its length or not", async () => {
+  const long = JSON.stringify({ ...photo, content_type: "a".repeat(200_000) });
+  const told = await ask(long);
+  assert.deepEqual([told.status, told.body.message, told.asked], [413, "body_too_large", []]);
+
+  const app = gatePhoto({ register: () => Promise.reject(), sign: () => Promise.reject() });
+  let sent = 0;
+  const endless = new ReadableStream<Uint8Array>({
+    pull(controller) {
+      controller.enqueue(new Uint8Array(16_384).fill(32));
+      sent += 16_384;
+    },
+  });
+  const request = new Request("http://gate/gate-photo", {
+    method: "POST",
+    headers: { "x-device-key": key },
+    body: endless,
+  });
+  const response = await app.request(request);
+  assert.deepEqual([response.status, (await response.json()).message, sent < 1_000_000], [413, "body_too_large", true]);
+});
+
 Deno.test("what announces no photograph is a 400 and never reaches the database", async () => {
   const bodies = [
     "",

@@ -1,3 +1,4 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
 import { createHash } from 'node:crypto';
 import { createReadStream, createWriteStream } from 'node:fs';
 import { copyFile, mkdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
@@ -10,11 +11,38 @@ import type { App } from '@supabase/lite';
 type StorageAdapter = NonNullable<App['_storageAdapter']>;
 type Properties = { mimetype: string; cacheControl: string; eTag: string };
 
+/** What a request does to files once Storage has answered it: that it was done, or not. */
+type Change = (isDone: boolean) => Promise<void>;
+
+/** Where the content of objects is kept. */
+export type FileStore = StorageAdapter & {
+  /**
+   * Does to files what a request asks for once it has been answered, as far as it was done: @supabase/lite writes and deletes
+   * content before it asks the database, which may refuse.
+   */
+  settle(request: () => Promise<Response>): Promise<Response>;
+};
+
 /**
  * Keeps the content of Storage's objects as files: `<root>/<bucket>/<sha256 of the name>`, with a JSON file of their
  * properties beside each. Hashed, a name can neither leave the folder nor be too long or unlawful for the file system.
+ *
+ * @param isStored whether the database has an object of this name
  */
-export function createFileStore(root: string): StorageAdapter {
+export function createFileStore(root: string, isStored: (bucket: string, key: string) => Promise<boolean>): FileStore {
+  const requests = new AsyncLocalStorage<Change[]>();
+  const change = async (wanted: Change) => {
+    const changes = requests.getStore();
+    if (changes) changes.push(wanted);
+    else await wanted(true);
+  };
+  const removal = (file: string) => Promise.all([rm(file, { force: true }), rm(`${file}.json`, { force: true })]).then(() => undefined);
+  const draftOf = (file: string) => `${file}.${process.pid}.${Math.random().toString(36).slice(2)}`;
+  const replacement = (draft: string, file: string): Change => async (isDone) => {
+    if (!isDone) return removal(draft);
+    await rename(`${draft}.json`, `${file}.json`);
+    await rename(draft, file);
+  };
   const fileOf = (bucket: string, key: string) => {
     const folder = resolve(root, bucket);
     if (!folder.startsWith(resolve(root) + sep)) throw new Error(`Not a bucket name: ${bucket}`);
@@ -27,13 +55,25 @@ export function createFileStore(root: string): StorageAdapter {
     return { ...properties, lastModified: mtime, contentLength: size, size, httpStatusCode: 200 };
   };
 
-  const store: StorageAdapter = {
+  const store: FileStore = {
     driver: undefined,
+
+    async settle(request) {
+      const changes: Change[] = [];
+      let isDone = false;
+      try {
+        const response = await requests.run(changes, request);
+        isDone = response.ok;
+        return response;
+      } finally {
+        for (const settled of changes) await settled(isDone);
+      }
+    },
 
     async uploadObject(bucket, key, _version, body, mimetype, cacheControl) {
       const file = fileOf(bucket, key);
       await mkdir(dirname(file), { recursive: true });
-      const draft = `${file}.${process.pid}.${Math.random().toString(36).slice(2)}`;
+      const draft = draftOf(file);
       const digest = createHash('md5');
       const hashing = new Transform({
         transform(chunk: Buffer, _encoding, done) {
@@ -42,11 +82,17 @@ export function createFileStore(root: string): StorageAdapter {
         },
       });
       const content = body instanceof Uint8Array ? Readable.from([body]) : Readable.fromWeb(body as ReadableStream);
-      await pipeline(content, hashing, createWriteStream(draft));
+      try {
+        await pipeline(content, hashing, createWriteStream(draft));
+      } catch (error) {
+        await removal(draft);
+        throw error;
+      }
       const properties: Properties = { mimetype, cacheControl, eTag: `"${digest.digest('hex')}"` };
-      await writeFile(`${file}.json`, JSON.stringify(properties));
-      await rename(draft, file);
-      return describe(file);
+      await writeFile(`${draft}.json`, JSON.stringify(properties));
+      const described = await describe(draft);
+      await change(replacement(draft, file));
+      return described;
     },
 
     async getObject(bucket, key) {
@@ -59,7 +105,8 @@ export function createFileStore(root: string): StorageAdapter {
 
     async deleteObject(bucket, key) {
       const file = fileOf(bucket, key);
-      await Promise.all([rm(file, { force: true }), rm(`${file}.json`, { force: true })]);
+      // Of many at once some may be gone and others refused.
+      await change(async () => void ((await isStored(bucket, key)) || (await removal(file))));
     },
 
     async deleteObjects(bucket, keys) {
@@ -69,9 +116,12 @@ export function createFileStore(root: string): StorageAdapter {
     async copyObject(sourceBucket, source, _version, targetBucket, target) {
       const [from, to] = [fileOf(sourceBucket, source), fileOf(targetBucket, target)];
       await mkdir(dirname(to), { recursive: true });
-      await copyFile(from, to);
-      await copyFile(`${from}.json`, `${to}.json`);
-      return describe(to);
+      const draft = draftOf(to);
+      await copyFile(from, draft);
+      await copyFile(`${from}.json`, `${draft}.json`);
+      const described = await describe(draft);
+      await change(replacement(draft, to));
+      return described;
     },
 
     privateAssetUrl: async (bucket, key) => `file://${fileOf(bucket, key)}`,

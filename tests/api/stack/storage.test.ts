@@ -1,6 +1,10 @@
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { createClient, type SupabaseClient } from '@supabase/supabase-js';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import WebSocket from 'ws';
+import { createFileStore } from '../../../scripts/stack/storage/file-store.ts';
 import { startTestStack, type TestStack } from '../../support/stack.ts';
 
 let stack: TestStack;
@@ -246,4 +250,31 @@ test.each([
     body,
   });
   expect([response.status, await response.json()]).toEqual([400, expect.objectContaining({ error: 'InvalidRequest' })]);
+});
+
+test('of an upload that breaks off, or that is refused in the end, nothing is left on the disk', async () => {
+  const root = mkdtempSync(join(tmpdir(), 'vicinia-files-'));
+  try {
+    const files = createFileStore(root, () => Promise.resolve(false));
+    const upload = (body: ReadableStream) => files.uploadObject('own', 'a.txt', undefined, body as never, 'text/plain', 'no-cache');
+    const broken = new ReadableStream({
+      start(controller) {
+        controller.enqueue(Buffer.from('half of it'));
+        setImmediate(() => controller.error(new Error('gone')));
+      },
+    });
+    const breaksOff = files.settle(async () => {
+      await upload(broken);
+      return new Response();
+    });
+    await expect(breaksOff).rejects.toThrow('gone');
+    const refused = await files.settle(async () => {
+      await upload(file('whole').stream());
+      return new Response(null, { status: 400 });
+    });
+    expect(refused.status).toBe(400);
+    expect(readdirSync(root, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile())).toEqual([]);
+  } finally {
+    rmSync(root, { recursive: true });
+  }
 });
