@@ -6,6 +6,7 @@ import { loadOrCreateKeys } from '../stack/keys.ts';
 import { home, ports } from '../stack/paths.ts';
 import { parseBalancesReport, parseReport, type BalancesReport, type RosterReport } from './report.ts';
 import type { Roster } from './roster-file.ts';
+import { printable } from './table.ts';
 
 export type ConnectionOptions = {
   /** The project's URL; the installation on this machine by default. */
@@ -19,6 +20,9 @@ export type ConnectionOptions = {
 /** Who could not be reached, signed in or allowed: what stands between a file and its community. */
 export class ConnectionProblem extends Error {
   override name = 'ConnectionProblem';
+  constructor(message: string) {
+    super(printable(message));
+  }
 }
 
 /** A community that a roster can be brought into. */

@@ -10,8 +10,9 @@ const delimiters = new Map([
   ['|', 'bars'],
 ]);
 
-// Rosters are typed by people: a row may be short, and a quotation mark may belong to a company's name.
-const lenient: Options = { relax_column_count: true, relax_quotes: true, skip_empty_lines: false };
+// Rosters are typed by people: a row may be short, a quotation mark may belong to a company's name, and lines of two files put together
+// may end in two ways.
+const lenient: Options = { relax_column_count: true, relax_quotes: true, skip_empty_lines: false, record_delimiter: ['\r\n', '\n', '\r'] };
 
 /**
  * Reads a CSV file in UTF-8 (or UTF-16 with its mark, as Excel's "Unicode text"). Every line counts as a row, blank ones too, so that
@@ -25,7 +26,7 @@ export async function readCsv(content: Buffer, name: string, { delimiter, onProg
     throw new UnreadableRoster(`${name} is no text in UTF-8, since it has bytes that are zero: save it again as "CSV UTF-8", or as .xlsx.`);
   }
   // Excel's own way to name the delimiter; it does not show the line, so neither do we count it.
-  const [declaration, declared] = /^sep=(.)\r?\n/.exec(text) ?? [''];
+  const [declaration, declared] = /^sep=(.)(?:\r\n|\n|\r)/.exec(text) ?? [''];
   const body = text.slice(declaration.length);
   const mark = delimiter ?? declared ?? detectDelimiter(body);
   const cells: string[][] = [];

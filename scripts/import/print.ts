@@ -1,12 +1,14 @@
 import { stripVTControlCharacters } from 'node:util';
 import pc from 'picocolors';
 import type { BalancesReport, ImportReport, RosterChange, RosterProblem, RosterReport } from './report.ts';
+import { printable } from './table.ts';
 
 /** How many lines of changes are printed unless all are asked for. */
 const usualLines = 40;
 
 /** What an import answered, for a terminal. */
-export function describeReport(report: ImportReport, { all = false }: { all?: boolean } = {}): string {
+export function describeReport(answer: ImportReport, { all = false }: { all?: boolean } = {}): string {
+  const report = JSON.parse(JSON.stringify(answer), (_key, value: unknown) => (typeof value === 'string' ? printable(value) : value)) as ImportReport;
   const isRefused = report.status === 'refused';
   return [
     report.dry_run ? describeColumns(report) : '',
@@ -35,7 +37,7 @@ function describeChanges({ changes, dry_run: dryRun }: ImportReport, all: boolea
 }
 
 function changeRow({ row, entity, name, action, column, before, after }: RosterChange): string[] {
-  const becomes = action === 'create' ? [pc.green('new'), after].filter((part) => part !== null).join(' ') : `${column}: ${pc.dim(before ?? 'nothing')} → ${after}`;
+  const becomes = action === 'create' ? [pc.green('new'), after].filter((part) => part !== null).join(' ') : `${column}: ${pc.dim(before ?? 'nothing')} → ${after ?? 'nothing'}`;
   return [String(row), entity, name, becomes];
 }
 

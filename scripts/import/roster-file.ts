@@ -36,6 +36,8 @@ export async function readRoster(path: string, options: ReadOptions = {}): Promi
   }
   const isWorkbook = startsWith(content, [0x50, 0x4b, 0x03, 0x04]);
   const { cells, format } = isWorkbook ? await readXlsx(content, name, options) : await readCsv(content, name, options);
+  // A workbook keeps a text once, however many cells show it.
+  if (lengthOf(cells) > largest) throw new UnreadableRoster(`${name} holds more than 50 MB of text: that is no roster of one community.`);
   return { ...splitHeaders(cells, name, options.headerRow), format };
 }
 
@@ -46,7 +48,15 @@ function splitHeaders(cells: Cell[][], name: string, headerRow?: number): Omit<R
   if (!head) throw new UnreadableRoster(headerRow === undefined ? `${name} is empty.` : `${name} has no row ${headerRow}.`);
   const headers = head.slice(0, head.findLastIndex(isFilled) + 1).map((cell) => (cell === null ? '' : String(cell)));
   if (headers.length === 0) throw new UnreadableRoster(`Row ${index + 1} of ${name}, which should hold the headers, is empty.`);
-  return { headers, rows: cells.slice(index + 1).map((row) => row.slice(0, row.findLastIndex(isFilled) + 1)), firstRow: index + 2 };
+  const rows = cells.slice(index + 1).map((row) => row.slice(0, row.findLastIndex(isFilled) + 1));
+  // Spreadsheets export blank rows by the thousand where a format once reached.
+  return { headers, rows: rows.slice(0, rows.findLastIndex((row) => row.length > 0) + 1), firstRow: index + 2 };
+}
+
+function lengthOf(cells: Cell[][]): number {
+  let length = 0;
+  for (const row of cells) for (const cell of row) if (typeof cell === 'string') length += cell.length;
+  return length;
 }
 
 function isFilled(cell: Cell): boolean {

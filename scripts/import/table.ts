@@ -15,7 +15,15 @@ export type ReadOptions = {
   onProgress?: (share: number) => void;
 };
 
+/** A text of a file or a database, for a terminal: what could move its cursor, repaint it or turn the line round shows as \ufffd. */
+export function printable(text: string): string {
+  return text.replace(/[\p{Cc}\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/gu, '\ufffd');
+}
+
 /** A file that cannot be read as a roster; the message says why, in a sentence for whoever made the file. */
 export class UnreadableRoster extends Error {
   override name = 'UnreadableRoster';
+  constructor(message: string) {
+    super(printable(message));
+  }
 }

@@ -523,6 +523,8 @@ begin
     left join known k on k.key = n.building_key
   )
   update pg_temp.roster_units u set building_id = n.id, is_new_building = n.is_new from named n where n.building_key = u.building_key;
+  -- Of buildings whose names differ in case alone, the one in which the unit is.
+  update pg_temp.roster_units u set building_id = k.building_id from pg_temp.roster_known_units k where k.id = u.id and k.building_id <> u.building_id;
   with known as (
     select distinct on (e.building_id, e.key) e.building_id, e.key, e.id
     from (select x.building_id, app.roster_key(x.name) as key, x.id from public.entrances x where x.community_id = community and x.deleted_at is null) e

@@ -1,7 +1,7 @@
 -- Property: the people of rosters.
 --
 -- Purpose     Which rows are about the same person, and whom the community knows already; which ties of people to units are meant.
--- Functions   app.roster_people, app.roster_occupancies, app.roster_check: steps of an import, after those of the topic before.
+-- Functions   app.roster_people, app.roster_occupancies, app.roster_households, app.roster_check: steps of an import, after those of the topic before.
 -- Invariants  The same rules find a person within the file and in the database, from strong to weak: reference, identity number, e-mail and
 --             name, telephone and name, a company's name, the name within the unit. Two different references, or identity numbers, are two
 --             people. Where a rule finds two people, the row is refused, not guessed. A blank cell takes nothing away.
@@ -168,7 +168,7 @@ begin
       select p.person, app.roster_header('full_name'), p.full_name, 'ambiguous_person',
         format('This could be any of %s residents: give the person a reference, there and here.', b.rivals), true
       from best b join pg_temp.roster_people p on p.person = b.person
-      where b.rivals > 1
+      where b.rivals > 1 and not exists (select from pg_temp.roster_problems x where x.row = p.person and x.reason = 'ambiguous_person')
     ),
     chosen as (
       select distinct on (b.resident_id) b.person, b.resident_id from best b where b.rivals = 1 order by b.resident_id, b.person
@@ -342,6 +342,81 @@ $$;
 comment on function app.roster_occupancies(uuid, date, integer) is
   'Step 5: which ties of people to units the file tells of, and which of them exist.';
 
+-- Households ---------------------------------------------------------------------------------------------------------
+
+create function app.roster_households(today date)
+returns void
+language plpgsql
+volatile
+set search_path = ''
+set enable_nestloop = off
+as $$
+begin
+  -- Family of whom the file tells no last day stays on with a host who stays on, or comes again the day after.
+  update pg_temp.roster_after a
+  set ends_on = null, moved_by = s.row
+  from (
+    select d.id, max(h.row) as row
+    from pg_temp.roster_after d
+    join public.occupancies o on o.id = d.id and o.ends_on is not null
+    join pg_temp.roster_after h on h.unit = d.unit and h.role in ('owner', 'tenant') and h.row is not null
+    left join public.occupancies was on was.id = h.id
+    where d.role = 'family' and not exists (select from pg_temp.roster_occupancies f where f.id = d.id and f.until is not null)
+      and case when was.id is null then h.starts_on - 1 = o.ends_on else was.ends_on = o.ends_on and h.ends_on > was.ends_on end
+      and case when o.host_id is not null then o.host_id = h.resident_id else exists (
+        select from pg_temp.roster_after x
+        where x.unit = d.unit and x.resident_id = h.resident_id and x.role in ('owner', 'tenant') and d.starts_on between x.starts_on and coalesce(x.ends_on, 'infinity')) end
+    group by d.id
+  ) s
+  where s.id = a.id;
+
+  -- Nobody stays longer than the hosts.
+  with dependants as materialized (
+    select d.id, d.unit, d.starts_on, case when o.host_id is not null then array[o.host_id] else (
+      select coalesce(array_agg(h.resident_id) filter (where h.role = 'tenant'), array_agg(h.resident_id))
+      from pg_temp.roster_after h
+      where h.unit = d.unit and h.role in ('owner', 'tenant') and d.starts_on between h.starts_on and coalesce(h.ends_on, 'infinity')) end as hosts
+    from pg_temp.roster_after d
+    left join public.occupancies o on o.id = d.id
+    where d.role in ('family', 'authorized', 'guest') and (o.moved_out_at is null or o.ends_on is distinct from d.ends_on)
+  ),
+  stays as materialized (
+    select d.id, coalesce(s.last_on, today - 1) as last_on, (select max(h.row) from pg_temp.roster_after h where h.unit = d.unit and h.resident_id = any (d.hosts)) as host_row
+    from dependants d
+    left join lateral (
+      select coalesce(upper(r.span) - 1, 'infinity') as last_on
+      from unnest((
+        select range_agg(daterange(h.starts_on, h.ends_on, '[]')) from pg_temp.roster_after h
+        where h.unit = d.unit and h.role in ('owner', 'tenant') and h.resident_id = any (d.hosts))) r (span)
+      where upper_inf(r.span) or upper(r.span) > d.starts_on
+      order by r.span
+      limit 1
+    ) s on true
+    where d.hosts is not null
+  ),
+  ended as (
+    update pg_temp.roster_after a
+    set ends_on = greatest(s.last_on, a.starts_on), moved_by = coalesce(s.host_row, a.unit)
+    from stays s
+    where s.id = a.id and coalesce(a.ends_on, 'infinity') > s.last_on
+    returning a.row, a.moved_by, a.label, a.full_name, s.last_on, s.last_on < a.starts_on as is_late
+  ),
+  told as (
+    insert into pg_temp.roster_problems (row, header, value, reason, message, is_refusal)
+    select coalesce(e.row, e.moved_by), app.roster_header('until'), case when not e.is_late then e.last_on end::text, 'ends_with_host',
+      case when e.is_late then format('%s would come to %s when the hosts have left.', e.full_name, e.label) else format('%s goes from %s with the hosts, on %s.', e.full_name, e.label, e.last_on) end, e.is_late
+    from ended e
+    where e.row is not null or e.is_late
+  )
+  delete from pg_temp.roster_problems p
+  using ended e
+  where p.row = e.row and p.reason = 'until_assumed';
+end;
+$$;
+
+comment on function app.roster_households(date) is
+  'Part of step 6: family, authorized persons and guests go and stay with their hosts, by the rule of app.end_with_hosts and the triggers of occupancies, so that the plan says what will be stored.';
+
 -- Checks -------------------------------------------------------------------------------------------------------------
 
 create function app.roster_check(community uuid, today date)
@@ -432,7 +507,9 @@ begin
   join public.residents re on re.community_id = community and re.id = o.resident_id
   where not u.is_new and not exists (select from pg_temp.roster_occupancies f where f.id = o.id);
   create index on pg_temp.roster_after (unit);
+  create index on pg_temp.roster_after (id); -- what stores joins by it when nobody has statistics of the rows just inserted
   analyze pg_temp.roster_after;
+  perform app.roster_households(today);
 
   insert into pg_temp.roster_problems (row, header, value, reason, message, is_refusal)
   select distinct on (a.row) a.row, app.roster_header('since'), a.starts_on::text, 'occupancy_overlap',
@@ -556,7 +633,7 @@ begin
       where a.unit = u.unit and a.is_living_in and a.starts_on <= today and (a.ends_on is null or a.ends_on >= today));
 
   update pg_temp.roster_occupancies f
-  set is_living_in = a.is_living_in, is_primary_contact = a.is_primary_contact, ownership_share = a.ownership_share
+  set is_living_in = a.is_living_in, is_primary_contact = a.is_primary_contact, ownership_share = a.ownership_share, ends_on = a.ends_on
   from pg_temp.roster_after a
   where a.id = f.id and a.row is not null;
 end;

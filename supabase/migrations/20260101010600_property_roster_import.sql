@@ -80,7 +80,7 @@ begin
     ('since', d.starts_on::text, a.starts_on::text),
     ('until', d.ends_on::text, a.ends_on::text)
   ) v (field, before, after)
-  where v.after <> coalesce(v.before, '');
+  where v.after is distinct from v.before;
 
   update pg_temp.roster_units u set is_changed = true
   where u.id in (select c.id from pg_temp.roster_changes c where c.entity = 'unit');
@@ -290,15 +290,22 @@ begin
   -- at each row by itself, so that two neighbours could not change places otherwise.
   update public.occupancies d
   set ownership_share = a.ownership_share, is_living_in = a.is_living_in, is_primary_contact = d.is_primary_contact and a.is_primary_contact,
-    starts_on = greatest(d.starts_on, a.starts_on), ends_on = least(d.ends_on, a.ends_on)
-  from pg_temp.roster_after a
-  where a.id = d.id and (a.row is not null or a.moved_by is not null)
+    starts_on = a.first_on, ends_on = a.last_on
+  from (
+    -- Where the days of before and those to come do not meet, what makes room is to go there.
+    select x.*, case when s.meet then greatest(o.starts_on, x.starts_on) else x.starts_on end as first_on, case when s.meet then least(o.ends_on, x.ends_on) else x.ends_on end as last_on
+    from pg_temp.roster_after x
+    join public.occupancies o on o.id = x.id
+    cross join lateral (select daterange(o.starts_on, o.ends_on, '[]') && daterange(x.starts_on, x.ends_on, '[]') as meet) s
+    where x.row is not null or x.moved_by is not null
+  ) a
+  where a.id = d.id
     and (d.ownership_share, d.is_living_in, d.is_primary_contact, d.starts_on, d.ends_on) is distinct from
-      (a.ownership_share, a.is_living_in, d.is_primary_contact and a.is_primary_contact, greatest(d.starts_on, a.starts_on), least(d.ends_on, a.ends_on));
+      (a.ownership_share, a.is_living_in, d.is_primary_contact and a.is_primary_contact, a.first_on, a.last_on);
   update public.occupancies d
   set is_primary_contact = a.is_primary_contact, starts_on = a.starts_on, ends_on = a.ends_on
   from pg_temp.roster_after a
-  where a.id = d.id and (a.row is not null or a.moved_by is not null)
+  where a.id = d.id and (a.row is not null or a.moved_by is not null) and a.role in ('owner', 'tenant')
     and (d.is_primary_contact, d.starts_on, d.ends_on) is distinct from (a.is_primary_contact, a.starts_on, a.ends_on);
 
   insert into public.occupancies (id, community_id, unit_id, resident_id, role, ownership_share, is_living_in, is_primary_contact, starts_on, ends_on)
@@ -308,6 +315,13 @@ begin
   join pg_temp.roster_people p on p.person = f.person
   where f.is_new
   order by f.occupancy;
+
+  -- Family last, whom its hosts have kept by now, also where the file says until when.
+  update public.occupancies d
+  set is_primary_contact = a.is_primary_contact, starts_on = a.starts_on, ends_on = a.ends_on
+  from pg_temp.roster_after a
+  where a.id = d.id and (a.row is not null or a.moved_by is not null) and a.role in ('family', 'authorized', 'guest')
+    and (d.is_primary_contact, d.starts_on, d.ends_on) is distinct from (a.is_primary_contact, a.starts_on, a.ends_on);
 
   perform set_config('app.hosts_wait', '', true);
   perform app.end_with_hosts(array(select distinct u.id from pg_temp.roster_after a join pg_temp.roster_units u on u.unit = a.unit where a.row is not null));
@@ -451,6 +465,12 @@ begin
     perform app.roster_occupancies(home.id, today, first_row - 1);
     perform app.roster_check(home.id, today);
     perform app.roster_plan(home.id, app.is_trusted() or app.can('residents.read_details', home.id));
+    -- As the states of units ask; here, so that a dry run tells.
+    if exists (select from pg_temp.roster_units u where u.is_new and u.status = 'under_maintenance')
+      or exists (select from pg_temp.roster_changes c where c.entity = 'unit' and c.field = 'unit_status')
+    then
+      perform app.require('units.manage', home.id);
+    end if;
   end if;
 
   report := app.roster_report(home, today, dry_run);

@@ -198,6 +198,17 @@ describe('the command line', () => {
     expect(await stored(id)).toMatchObject({ units: 0 });
   });
 
+  test('what a file holds moves no cursor and repaints no line', async () => {
+    await community('quiet');
+    const { code, output } = await run([csv('escapes.csv', 'Unit,\u001b[2JNote,Name\n1,x,\u001b]0;title\u0007Ana\u001b[8m\n'), '--community', 'quiet', '--dry-run']);
+    expect(code, output).toBe(1);
+    expect(output).toContain('\ufffd[2JNote');
+    expect(output).toContain('invalid_text');
+    expect(output).not.toMatch(/\u001b\[2J|\u001b\]0;|\u0007|\u001b\[8m/);
+    const { output: unread } = await run([roster('queretaro-los-encinos.xlsx'), '--community', 'quiet', '--sheet', '\u001b[2J']);
+    expect(unread).toMatch(/has no sheet \ufffd\[2J/);
+  });
+
   test('it is what npm run import starts', async () => {
     const child = spawn('npm', ['run', '--silent', 'import', '--', csv('npm.csv', 'Unit\n1\n'), '--community', 'nowhere', '--url', stack.url, '--key', stack.keys.secret], { cwd: projectRoot });
     expect(await outcome(child)).toMatchObject({ code: 2, output: expect.stringContaining('There is no community nowhere') });

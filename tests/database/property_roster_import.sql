@@ -1,7 +1,7 @@
 -- A roster is stored as a whole or not at all, by whoever may, and storing it again changes nothing.
 
 begin;
-select plan(53);
+select plan(57);
 
 alter default privileges grant execute on functions to public; -- so that whoever is signed in may use the helpers of this file
 
@@ -198,6 +198,26 @@ select is(
 select is(pg_temp.answer($$'{Unit}', '[["1"]]', first_row => 0$$) || ', ' || pg_temp.answer($$'{Unit}', '[["1"]]', date_order => 'ymd'$$), 'PT422 invalid_first_row, PT422 invalid_date_order', 'first_row and date_order are what they can be');
 select is(public.import_roster(tests.id('Alder'), '{Unit,Area,Lives in}', '[["9", 71.5, false], [10, 1.234, null], [null, null, null], []]', dry_run => true) -> 'refused', '0', 'cells may be numbers and yes or no, rows may be short or empty');
 select is(pg_temp.reasons(public.import_roster(tests.id('Alder'), '{Unit}', jsonb_build_array(jsonb_build_array(repeat('9', 10001)))) -> 'refusals'), '2 Unit too_long', 'a cell of 10,001 characters is refused like any other');
+
+-- Buildings whose names differ in case alone ---------------------------------------------------------------------------
+
+select tests.as_studio();
+insert into public.buildings (community_id, name) values (tests.id('Alder'), 'Twin'), (tests.id('Alder'), 'TWIN');
+insert into public.units (community_id, building_id, number) select b.community_id, b.id, '1' from public.buildings b where b.community_id = tests.id('Alder') and lower(b.name) = 'twin' order by b.id desc limit 1;
+select tests.authenticate_as('manager');
+select is(pg_temp.totals(pg_temp.import('Building|Entrance|Unit|Area', 'twin|A|1|50')), 'buildings 0+0~1= entrances 1+0~0= units 0+1~0= residents 0+0~0= occupancies 0+0~0=', 'the one in which the unit is gets the entrance');
+select is((select count(*) from public.units u join public.entrances e on e.id = u.entrance_id and e.building_id = u.building_id join public.buildings b on b.id = u.building_id where lower(b.name) = 'twin' and u.area = 50), 1::bigint, '(as is stored)');
+
+-- What takes another permission ----------------------------------------------------------------------------------------
+
+select tests.as_studio();
+select tests.create_supabase_user('typist');
+insert into public.roles (level, key, name, community_id) values ('community', 'typist', 'Typist', tests.id('Alder'));
+insert into public.role_permissions (role_id, permission_key) select r.id, 'roster.import' from public.roles r where r.community_id = tests.id('Alder') and r.key = 'typist';
+select tests.grant_role('typist', 'typist', community => 'Alder');
+select tests.authenticate_as('typist');
+select throws_ok($$select pg_temp.import('Building|Unit|Status', 'New|1|under maintenance', dry_run => true)$$, 'PT403', 'permission_denied', 'who may not close units for maintenance learns it from a dry run');
+select is(pg_temp.import('Building|Unit|Status', 'New|1|vacant', dry_run => true) ->> 'status', 'checked', 'and may import everything else');
 
 select * from finish();
 rollback;

@@ -2,7 +2,7 @@
 -- file and in the database by the same rules. Whoever cannot be told apart is refused; whoever is not found is new.
 
 begin;
-select plan(41);
+select plan(53);
 
 create function pg_temp.rows(file text) returns jsonb language sql as $$
   select coalesce(jsonb_agg(to_jsonb(string_to_array(btrim(line), '|', '')) order by n), '[]') from string_to_table(btrim(file, E'\n'), E'\n') with ordinality x (line, n)
@@ -29,7 +29,7 @@ create function pg_temp.people(community text) returns text language sql as $$
     (select '[' || string_agg(u.number || ' ' || o.role, ', ' order by u.number, o.role) || ']' from public.occupancies o join public.units u on u.id = o.unit_id where o.resident_id = r.id)), '; ' order by r.full_name, r.id)
   from public.residents r left join public.resident_details d on d.resident_id = r.id where r.community_id = tests.id(community)
 $$;
-select tests.create_community(c) from unnest(array['By reference', 'By identity', 'By email', 'By phone', 'Companies', 'By name', 'Doubles', 'Names', 'Kinds', 'Roles', 'Contacts', 'Neighbour', 'Houses', 'Block', 'Shuffle', 'Notes']) c;
+select tests.create_community(c) from unnest(array['By reference', 'By identity', 'By email', 'By phone', 'Companies', 'By name', 'Doubles', 'Names', 'Kinds', 'Roles', 'Contacts', 'Neighbour', 'Houses', 'Block', 'Shuffle', 'Notes', 'Households']) c;
 
 -- Reference ------------------------------------------------------------------------------------------------------------
 
@@ -104,6 +104,28 @@ select is((select string_agg(concat_ws(' ', b.name, e.name, u.number, u.type), '
   'Block A 1 apartment, Block B 2 apartment, Block 3 apartment', 'a file with entrances and no building is about one, called as the community');
 select is(pg_temp.import('Unit|Name|Role', E'1|Ana|owner\n12|Boris|tenant', 'Houses'), '2+0~0 2+0~0', '(houses)');
 select is((select string_agg(concat_ws(' ', u.building_id is null, u.type), ', ') from public.units u where u.community_id = tests.id('Houses')), 't house, t house', 'a file with neither is about houses');
+
+-- Households -----------------------------------------------------------------------------------------------------------
+
+create function pg_temp.stays() returns text language sql as $$
+  select string_agg(concat_ws(' ', r.full_name, o.ends_on), ', ' order by r.full_name)
+  from public.occupancies o join public.residents r on r.id = o.resident_id where o.community_id = tests.id('Households') and o.deleted_at is null
+$$;
+select is(pg_temp.import('Unit|Name|Role|Since|Until', E'1|Tom|tenant|2020-01-01|2022-12-31\n1|Fay|family|2020-01-01|2031-12-31\n1|Gus|guest|2021-01-01|', 'Households'), '3+0~0 3+0~0', '(a tenant, family that the file lets stay longer, and a guest of whom it does not say)');
+select is(pg_temp.stays(), 'Fay 2022-12-31, Gus 2022-12-31, Tom 2022-12-31', 'nobody stays longer than the host');
+select is(pg_temp.import('Unit|Name|Role|Since|Until', E'1|Tom|tenant|2020-01-01|2022-12-31\n1|Fay|family|2020-01-01|2031-12-31\n1|Gus|guest|2021-01-01|', 'Households'), '0+0~3 0+0~3', 'and the same file again changes nothing');
+select is(pg_temp.import('Unit|Name|Role|Until', '1|Tom|tenant|2023-06-30', 'Households') || ': ' || pg_temp.stays(), '0+0~1 0+2~0: Fay 2023-06-30, Gus 2022-12-31, Tom 2023-06-30', 'family stays on with the host, and is told of');
+select is(pg_temp.import('Unit|Name|Role|Until', '1|Tom|tenant|2022-06-30', 'Households') || ': ' || pg_temp.stays(), '0+0~1 0+3~0: Fay 2022-06-30, Gus 2022-06-30, Tom 2022-06-30', 'all go with the host, and are told of, though the file does not name them');
+select is(pg_temp.import('Unit|Name|Role|Until', E'1|Tom|tenant|2022-12-31\n1|Fay|family|2022-06-30', 'Households') || ': ' || pg_temp.stays(), '0+0~2 0+1~1: Fay 2022-06-30, Gus 2022-06-30, Tom 2022-12-31', 'but not where the file says until when');
+select is(pg_temp.import('Unit|Name|Role|Since|Until', E'2|Olga|owner|2020-06-30|2020-07-01\n2|Guy|guest|2023-12-31|', 'Households'), '2+0~0 2+0~0', '(a guest without a host)');
+select is(pg_temp.import('Unit|Name|Role|Since|Until', '2|Guy|guest|2020-06-30|2024-06-30', 'Households'), '0+0~1 0+1~0', 'who came earlier, by a host who left earlier');
+select is((select concat_ws(' ', o.starts_on, o.ends_on) from public.occupancies o join public.residents r on r.id = o.resident_id where r.full_name = 'Guy' and o.community_id = tests.id('Households')), '2020-06-30 2020-07-01', 'gets days that do not meet those of before');
+select is(pg_temp.import('Unit|Name|Role|Since|Until', E'3|Tina|tenant|2080-01-01|\n3|Finn|family|2090-01-01|', 'Households'), '2+0~0 2+0~0', '(family that comes later than the tenant)');
+update public.occupancies o set host_id = h.resident_id
+from public.occupancies h
+where o.community_id = tests.id('Households') and o.starts_on = '2090-01-01' and h.community_id = o.community_id and h.starts_on = '2080-01-01';
+select is(pg_temp.import('Unit|Name|Role|Until', E'3|Tina|tenant|2085-12-31\n3|Finn|family|', 'Households'), '3 Until ends_with_host', 'whoever would come when the host has left is refused');
+select is(pg_temp.import('Unit|Name|Role|Until', '3|Tina|tenant|2085-12-31', 'Households'), '2 Until ends_with_host', 'also where the file does not name them');
 
 select * from finish();
 rollback;

@@ -1,7 +1,7 @@
 -- Whatever is wrong with a roster is named by row, column and reason; what is only odd is warned of.
 
 begin;
-select plan(73);
+select plan(74);
 
 create function pg_temp.rows(file text) returns jsonb language sql as $$
   select coalesce(jsonb_agg(to_jsonb(string_to_array(btrim(line), '|', '')) order by n), '[]') from string_to_table(btrim(file, E'\n'), E'\n') with ordinality x (line, n)
@@ -132,6 +132,7 @@ select is(pg_temp.warned('Building|Unit|Name|Role|Share', E'Main|9|Ana|owner|33.
 select is(pg_temp.warned('Building|Unit|Name|Role|Share', E'Main|9|Ana|owner|60\nMain|9|Boris|owner|'), '3 Share shares_assumed', 'a share that is not stated is what the others leave, with a warning');
 select is(pg_temp.warned('Building|Unit|Name|Role', 'Main|9|Ana|owner'), 'none', 'a sole owner owns the whole');
 select is(pg_temp.warned('Building|Unit|Name|Role|Until', E'Main|9|Ana|authorized|'), '2 Until until_assumed', 'who acts for a unit does so until a day, which is assumed where it is not told');
+select is(pg_temp.warned('Building|Unit|Name|Role|Since|Until', E'Main|9|Ana|tenant|2020-01-01|2020-12-31\nMain|9|Fay|family|2020-01-01|2021-06-30\nMain|9|Gus|guest|2020-06-01|'), '3 Until ends_with_host, 4 Until ends_with_host', 'family and guests go with their hosts, whatever the file says or was assumed, with a warning');
 select is(pg_temp.refused('Building|Unit|Name|Role|Primary contact', E'Main|9|Ana|owner|yes\nMain|9|Boris|owner|yes'), '3 Primary contact two_primary_contacts', 'a unit has one primary contact at a time');
 select is(pg_temp.warned('Building|Unit|Name|Role|Primary contact', 'Main|2|Clara Lazova|owner|yes'), '2 Primary contact primary_contact_moved', 'naming another moves it, with a warning');
 select is(pg_temp.warned('Building|Unit|Name|Role|Primary contact|Since|Until', E'Main|9|Ana|tenant|yes|2020-01-01|2020-12-31\nMain|9|Boris|tenant|yes|2021-01-01|'), 'none', 'one after the other is fine');
