@@ -220,6 +220,12 @@ declare
   emails text[];
   phones text[];
 begin
+  -- They are joined by their ids with what is stored meanwhile, of which nobody has statistics, and most of their flags were set after the last look.
+  create index on pg_temp.roster_units (id);
+  create index on pg_temp.roster_people (id);
+  create index on pg_temp.roster_changes (id);
+  analyze pg_temp.roster_units, pg_temp.roster_people, pg_temp.roster_occupancies, pg_temp.roster_after, pg_temp.roster_changes;
+
   insert into public.buildings (id, community_id, name)
   select distinct on (u.building_key) u.building_id, community, u.building
   from pg_temp.roster_units u where u.is_new_building order by u.building_key, u.unit;
