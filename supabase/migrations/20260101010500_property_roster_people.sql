@@ -176,6 +176,32 @@ begin
     update pg_temp.roster_people p set id = c.resident_id, is_new = false from chosen c where c.person = p.person;
   end loop;
 
+  -- Nor is a record made anew that was merged into another: its name, with what tells that one, or its reference.
+  with recursive merged as (
+    select m.id, m.merged_into_id as kept_id from public.residents m where m.community_id = community and m.merged_into_id is not null
+    union all
+    select m.id, k.merged_into_id from merged m join public.residents k on k.community_id = community and k.id = m.kept_id and k.merged_into_id is not null
+  ),
+  known as materialized (
+    select k.id, k.email, k.phone_key, re.full_name, x.kind, app.roster_key(x.reference) as reference_key, app.roster_words(x.full_name) as name_key
+    from merged m
+    join public.residents x on x.community_id = community and x.id = m.id
+    join pg_temp.roster_known k on k.id = m.kept_id
+    join public.residents re on re.community_id = community and re.id = k.id
+  )
+  insert into pg_temp.roster_problems (row, header, value, reason, message, is_refusal)
+  select distinct on (p.person) p.person,
+    app.roster_header(case when r.full_name is null then 'reference' else 'full_name' end), coalesce(r.full_name, r.reference), 'person_merged',
+    format('This was found to be %s: write the file so.', k.full_name), true
+  from pg_temp.roster_people p
+  join pg_temp.roster_rows r on r.person = p.person
+  left join pg_temp.roster_units u on u.unit = r.unit
+  join known k on r.reference_key = k.reference_key or r.name_key = k.name_key and (r.reference_key is null or k.reference_key is null) and (
+    r.email = k.email or r.phone_key = k.phone_key or k.kind = 'company' and r.kind = 'company'
+    or exists (select from public.occupancies o where o.community_id = community and o.unit_id = u.id and o.resident_id = k.id and o.deleted_at is null))
+  where p.is_new
+  order by p.person, r.row, k.id;
+
   update pg_temp.roster_people p set label = coalesce(p.full_name, re.full_name, '?')
   from pg_temp.roster_people x left join public.residents re on re.id = x.id
   where x.person = p.person;

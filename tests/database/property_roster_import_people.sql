@@ -2,7 +2,7 @@
 -- file and in the database by the same rules. Whoever cannot be told apart is refused; whoever is not found is new.
 
 begin;
-select plan(53);
+select plan(61);
 
 create function pg_temp.rows(file text) returns jsonb language sql as $$
   select coalesce(jsonb_agg(to_jsonb(string_to_array(btrim(line), '|', '')) order by n), '[]') from string_to_table(btrim(file, E'\n'), E'\n') with ordinality x (line, n)
@@ -29,7 +29,7 @@ create function pg_temp.people(community text) returns text language sql as $$
     (select '[' || string_agg(u.number || ' ' || o.role, ', ' order by u.number, o.role) || ']' from public.occupancies o join public.units u on u.id = o.unit_id where o.resident_id = r.id)), '; ' order by r.full_name, r.id)
   from public.residents r left join public.resident_details d on d.resident_id = r.id where r.community_id = tests.id(community)
 $$;
-select tests.create_community(c) from unnest(array['By reference', 'By identity', 'By email', 'By phone', 'Companies', 'By name', 'Doubles', 'Names', 'Kinds', 'Roles', 'Contacts', 'Neighbour', 'Houses', 'Block', 'Shuffle', 'Notes', 'Households']) c;
+select tests.create_community(c) from unnest(array['By reference', 'By identity', 'By email', 'By phone', 'Companies', 'By name', 'Doubles', 'Names', 'Kinds', 'Roles', 'Contacts', 'Neighbour', 'Houses', 'Merged', 'Block', 'Shuffle', 'Notes', 'Households']) c;
 
 -- Reference ------------------------------------------------------------------------------------------------------------
 
@@ -126,6 +126,21 @@ from public.occupancies h
 where o.community_id = tests.id('Households') and o.starts_on = '2090-01-01' and h.community_id = o.community_id and h.starts_on = '2080-01-01';
 select is(pg_temp.import('Unit|Name|Role|Until', E'3|Tina|tenant|2085-12-31\n3|Finn|family|', 'Households'), '3 Until ends_with_host', 'whoever would come when the host has left is refused');
 select is(pg_temp.import('Unit|Name|Role|Until', '3|Tina|tenant|2085-12-31', 'Households'), '2 Until ends_with_host', 'also where the file does not name them');
+
+-- Merged ---------------------------------------------------------------------------------------------------------------
+
+select is(pg_temp.import('Unit|Name|Role|Share|Reference', E'1|Ivan Petrov|owner|50|\n1|Ivan Petroff|owner|50|R-7\n2|Ivan Petroff|tenant||R-7', 'Merged'), '2+0~0 3+0~0', '(one person by two names)');
+create temporary table named as select full_name, id from public.residents where community_id = tests.id('Merged');
+select public.merge_residents((select id from named where full_name = 'Ivan Petrov'), (select id from named where full_name = 'Ivan Petroff'), 'one person');
+create function pg_temp.live() returns text language sql as $$ select string_agg(full_name, ', ' order by full_name) from public.residents where community_id = tests.id('Merged') and deleted_at is null $$;
+select is(pg_temp.import('Unit|Name|Role', E'1|Ivan Petrov|owner\n1|Ivan Petroff|owner', 'Merged'), '3 Name person_merged, 3 ownership_share shares_not_whole', 'a record that was merged into another is not made anew by its name in the unit');
+select is(pg_temp.import('Unit|Name|Role', '2|Ivan Petroff|tenant', 'Merged'), '2 Name person_merged', 'nor in the unit that it brought along');
+select is(pg_temp.live(), 'Ivan Petrov', 'and there is one person as before');
+update public.residents set reference = 'R-1' where id = (select id from named where full_name = 'Ivan Petrov');
+select is(pg_temp.import('Unit|Role|Reference|Name', '9|tenant|R-7|Somebody', 'Merged'), '2 Name person_merged', 'nor by its reference');
+select is(pg_temp.import('Unit|Name|Role', '9|Ivan Petroff|owner', 'Merged'), '1+0~0 1+0~0', 'somebody of that name elsewhere is somebody else');
+select is(pg_temp.live(), 'Ivan Petroff, Ivan Petrov', 'whom there is now');
+select is(pg_temp.import('Unit|Name|Role', '1|Ivan Petrov|owner', 'Merged'), '0+0~1 0+0~1', 'who stayed is found as ever');
 
 select * from finish();
 rollback;
