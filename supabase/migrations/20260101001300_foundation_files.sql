@@ -234,6 +234,26 @@ comment on function app.tg_files__content() is 'BEFORE DELETE (a purge): refuses
 
 create trigger _040_content before delete on public.files for each row execute function app.tg_files__content();
 
+create function app.tg__stored_file()
+returns trigger
+language plpgsql
+security definer -- reads files whoever may read them
+set search_path = ''
+as $$
+begin
+  if not exists (
+    select from public.files f
+    where f.community_id = new.community_id and f.id = (to_jsonb(new) ->> tg_argv[0])::uuid and f.purpose = tg_argv[1] and f.status = 'stored' and f.deleted_at is null)
+  then
+    perform app.fail(422, 'invalid_value', format('%s is no stored file of purpose %s of this community.', tg_argv[0], tg_argv[1]));
+  end if;
+  return new;
+end;
+$$;
+
+comment on function app.tg__stored_file() is
+  'BEFORE INSERT OR UPDATE of the column that the first argument names, where it is not null: it must be a stored file of this community, for the purpose that the second names (422 invalid_value). Definer: reads files.';
+
 create function app.file_folders_with_me()
 returns setof text
 language plpgsql

@@ -49,27 +49,8 @@ create policy brandings_select on public.brandings for select to authenticated
 grant select on public.brandings to authenticated;
 grant select, insert, update on public.brandings to service_role;
 
-create function app.tg_brandings__logo()
-returns trigger
-language plpgsql
-security definer -- reads files whoever may read them
-set search_path = ''
-as $$
-begin
-  if not exists (
-    select from public.files f
-    where f.community_id = new.community_id and f.id = new.logo_file_id and f.purpose = 'community.logo' and f.status = 'stored' and f.deleted_at is null)
-  then
-    perform app.fail(422, 'invalid_value', 'logo_file_id is no stored file of purpose community.logo of this community.');
-  end if;
-  return new;
-end;
-$$;
-
-comment on function app.tg_brandings__logo() is 'BEFORE INSERT OR UPDATE of the logo: it must be a stored logo of this community. Definer: reads files.';
-
 create trigger _200_logo before insert or update of logo_file_id on public.brandings for each row
-  when (new.logo_file_id is not null) execute function app.tg_brandings__logo();
+  when (new.logo_file_id is not null) execute function app.tg__stored_file('logo_file_id', 'community.logo');
 
 create function app.require_live_community(permission text, community uuid)
 returns void
@@ -437,28 +418,9 @@ create trigger _010_frozen_published before update of title, body, file_id, vers
       is distinct from (new.title, new.body, new.file_id, new.version, new.published_at, new.effective_on))
   execute function app.tg__frozen('A published version');
 
-create function app.tg_house_rules__file()
-returns trigger
-language plpgsql
-security definer -- reads files whoever may read them
-set search_path = ''
-as $$
-begin
-  if not exists (
-    select from public.files f
-    where f.community_id = new.community_id and f.id = new.file_id and f.purpose = 'community.document' and f.status = 'stored' and f.deleted_at is null)
-  then
-    perform app.fail(422, 'invalid_value', 'file_id is no stored file of purpose community.document of this community.');
-  end if;
-  return new;
-end;
-$$;
-
-comment on function app.tg_house_rules__file() is
-  'BEFORE INSERT OR UPDATE of the file: it must be a stored document of this community. Any other would be kept from its own removal, retention and erasure. Definer: reads files.';
-
+-- Any other file would be kept from its own removal, retention and erasure.
 create trigger _200_file before insert or update of file_id on public.house_rules for each row
-  when (new.file_id is not null) execute function app.tg_house_rules__file();
+  when (new.file_id is not null) execute function app.tg__stored_file('file_id', 'community.document');
 
 create policy house_rules_select on public.house_rules for select to authenticated
   using (

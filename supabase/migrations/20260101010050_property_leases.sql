@@ -68,27 +68,8 @@ grant execute on function app.is_over(public.leases) to authenticated, service_r
 
 select app.track('public.leases');
 
-create function app.tg_leases__document()
-returns trigger
-language plpgsql
-security definer -- reads files whoever may read them
-set search_path = ''
-as $$
-begin
-  if not exists (
-    select from public.files f
-    where f.community_id = new.community_id and f.id = new.document_file_id and f.purpose = 'lease.document' and f.status = 'stored' and f.deleted_at is null)
-  then
-    perform app.fail(422, 'invalid_value', 'document_file_id is no stored file of purpose lease.document of this community.');
-  end if;
-  return new;
-end;
-$$;
-
-comment on function app.tg_leases__document() is 'BEFORE INSERT OR UPDATE of the document: it must be a stored lease of this community. Definer: reads files.';
-
 create trigger _200_document before insert or update of document_file_id on public.leases for each row
-  when (new.document_file_id is not null) execute function app.tg_leases__document();
+  when (new.document_file_id is not null) execute function app.tg__stored_file('document_file_id', 'lease.document');
 
 create function app.leases_with_me()
 returns setof uuid
